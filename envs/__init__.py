@@ -1,0 +1,10 @@
+"""Registers the environments with Gymnasium: ``gymnasium.make("envs:LinearCampaign-v0")``."""
+
+from gymnasium.envs.registration import register
+
+register(
+    id="LinearCampaign-v0",
+    entry_point="envs.campaign.env:CampaignEnv",
+    vector_entry_point="envs.campaign.vector_env:CampaignVectorEnv",
+    kwargs={"preset": "linear"},
+)

@@ -1,0 +1,62 @@
+"""From an agent's action to the spend of a day: budget units per channel, within the daily budget."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
+
+LOGIT_BOUND = 10.0  # a share below exp(-20): as good as nothing, and no further from the others than a learner can move
+
+
+def spend_from_logits(params: CampaignParams, action: Any, shape: tuple[int, ...]) -> FloatArray:
+    """Softmax shares of the whole daily budget; logits beyond the bound are clipped to it."""
+    logits = _numbers(action, (*shape, len(CHANNELS)), "logits")
+    weights = np.exp(np.minimum(np.maximum(logits, -LOGIT_BOUND), LOGIT_BOUND))
+    return params.daily_budget * (weights / np.add.reduce(weights, axis=-1, keepdims=True))
+
+
+def spend_from_spend(params: CampaignParams, action: Any, shape: tuple[int, ...]) -> FloatArray:
+    """Budget units as they are; a sum over the daily budget is scaled down to it in proportion, as in the article."""
+    spend = _numbers(action, (*shape, len(CHANNELS)), "spend")
+    if (spend < 0).any():
+        raise ValueError(f"action spend={spend[spend < 0][0]}: must be 0 or more [bu/day] in every channel {CHANNELS}")
+    total = np.add.reduce(spend, axis=-1, keepdims=True)
+    return spend * (params.daily_budget / np.maximum(total, params.daily_budget))  # a factor of exactly 1 within it
+
+
+def spend_from_channel(params: CampaignParams, action: Any, shape: tuple[int, ...]) -> FloatArray:
+    """The whole daily budget on one channel, given by its index."""
+    channel: NDArray[Any] = np.asarray(action)
+    if channel.shape != shape:
+        raise ValueError(f"action channel: shape {channel.shape}, must be {shape}")
+    if channel.dtype.kind not in "iu" or (channel < 0).any() or (channel >= len(CHANNELS)).any():
+        raise ValueError(f"action channel={action}: must be a whole number, {_indexed_channels()}")
+    return params.daily_budget * np.eye(len(CHANNELS))[channel]
+
+
+Allocation = Callable[[CampaignParams, Any, tuple[int, ...]], FloatArray]
+
+ALLOCATIONS: dict[str, Allocation] = {
+    "logits": spend_from_logits,
+    "spend": spend_from_spend,
+    "channel": spend_from_channel,
+}
+
+
+def _numbers(action: Any, shape: tuple[int, ...], kind: str) -> FloatArray:
+    try:
+        numbers: FloatArray = np.array(action, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"action {kind}={action!r}: must be an array of numbers of shape {shape}") from error
+    if numbers.shape != shape:
+        raise ValueError(f"action {kind}: shape {numbers.shape}, must be {shape}, one number for each of {CHANNELS}")
+    if np.count_nonzero(np.isfinite(numbers)) != numbers.size:
+        raise ValueError(f"action {kind}={numbers[~np.isfinite(numbers)][0]}: every number must be finite")
+    return numbers
+
+
+def _indexed_channels() -> str:
+    return ", ".join(f"{index} ({name})" for index, name in enumerate(CHANNELS))

@@ -1,0 +1,204 @@
+"""The campaign as a Gymnasium environment: spaces, seeding and checks around the pure model."""
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+from numpy.typing import NDArray
+
+from envs.campaign import rendering, yardsticks
+from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
+from envs.campaign.observation import OBSERVATIONS, Observations
+from envs.campaign.params import CHANNELS, METRICS, CampaignParams, make_params
+from envs.campaign.progress import Campaigns
+
+KWARGS = ("action", "observation", "render_mode")
+
+
+class CampaignEnv(gymnasium.Env[Observations, Any]):
+    """A marketing campaign of a few days.
+
+    ## Description
+
+    Each day a budget is split over organic posts, ads and rewards. Each unit spent earns likes, comments and shares;
+    the agent maximises engagement, their weighted sum. ``envs:LinearCampaign-v0`` is the campaign of the article
+    that this project grew from: linear, without memory, without noise.
+
+    ## Action Space
+
+    | action | space | meaning | unit |
+    | --- | --- | --- | --- |
+    | logits | Box(-10.0, 10.0, (3,), float32) | softmax shares of the whole daily budget | [1] |
+    | spend | Box(0.0, 100.0, (3,), float32) | budget units per channel; too large a sum is scaled down | [bu/day] |
+    | channel | Discrete(3) | the channel that takes the whole daily budget | [1] |
+
+    Channels stand in the order posts, ads, rewards. The upper bound of ``spend`` is the daily budget. A sum below it
+    leaves money unspent. Logits beyond the box are clipped to it. An action with a number that is not finite, with a
+    negative spend or of another shape raises ``ValueError`` and leaves the campaign as it was. The box of the logits
+    is not [-1, 1] on purpose: a softmax of three numbers in [-1, 1] cannot put more than 79 % on one channel.
+
+    ## Observation Space
+
+    Float32 numbers; for a campaign of 7 days with 100 units a day:
+
+    | observation | index | meaning | min | max | unit |
+    | --- | --- | --- | --- | --- | --- |
+    | history | 0 to 6 | the day to be decided, one-hot; all zero after the last | 0.0 | 1.0 | [1] |
+    | history | 7 to 48 | for each past day posts, ads, rewards, likes, comments, shares; zeros ahead | 0.0 | 1.0 | [1] |
+    | totals | 0 | days played | 0.0 | 7.007 | [days] |
+    | totals | 1 | likes so far | 0.0 | 3503.5 | [counts] |
+    | totals | 2 | comments so far | 0.0 | 700.7 | [counts] |
+    | totals | 3 | shares so far | 0.0 | 1401.4 | [counts] |
+
+    In ``history`` spends are divided by the daily budget and each metric by the most that a day can earn of it.
+
+    ## Rewards
+
+    ``reward_scale`` times the day's engagement: likes + 2 comments + 3 shares.
+
+    ## Starting State
+
+    The first day, nothing spent, nothing earned. Nothing is drawn.
+
+    ## Episode End
+
+    The last day terminates the episode. It is never truncated: the horizon is part of the task, and the day is seen.
+
+    ## Info
+
+    Each day ``spend`` (3,) [bu/day], ``likes``, ``comments``, ``shares`` [counts/day], ``engagement`` and
+    ``expected_engagement`` [1/day]; on the last day also ``episode_metrics``, flat names to unscaled numbers.
+
+    ## Arguments
+
+    ``action``, ``observation`` (the tables above), ``render_mode`` (``ansi`` or ``rgb_array``) and every field of
+    ``CampaignParams``: ``gymnasium.make("envs:LinearCampaign-v0", action="spend", days=14)``.
+
+    ## Version History
+
+    v0: the first version.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
+
+    day_columns = (*CHANNELS, *METRICS, "engagement")
+    """Names of the columns that describe a day: spend, then metrics, then what is maximised."""
+
+    yardstick_kwargs: ClassVar[dict[str, Any]] = {"action": "spend"}
+    """Arguments of the environment in which yardsticks and mixed channel probabilities are played."""
+
+    def __init__(
+        self,
+        preset: str = "linear",
+        action: str = "logits",
+        observation: str = "history",
+        render_mode: str | None = None,
+        **params: Any,
+    ) -> None:
+        """See the class.
+
+        Raises:
+            ValueError: An unknown argument or a bad value; the message names it and what is allowed.
+        """
+        self.params = make_params(preset, known=KWARGS, **params)
+        check_choices(action, observation, render_mode)
+        self.action_space = action_space(self.params, action)
+        self.observation_space = observation_space(self.params, observation)
+        self.render_mode = render_mode
+        self._allocate = ALLOCATIONS[action]
+        self._campaigns = Campaigns(self.params, observation, count=1)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observations, dict[str, Any]]:
+        """Starts a new campaign; ``options`` has no entries yet.
+
+        Raises:
+            ValueError: An unknown option.
+        """
+        super().reset(seed=seed)
+        check_options(options, known=())
+        self._campaigns.reset()
+        return self._campaigns.observations[0].copy(), {}
+
+    def step(self, action: Any) -> tuple[Observations, float, bool, bool, dict[str, Any]]:
+        """Plays one day.
+
+        Raises:
+            ValueError: The action is not finite, of another shape or a negative spend; nothing has changed.
+            gymnasium.error.ResetNeeded: The campaign is over.
+        """
+        campaigns = self._campaigns
+        if campaigns.over[0]:
+            raise ResetNeeded(f"the campaign ended with day {self.params.days}; call reset() for a new one")
+        day = campaigns.play(self._allocate(self.params, action, ())[np.newaxis])
+        info: dict[str, Any] = {
+            "spend": day.spend[0],
+            **dict(zip(METRICS, day.metrics[0].tolist(), strict=True)),
+            "engagement": day.engagement.item(),
+            "expected_engagement": day.expected_engagement.item(),
+        }
+        terminated = bool(campaigns.over[0])
+        if terminated:
+            info["episode_metrics"] = {name: value.item() for name, value in campaigns.episode_metrics().items()}
+        reward = self.params.reward_scale * info["engagement"]
+        return campaigns.observations[0].copy(), reward, terminated, False, info
+
+    def render(self) -> Any:
+        """The campaign so far as a table (``ansi``) or as an image (``rgb_array``)."""
+        return render(self._campaigns, 0, self.render_mode)
+
+    def yardsticks(self, seed: int = 0) -> dict[str, yardsticks.Policy]:
+        """What to compare with, by name: policies for this environment made with ``yardstick_kwargs``."""
+        return yardsticks.yardsticks(self.params, np.random.default_rng(seed))
+
+    def mix(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
+        """Channel probabilities (..., 3) as shares of the daily budget: an action under ``yardstick_kwargs``."""
+        return self.params.daily_budget * np.asarray(probabilities, dtype=np.float64)
+
+    def explanation(self) -> str:
+        """What the best plan is, and why, in plain words."""
+        return yardsticks.explanation(self.params)
+
+
+def check_choices(action: str, observation: str, render_mode: str | None) -> None:
+    """Raises ``ValueError`` for an unknown kind of action, observation or rendering."""
+    for name, value, allowed in (
+        ("action", action, tuple(ALLOCATIONS)),
+        ("observation", observation, tuple(OBSERVATIONS)),
+        ("render_mode", render_mode, (None, *rendering.RENDER_MODES)),
+    ):
+        if value not in allowed:
+            raise ValueError(f"campaign: {name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
+
+
+def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:
+    """Raises ``ValueError`` for an unknown entry of the options of ``reset``."""
+    for name in options or {}:
+        if name not in known:
+            raise ValueError(f"reset: unknown option {name!r}; known: {', '.join(known) or 'none'}")
+
+
+def action_space(params: CampaignParams, action: str) -> spaces.Space[Any]:
+    """The space of one kind of action."""
+    if action == "channel":
+        return spaces.Discrete(len(CHANNELS))
+    low, high = (-LOGIT_BOUND, LOGIT_BOUND) if action == "logits" else (0.0, params.daily_budget)
+    return spaces.Box(low, high, (len(CHANNELS),), np.float32)
+
+
+def observation_space(params: CampaignParams, observation: str) -> spaces.Box:
+    """The space of one kind of observation."""
+    low, high = OBSERVATIONS[observation].bounds(params)
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def render(campaigns: Campaigns, index: int, render_mode: str | None) -> str | NDArray[np.uint8] | None:
+    """Draws one campaign of a batch; without a render mode there is nothing to draw."""
+    if render_mode is None:
+        gymnasium.logger.warn('render() without a render_mode draws nothing: make(..., render_mode="ansi")')
+        return None
+    spend, metrics = campaigns.past(index)
+    if render_mode == "ansi":
+        return rendering.ansi(campaigns.params, spend, metrics)
+    return rendering.rgb_array(campaigns.params, metrics)

@@ -1,0 +1,1 @@
+"""The learners: they know an environment only by its Gymnasium id."""

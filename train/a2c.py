@@ -1,0 +1,145 @@
+"""The production agent: Stable-Baselines3's A2C on a whole batch of environments at once."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3 import A2C
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.utils import LinearSchedule, safe_mean
+
+from train.callbacks import TrainingLog
+from train.config import AgentConfig, InputError
+from train.make_env import BatchEnv
+from train.sb3_vec_env import BatchInfos, SB3VecEnv
+
+ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
+MAX_WEIGHTS_BYTES = 256 * 2**20
+
+
+class BatchA2C(A2C):
+    """A2C that reads the statistics of finished episodes from the batch instead of from every info."""
+
+    def _update_info_buffer(self, infos: Any, dones: NDArray[np.bool_] | None = None) -> None:
+        if not isinstance(infos, BatchInfos):
+            super()._update_info_buffer(infos, dones)
+            return
+        ended = infos.batch.get("_episode")
+        if ended is None:
+            return
+        assert self.ep_info_buffer is not None
+        rows = np.flatnonzero(ended)[-self._stats_window_size :]
+        returns, lengths = infos.batch["episode"]["r"][rows].tolist(), infos.batch["episode"]["l"][rows].tolist()
+        self.ep_info_buffer.extend({"r": r, "l": length} for r, length in zip(returns, lengths, strict=True))
+
+
+class LogCallback(BaseCallback):
+    """Hands every step and every update to the run's log."""
+
+    def __init__(self, log: TrainingLog) -> None:
+        super().__init__()
+        self._log = log
+
+    def _on_step(self) -> bool:
+        self._log.step(self.locals["infos"].batch)
+        return True
+
+    def _on_rollout_start(self) -> None:
+        # A rollout starts where the update on the one before has ended: its losses are known only now.
+        if self.num_timesteps:
+            self._log.rollout(self.num_timesteps, self._scalars())
+
+    def _on_training_end(self) -> None:
+        self._log.rollout(self.model.num_timesteps, self._scalars())
+        self._log.finish()
+
+    def _scalars(self) -> dict[str, float]:
+        episodes = self.model.ep_info_buffer or ()
+        rollout = {
+            "rollout/ep_rew_mean": safe_mean([episode["r"] for episode in episodes]),
+            "rollout/ep_len_mean": safe_mean([episode["l"] for episode in episodes]),
+        }
+        updates = {name: float(value) for name, value in self.logger.name_to_value.items() if name != "train/n_updates"}
+        return (rollout if episodes else {}) | updates
+
+
+def build(envs: BatchEnv, config: AgentConfig, seed: int) -> BatchA2C:
+    """Builds the untrained agent with its environments."""
+    end = config.learning_rate if config.learning_rate_end is None else config.learning_rate_end
+    agent = BatchA2C(
+        "MlpPolicy",
+        SB3VecEnv(envs),
+        learning_rate=LinearSchedule(config.learning_rate, end, 1.0),
+        n_steps=config.n_steps,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        ent_coef=config.ent_coef,
+        vf_coef=config.vf_coef,
+        max_grad_norm=config.max_grad_norm,
+        normalize_advantage=config.normalize_advantage,
+        use_rms_prop=config.use_rms_prop,
+        rms_prop_eps=config.rms_prop_eps,
+        stats_window_size=config.stats_window_size,
+        policy_kwargs=_policy_kwargs(config),
+        seed=seed,
+        device="cpu",
+    )
+    agent.set_logger(Logger(folder=None, output_formats=[]))
+    return agent
+
+
+def learn(agent: BatchA2C, envs: BatchEnv, config: AgentConfig, total_timesteps: int, seed: int, log: TrainingLog) -> None:
+    """Trains; ``envs``, ``config`` and ``seed`` are those that the agent was built with."""
+    agent.learn(total_timesteps, callback=LogCallback(log), log_interval=None)  # type: ignore[arg-type]
+
+
+def save(agent: BatchA2C, path: Path) -> None:
+    """Writes Stable-Baselines3's own format: ``A2C.load`` opens it."""
+    agent.save(path)
+
+
+def load(path: Path, config: AgentConfig, observation: spaces.Box, action: spaces.Space[Any]) -> ActorCriticPolicy:
+    """Rebuilds the policy from the config and fills in the weights; nothing of the file is unpickled.
+
+    Raises:
+        InputError: The file is damaged or does not fit the config.
+    """
+    policy = ActorCriticPolicy(observation, action, lambda _: 0.0, **_policy_kwargs(config))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("policy.pth").file_size > MAX_WEIGHTS_BYTES:
+                raise InputError(f"{path}: policy.pth is larger than {MAX_WEIGHTS_BYTES} bytes")
+            weights = torch.load(io.BytesIO(archive.read("policy.pth")), map_location="cpu", weights_only=True)
+        policy.load_state_dict(weights)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
+        raise InputError(f"{path}: is no model of its config: {str(error).splitlines()[0]}") from error
+    policy.set_training_mode(False)
+    return policy
+
+
+def probabilities(policy: ActorCriticPolicy, observations: NDArray[Any]) -> NDArray[np.float64]:
+    """Probabilities of a categorical actor, (n_envs, actions)."""
+    with torch.no_grad():
+        distribution: Any = policy.get_distribution(policy.obs_to_tensor(observations)[0]).distribution
+    return np.asarray(distribution.probs.numpy(), dtype=np.float64)
+
+
+def _policy_kwargs(config: AgentConfig) -> dict[str, Any]:
+    kwargs = config.policy_kwargs
+    adam = {"optimizer_kwargs": {"eps": kwargs.optimizer_kwargs.eps}}
+    return {
+        "net_arch": list(kwargs.net_arch),
+        "activation_fn": ACTIVATIONS[kwargs.activation_fn],
+        "ortho_init": kwargs.ortho_init,
+        "log_std_init": kwargs.log_std_init,
+        **({} if config.use_rms_prop else adam),
+    }

@@ -1,0 +1,121 @@
+"""What a training run writes while it goes on: progress.csv, timing.csv, TensorBoard events and one progress bar."""
+
+import csv
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from train.play import episode_metrics
+
+TRAIN_TAGS = (
+    "train/learning_rate",
+    "train/policy_loss",
+    "train/value_loss",
+    "train/entropy_loss",
+    "train/explained_variance",
+    "train/std",
+)
+
+
+class TrainingLog:
+    """The log of one run, fed by either agent with Stable-Baselines3's tags.
+
+    A row is written every ``log_interval`` rollouts, for the first rollout that finishes an episode, and at the end.
+
+    Args:
+        folder: The run's folder.
+        total_timesteps: Environment steps that the run will take.
+        log_interval: Rollouts between two rows.
+        label: What the progress bar calls the run.
+        show_progress: Whether to draw the bar.
+    """
+
+    def __init__(
+        self, folder: Path, total_timesteps: int, log_interval: int, label: str, show_progress: bool = True
+    ) -> None:
+        self._log_interval = log_interval
+        self._progress = (folder / "progress.csv").open("w", newline="", encoding="utf-8")
+        self._timing = (folder / "timing.csv").open("w", newline="", encoding="utf-8")
+        self._events = SummaryWriter(str(folder), flush_secs=1)  # type: ignore[no-untyped-call]
+        self._bar = tqdm(total=total_timesteps, desc=label, unit="step", disable=not show_progress, unit_scale=True)
+        self._columns: tuple[str, ...] = ()
+        self._rollouts = 0
+        self._pending = False
+        self._first = True
+        self._last: tuple[int, dict[str, float]] = (0, {})
+        self._sums: dict[str, float] = {}
+        self._finished = 0
+        self.episodes = 0
+        self._start = time.perf_counter()
+        csv.writer(self._timing).writerow(("timesteps", "seconds", "steps_per_second"))
+
+    @property
+    def timesteps(self) -> int:
+        """Environment steps learned from so far."""
+        return self._last[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.close()
+        self._progress.close()
+        self._timing.close()
+        self._events.close()  # type: ignore[no-untyped-call]
+
+    def step(self, infos: dict[str, Any]) -> None:
+        """Takes in the batched info of one vector step: the metrics of the episodes that ended with it."""
+        ended = infos.get("_episode")
+        if ended is None:
+            return
+        self._finished += int(np.count_nonzero(ended))
+        for name, values in episode_metrics(infos.get("final_info", {})).items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(values[ended].sum())
+
+    def rollout(self, timesteps: int, scalars: dict[str, float]) -> None:
+        """Takes in one rollout and its update: the steps so far and Stable-Baselines3's tags with their values."""
+        self._bar.update(timesteps - self._last[0])
+        self._last = (timesteps, scalars)
+        self._rollouts += 1
+        self._pending = True
+        if self._rollouts % self._log_interval == 0 or (self._first and self._finished):
+            self._write()
+
+    def finish(self) -> None:
+        """Writes what has come in since the last row."""
+        if self._pending:
+            self._write()
+
+    def _write(self) -> None:
+        timesteps, scalars = self._last
+        metrics = {name: total / self._finished for name, total in self._sums.items()} if self._finished else {}
+        self.episodes += self._finished
+        seconds = time.perf_counter() - self._start
+        speed = timesteps / seconds
+        for tag, value in {**scalars, **metrics, "time/fps": speed}.items():
+            self._events.add_scalar(tag, value, timesteps)  # type: ignore[no-untyped-call]
+        if self.episodes:
+            self._write_row({"timesteps": timesteps, "episodes": self.episodes, **scalars, **metrics})
+        if self._first:
+            self._events.flush()  # type: ignore[no-untyped-call]
+        csv.writer(self._timing).writerow((timesteps, f"{seconds:.3f}", f"{speed:.0f}"))
+        self._timing.flush()
+        self._bar.set_postfix_str(f"ep_rew_mean={scalars.get('rollout/ep_rew_mean', np.nan):.4g}", refresh=False)
+        self._first = self._first and not self._finished
+        self._sums, self._finished, self._pending = {}, 0, False
+
+    def _write_row(self, values: dict[str, float]) -> None:
+        """Writes a row of progress.csv; its columns are those of the first row and of every later loss."""
+        writer = csv.writer(self._progress)
+        if not self._columns:
+            self._columns = tuple(dict.fromkeys((*values, *TRAIN_TAGS)))
+            writer.writerow([name.rsplit("/", 1)[-1] for name in self._columns])
+        writer.writerow([values.get(name, "") for name in self._columns])
+        self._progress.flush()

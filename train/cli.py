@@ -1,0 +1,104 @@
+"""The command line: every field of a config as a flag, with the file's value as its default."""
+
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_type_hints
+
+import tyro
+from pydantic import BaseModel, ConfigDict, Field
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
+
+from train.config import AGENTS, AgentConfig, EnvConfig, InputError, Seed, TrainConfig, load_config, nearest, parse_config
+
+DESCRIPTION = """Trains the agents of CONFIG, a YAML file such as configs/linear.yaml. Each agent and seed gets a folder runs/<config>/<agent>-seed<seed>-<n>.
+Every field of the file can be set here too; the values shown are those that will be used."""
+
+
+class TrainArgs(NamedTuple):
+    """What was asked for."""
+
+    config: Path
+    agents: tuple[str, ...]
+    seeds: tuple[int, ...]
+    runs_dir: Path
+    train: TrainConfig
+
+
+class _Flags(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    agents: tuple[str, ...] = Field((), description=f"agents to train, of {', '.join(AGENTS)}; default: all in the file")
+    seeds: tuple[int, ...] = Field((0,), description="random seeds, a run for each")
+    runs_dir: Path = Field(Path("runs"), description="folder for the runs")
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")]
+
+
+def parse_args(argv: list[str]) -> TrainArgs:
+    """Reads the command line.
+
+    Raises:
+        InputError: A value is refused, by the same rules as in the file.
+        SystemExit: ``--help`` was asked for (0) or a flag is unknown (2).
+    """
+    path, rest = _take_config(argv)
+    flags = tyro.cli(
+        _Flags,
+        args=rest,
+        default=_Flags(train=load_config(path) if path else _anything()),
+        prog="python -m train CONFIG",
+        description=DESCRIPTION,
+        config=(tyro.conf.AvoidSubcommands,),
+        registry=_REGISTRY,
+    )
+    values: dict[str, Any] = flags  # type: ignore[assignment]
+    for agent in values["agents"]:
+        if agent not in AGENTS:
+            raise InputError(f"--agents {agent}: unknown agent{nearest(agent, AGENTS)}; known: {', '.join(AGENTS)}")
+    for seed in values["seeds"]:
+        if not 0 <= seed < 2**31:
+            raise InputError(f"--seeds {seed}: must be from 0 to {2**31 - 1}")
+    config = parse_config(values["train"], "command line")
+    assert path is not None
+    return TrainArgs(path, _once(values["agents"]), _once(values["seeds"]), values["runs_dir"], config)
+
+
+_REGISTRY = ConstructorRegistry()
+
+
+@_REGISTRY.struct_rule
+def _unchecked(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Lets tyro collect plain values, so that they are checked, and refused, by our schema and in its words."""
+    if not (isinstance(info.type, type) and issubclass(info.type, BaseModel)):
+        return None
+    hints = get_type_hints(info.type, include_extras=True)
+    fields = []
+    for name, field in info.type.model_fields.items():
+        value = getattr(info.default, name)
+        if name in AGENTS and value is None:
+            continue  # the file leaves this agent out, so it has no flags
+        kind = type(value) if name in AGENTS else hints[name]
+        fields.append(StructFieldSpec(name, kind, value, field.description or ""))
+    return StructConstructorSpec(instantiate=dict, fields=tuple(fields))
+
+
+def _take_config(argv: list[str]) -> tuple[Path | None, list[str]]:
+    """Splits off the argument that names the config: the flags' defaults come from it."""
+    words = [word for word in argv if not word.startswith("-")]
+    chosen = next((word for word in words if word.endswith((".yaml", ".yml"))), None)
+    if chosen is None and argv and words[:1] == argv[:1]:
+        chosen = argv[0]
+    if chosen is not None:
+        index = argv.index(chosen)
+        return Path(chosen), argv[:index] + argv[index + 1 :]
+    if {"-h", "--help"} & set(argv):
+        return None, argv
+    known = ", ".join(sorted(map(str, Path("configs").glob("*.yaml"))))
+    raise InputError(f"no config named; usage: python -m train CONFIG [--help]; known: {known or 'none'}")
+
+
+def _anything() -> TrainConfig:
+    """What ``--help`` shows where no file is named."""
+    return TrainConfig(env=EnvConfig(id="ID"), total_timesteps=1, a2c=AgentConfig(), reference=AgentConfig())
+
+
+def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values))

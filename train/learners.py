@@ -1,0 +1,44 @@
+"""The agents by name: what every learner can do, whatever stands behind it."""
+
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from numpy.typing import NDArray
+
+from train import a2c, reference
+from train.callbacks import TrainingLog
+from train.config import AgentConfig
+from train.play import Policy
+
+
+class Learner(Protocol):
+    """A module that trains one kind of agent."""
+
+    def build(self, envs: RecordEpisodeStatistics[Any, Any], config: AgentConfig, seed: int) -> Any:
+        """The untrained agent."""
+
+    def learn(
+        self,
+        agent: Any,
+        envs: RecordEpisodeStatistics[Any, Any],
+        config: AgentConfig,
+        total_timesteps: int,
+        seed: int,
+        log: TrainingLog,
+    ) -> None:
+        """Trains the agent in place."""
+
+    def save(self, agent: Any, path: Path) -> None:
+        """Writes its weights."""
+
+    def load(self, path: Path, config: AgentConfig, observation: spaces.Box, action: spaces.Space[Any]) -> Policy:
+        """Rebuilds the trained policy from config and weights."""
+
+    def probabilities(self, policy: Any, observations: NDArray[Any]) -> NDArray[np.float64]:
+        """Probabilities of a categorical actor, (n_envs, actions)."""
+
+
+LEARNERS: dict[str, Learner] = {"a2c": cast(Learner, a2c), "reference": cast(Learner, reference)}

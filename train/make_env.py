@@ -1,0 +1,83 @@
+"""From a Gymnasium id to a batch of environments that start anew in the step that ends an episode."""
+
+import importlib
+import inspect
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.wrappers.vector import FlattenObservation, RecordEpisodeStatistics
+
+from train.config import EnvConfig, InputError, nearest
+
+BatchEnv = VectorEnv[Any, Any, Any]
+
+
+def make_env(env: EnvConfig, n_envs: int) -> BatchEnv:
+    """Makes ``n_envs`` environments in same-step mode, with flat observations.
+
+    The environment's own vector form is used where it offers same-step mode, else Gymnasium's ``SyncVectorEnv``.
+
+    Raises:
+        InputError: The id is unknown, a keyword argument is refused, or the spaces cannot be learned.
+    """
+    spec = find_spec(env.id)
+    try:
+        if _offers_same_step(spec):
+            mode = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.SAME_STEP}
+            envs = gymnasium.make_vec(spec, num_envs=n_envs, **mode, **env.kwargs)
+        else:
+            vector_kwargs = {"autoreset_mode": AutoresetMode.SAME_STEP}
+            envs = gymnasium.make_vec(
+                spec, num_envs=n_envs, vectorization_mode="sync", vector_kwargs=vector_kwargs, **env.kwargs
+            )
+    except (TypeError, ValueError, gymnasium.error.Error) as error:
+        raise InputError(f"env {env.id}: {error}") from error
+    _check_action_space(env.id, envs.single_action_space)
+    observation = envs.single_observation_space
+    if isinstance(observation, spaces.Box) and len(observation.shape) == 1:
+        return envs
+    return FlattenObservation(envs)
+
+
+def make_training_env(env: EnvConfig, n_envs: int, stats_window_size: int) -> RecordEpisodeStatistics[Any, Any]:
+    """``make_env`` that also keeps returns and lengths of the last ``stats_window_size`` episodes."""
+    return RecordEpisodeStatistics(make_env(env, n_envs), buffer_length=stats_window_size)
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """Looks an id up, after importing the module that it may name.
+
+    Raises:
+        InputError: There is no such module or id; the nearest id is named.
+    """
+    module, _, name = env_id.rpartition(":")
+    try:
+        if module:
+            importlib.import_module(module)
+        return gymnasium.spec(name)
+    except ImportError as error:
+        raise InputError(f"env.id={env_id!r}: cannot import the module {module!r}: {error}") from error
+    except gymnasium.error.Error as error:
+        known = [f"{module}:{other}" if module else other for other in gymnasium.registry]
+        raise InputError(f"env.id={env_id!r}: unknown environment{nearest(env_id, known)}; {error}") from error
+
+
+def _offers_same_step(spec: EnvSpec) -> bool:
+    entry = spec.vector_entry_point
+    if entry is None:
+        return False
+    creator = load_env_creator(entry) if isinstance(entry, str) else entry
+    return "autoreset_mode" in inspect.signature(creator).parameters
+
+
+def _check_action_space(env_id: str, action: spaces.Space[Any]) -> None:
+    if isinstance(action, spaces.Discrete):
+        return
+    if not isinstance(action, spaces.Box):
+        raise InputError(f"env {env_id}: its action space {action} is neither a Box nor Discrete")
+    if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
+        raise InputError(f"env {env_id}: its action space {action} needs finite bounds")

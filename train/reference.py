@@ -1,0 +1,263 @@
+"""A minimal actor-critic in plain torch, to be read from top to bottom in one sitting.
+
+An actor decides, a critic foretells what is still to be earned, and the advantage (what came out, less what the
+critic foretold) tells both what to change. Plain hyperparameters make it the one-step agent of the article (a
+categorical actor, a rollout of one step) or the n-step A2C of Mnih et al. 2016 with a Gaussian actor. Given the same
+weights and the same rollout it makes the same update as Stable-Baselines3's A2C; a test holds the two together.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.distributions import Categorical, Distribution, Independent, Normal
+
+from train.callbacks import TrainingLog
+from train.config import AgentConfig, InputError, PolicyKwargs
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+class Actor(nn.Module):
+    """The policy: observations (..., size) to a distribution over actions, categorical or Gaussian."""
+
+    def __init__(self, observation: spaces.Box, action: spaces.Space[Any], kwargs: PolicyKwargs) -> None:
+        super().__init__()
+        discrete = isinstance(action, spaces.Discrete)
+        outputs = int(action.n) if isinstance(action, spaces.Discrete) else int(np.prod(action.shape or ()))
+        self.net = mlp(int(observation.shape[0]), outputs, kwargs, last_gain=0.01)
+        self.log_std = None if discrete else nn.Parameter(torch.full((outputs,), kwargs.log_std_init))
+
+    def forward(self, observations: Tensor) -> Distribution:
+        """The distribution of the next action."""
+        output = self.net(observations)
+        if self.log_std is None:
+            return Categorical(probs=torch.softmax(output, dim=-1))
+        return Independent(Normal(output, self.log_std.exp()), 1)
+
+
+class Critic(nn.Module):
+    """The value function: observations (..., size) to the return expected from there on, (...,)."""
+
+    def __init__(self, observation: spaces.Box, kwargs: PolicyKwargs) -> None:
+        super().__init__()
+        self.net = mlp(int(observation.shape[0]), 1, kwargs, last_gain=1.0)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """The value of each observation."""
+        value: Tensor = self.net(observations).squeeze(-1)
+        return value
+
+
+def mlp(inputs: int, outputs: int, kwargs: PolicyKwargs, last_gain: float) -> nn.Sequential:
+    """A plain network; orthogonal initial weights where the hyperparameters ask for them."""
+    sizes = (inputs, *kwargs.net_arch, outputs)
+    layers: list[nn.Module] = []
+    for i, (size, next_size) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        last = i == len(sizes) - 2
+        layer = nn.Linear(size, next_size)
+        if kwargs.ortho_init:
+            nn.init.orthogonal_(layer.weight, gain=last_gain if last else np.sqrt(2))
+            nn.init.zeros_(layer.bias)
+        layers += [layer] if last else [layer, ACTIVATIONS[kwargs.activation_fn]()]
+    return nn.Sequential(*layers)
+
+
+class Rollout(NamedTuple):
+    """What the actor has lived through since the last update; arrays (n_steps, n_envs, ...), oldest step first."""
+
+    observations: Tensor
+    actions: Tensor
+    rewards: Tensor
+    dones: Tensor
+    values: Tensor
+    last_values: Tensor
+    """Values of the observations after the last step, (n_envs,)."""
+
+
+class Losses(NamedTuple):
+    """The three terms of the objective; their weighted sum is minimised."""
+
+    policy: Tensor
+    value: Tensor
+    entropy: Tensor
+
+
+def advantage(rollout: Rollout, gamma: float, gae_lambda: float) -> Tensor:
+    """How much better each action turned out than the critic foretold, (n_steps, n_envs).
+
+    Generalised advantage estimation (Schulman et al. 2016); with ``gae_lambda`` 1 it is the n-step advantage of A2C,
+    with a rollout of one step the temporal-difference error of the article.
+    """
+    result = torch.zeros_like(rollout.rewards)
+    next_value, following = rollout.last_values, torch.zeros_like(rollout.last_values)
+    for t in reversed(range(len(rollout.rewards))):
+        goes_on = 1.0 - rollout.dones[t]
+        td_error = rollout.rewards[t] + gamma * next_value * goes_on - rollout.values[t]
+        following = td_error + gamma * gae_lambda * goes_on * following
+        result[t] = following
+        next_value = rollout.values[t]
+    return result
+
+
+def losses(actor: Actor, critic: Critic, rollout: Rollout, config: AgentConfig) -> Losses:
+    """The terms of the objective on one rollout."""
+    advantages = advantage(rollout, config.gamma, config.gae_lambda)
+    returns = advantages + rollout.values
+    if config.normalize_advantage:
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    distribution = actor(rollout.observations)
+    return Losses(
+        policy=-(advantages * distribution.log_prob(rollout.actions)).mean(),  # make good actions likelier
+        value=(returns - critic(rollout.observations)).pow(2).mean(),  # foretell what came out
+        entropy=-distribution.entropy().mean(),  # stay curious
+    )
+
+
+class Agent:
+    """Actor, critic and an optimiser for each.
+
+    Args:
+        observation, action: Spaces of one environment.
+        config: Hyperparameters.
+        seed: Seed of the weights, and of every action drawn later.
+    """
+
+    def __init__(self, observation: spaces.Box, action: spaces.Space[Any], config: AgentConfig, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.config, self.action_space = config, action
+        self.actor = Actor(observation, action, config.policy_kwargs)
+        self.critic = Critic(observation, config.policy_kwargs)
+        self.optimizers = [_optimizer(self.actor, config), _optimizer(self.critic, config)]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Every weight of actor and critic."""
+        return [*self.actor.parameters(), *self.critic.parameters()]
+
+    def update(self, rollout: Rollout, learning_rate: float) -> Losses:
+        """One gradient step of both networks on one rollout."""
+        config = self.config
+        terms = losses(self.actor, self.critic, rollout, config)
+        for optimizer in self.optimizers:
+            optimizer.param_groups[0]["lr"] = learning_rate
+            optimizer.zero_grad()
+        (terms.policy + config.ent_coef * terms.entropy + config.vf_coef * terms.value).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.parameters(), config.max_grad_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return terms
+
+    def to_env(self, actions: Tensor) -> NDArray[Any]:
+        """Actions as the environment takes them: a Gaussian knows no bounds, a box does."""
+        box = self.action_space
+        if isinstance(box, spaces.Box):
+            return np.clip(actions.numpy().reshape(-1, *box.shape), box.low, box.high)
+        return actions.numpy()
+
+    @torch.no_grad()
+    def predict(
+        self, observation: NDArray[Any], state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[NDArray[Any], Any]:
+        """Observations (n_envs, size) to actions (n_envs, ...); deterministic: the likeliest one."""
+        distribution = self.actor(torch.as_tensor(observation, dtype=torch.float32))
+        return self.to_env(distribution.mode if deterministic else distribution.sample()), state
+
+
+def build(envs: RecordEpisodeStatistics[Any, Any], config: AgentConfig, seed: int) -> Agent:
+    """Builds the untrained agent."""
+    return Agent(envs.single_observation_space, envs.single_action_space, config, seed)  # type: ignore[arg-type]
+
+
+def learn(agent: Agent, envs: RecordEpisodeStatistics[Any, Any], config: AgentConfig, total_timesteps: int, seed: int, log: TrainingLog) -> None:
+    """Lives through rollouts and learns from each, until ``total_timesteps`` environment steps are taken."""
+    timesteps = 0
+    end = config.learning_rate if config.learning_rate_end is None else config.learning_rate_end
+    for rollout in rollouts(agent, envs, seed, log):
+        timesteps += rollout.rewards.numel()
+        done = min(timesteps / total_timesteps, 1.0)
+        learning_rate = config.learning_rate + done * (end - config.learning_rate)
+        terms = agent.update(rollout, learning_rate)
+        log.rollout(timesteps, scalars(agent, envs, rollout, terms, learning_rate))
+        if timesteps >= total_timesteps:
+            break
+    log.finish()
+
+
+@torch.no_grad()
+def rollouts(agent: Agent, envs: RecordEpisodeStatistics[Any, Any], seed: int, log: TrainingLog) -> Iterator[Rollout]:
+    """Plays on and on, ``n_steps`` at a time."""
+    observations = torch.as_tensor(envs.reset(seed=seed)[0], dtype=torch.float32)
+    while True:
+        steps = []
+        for _ in range(agent.config.n_steps):
+            actions = agent.actor(observations).sample()
+            values = agent.critic(observations)
+            after, rewards, terminated, truncated, infos = envs.step(agent.to_env(actions))
+            log.step(infos)
+            rewards = torch.as_tensor(rewards, dtype=torch.float32)
+            if (cut := truncated & ~terminated).any():  # not the end of the task, only of the episode: what follows counts
+                last = np.stack(infos["final_obs"][cut].tolist())
+                rewards[cut] += agent.config.gamma * agent.critic(torch.as_tensor(last, dtype=torch.float32))
+            dones = torch.as_tensor(terminated | truncated, dtype=torch.float32)
+            steps.append((observations, actions, rewards, dones, values))
+            observations = torch.as_tensor(after, dtype=torch.float32)
+        yield Rollout(*(torch.stack(column) for column in zip(*steps, strict=True)), last_values=agent.critic(observations))
+
+
+def scalars(agent: Agent, envs: RecordEpisodeStatistics[Any, Any], rollout: Rollout, terms: Losses, learning_rate: float) -> dict[str, float]:
+    """One rollout and its update under Stable-Baselines3's tags."""
+    config = agent.config
+    returns = advantage(rollout, config.gamma, config.gae_lambda) + rollout.values
+    episodes = {"rollout/ep_rew_mean": envs.return_queue, "rollout/ep_len_mean": envs.length_queue}
+    variance = returns.var(unbiased=False)
+    explained = 1.0 - (returns - rollout.values).var(unbiased=False) / variance if variance > 0 else torch.nan
+    named = {
+        **{tag: float(np.mean(queue)) for tag, queue in episodes.items() if queue},
+        "train/learning_rate": learning_rate,
+        "train/explained_variance": float(explained),
+        "train/entropy_loss": terms.entropy.item(),
+        "train/policy_loss": terms.policy.item(),
+        "train/value_loss": terms.value.item(),
+    }
+    log_std = agent.actor.log_std
+    return named if log_std is None else named | {"train/std": log_std.exp().mean().item()}
+
+
+def save(agent: Agent, path: Path) -> None:
+    """Writes the weights of both networks."""
+    torch.save({"actor": agent.actor.state_dict(), "critic": agent.critic.state_dict()}, path)
+
+
+def load(path: Path, config: AgentConfig, observation: spaces.Box, action: spaces.Space[Any]) -> Agent:
+    """Rebuilds the agent from the config and fills in the weights; nothing of the file is unpickled.
+
+    Raises:
+        InputError: The file is damaged or does not fit the config.
+    """
+    agent = Agent(observation, action, config, seed=0)
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        agent.actor.load_state_dict(weights["actor"])
+        agent.critic.load_state_dict(weights["critic"])
+    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
+        raise InputError(f"{path}: is no model of its config: {str(error).splitlines()[0]}") from error
+    return agent
+
+
+@torch.no_grad()
+def probabilities(agent: Agent, observations: NDArray[Any]) -> NDArray[np.float64]:
+    """Probabilities of a categorical actor, (n_envs, actions)."""
+    probabilities: Tensor = agent.actor(torch.as_tensor(observations, dtype=torch.float32)).probs
+    return probabilities.double().numpy()
+
+
+def _optimizer(network: nn.Module, config: AgentConfig) -> torch.optim.Optimizer:
+    if config.use_rms_prop:
+        return torch.optim.RMSprop(network.parameters(), lr=config.learning_rate, alpha=0.99, eps=config.rms_prop_eps)
+    return torch.optim.Adam(network.parameters(), lr=config.learning_rate, eps=config.policy_kwargs.optimizer_kwargs.eps)

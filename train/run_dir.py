@@ -1,0 +1,170 @@
+"""The folder of one run: what is in it, written whole or not at all, and read back without trusting it."""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from train.config import AGENTS, InputError, Seed, TrainConfig, dump_config, load_config
+
+MODEL_FILES = {"a2c": "model.zip", "reference": "model.pt"}
+PACKAGES = ("gymnasium", "numpy", "pandas", "stable-baselines3", "tensorboard", "torch")
+
+
+class RunState(BaseModel):
+    """``run.json``: which run this is and how far it came."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    agent: Literal["a2c", "reference"]
+    seed: Seed
+    state: Literal["running", "interrupted", "finished"]
+    timesteps: int
+
+
+class Run(NamedTuple):
+    """A run that can be loaded."""
+
+    folder: Path
+    config: TrainConfig
+    state: RunState
+
+    @property
+    def name(self) -> str:
+        """Name of the config that it was trained with: the folder above."""
+        return self.folder.resolve().parent.name
+
+    @property
+    def model(self) -> Path:
+        """The file with the weights."""
+        return self.folder / MODEL_FILES[self.state.agent]
+
+
+def create_run(runs_dir: Path, config_name: str, agent: str, seed: int) -> Path:
+    """Makes a folder that no other run has: ``<config>/<agent>-seed<seed>-<n>``.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    parent = runs_dir / config_name
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while True:
+            folder = parent / f"{agent}-seed{seed}-{number}"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return folder
+    except OSError as error:
+        raise InputError(f"runs folder {runs_dir}: cannot be written: {error.strerror}") from error
+
+
+def write_description(folder: Path, config: TrainConfig, command: str) -> None:
+    """Writes what re-creates the run: config.yaml, command.txt and versions.json."""
+    versions = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "commit": _commit(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+    write_text(folder / "config.yaml", dump_config(config))
+    write_text(folder / "command.txt", command + "\n")
+    write_text(folder / "versions.json", json.dumps(versions, indent=2) + "\n")
+
+
+def write_state(folder: Path, state: RunState) -> None:
+    """Writes run.json."""
+    write_text(folder / "run.json", state.model_dump_json(indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all."""
+    write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets ``write`` fill a temporary file beside ``path``, then puts it in its place in one step."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_run(folder: Path) -> Run:
+    """Reads a run's folder.
+
+    Raises:
+        InputError: It does not exist, is no run, or is incomplete; the message says what is missing.
+    """
+    if not folder.is_dir():
+        raise InputError(f"run {folder}: no such folder")
+    needed = ["config.yaml", "run.json"]
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"run {folder}: is no complete run, {' and '.join(missing)} missing; expected {', '.join(needed)} and a model")
+    state = _read_state(folder)
+    run = Run(folder, load_config(folder / "config.yaml"), state)
+    run.config.agent(state.agent)
+    if not run.model.is_file():
+        raise InputError(f"run {folder}: is incomplete, {run.model.name} missing (state: {state.state})")
+    return run
+
+
+def finished_runs(runs_dir: Path, config_name: str) -> list[Run]:
+    """The finished runs of a config, for each agent and seed the newest one, in the order of agents and seeds."""
+    newest: dict[tuple[str, int], tuple[int, Run]] = {}
+    for folder, number in _run_folders(runs_dir / config_name):
+        with contextlib.suppress(InputError):
+            run = load_run(folder)
+            key = (run.state.agent, run.state.seed)
+            if run.state.state == "finished" and number > newest.get(key, (0, run))[0]:
+                newest[key] = (number, run)
+    return [run for _, (_, run) in sorted(newest.items(), key=lambda item: (AGENTS.index(item[0][0]), item[0][1]))]
+
+
+def modified(run: Run) -> float:
+    """When the run's model was written."""
+    return run.model.stat().st_mtime
+
+
+def _run_folders(parent: Path) -> Iterator[tuple[Path, int]]:
+    for folder in sorted(parent.glob("*-seed*-*")):
+        match = re.fullmatch(r".+-seed\d+-(\d+)", folder.name)
+        if match:
+            yield folder, int(match[1])
+
+
+def _read_state(folder: Path) -> RunState:
+    try:
+        return RunState.model_validate_json((folder / "run.json").read_bytes())
+    except (ValidationError, OSError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise InputError(f"run {folder}: run.json cannot be read: {reason}") from None
+
+
+def _commit() -> str | None:
+    """The commit of the checkout, marked where files have changed since; None where git does not know."""
+    here = Path(__file__).parent
+    try:
+        describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        result = subprocess.run(describe, cwd=here, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()

@@ -1,0 +1,147 @@
+"""Gives any Gymnasium vector environment to Stable-Baselines3, without a Python loop over environments."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+from stable_baselines3.common.env_util import is_wrapped
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+
+class BatchInfos(Sequence[dict[str, Any]]):
+    """Gymnasium's batched info as the list of dicts that Stable-Baselines3 expects, each built when it is read.
+
+    Args:
+        batch: The info of a vector step in same-step mode.
+        dones: Episodes that ended in this step, (n_envs,).
+        timeouts: Those among them that were cut off rather than finished, (n_envs,).
+
+    Attributes:
+        batch: The info as Gymnasium gave it.
+    """
+
+    def __init__(self, batch: dict[str, Any], dones: NDArray[np.bool_], timeouts: NDArray[np.bool_]) -> None:
+        self.batch = batch
+        self._dones = dones
+        self._timeouts = timeouts
+        self._built: dict[int, dict[str, Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._dones)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        i = range(len(self))[index]
+        if i not in self._built:
+            self._built[i] = self._build(i)
+        return self._built[i]
+
+    def _build(self, i: int) -> dict[str, Any]:
+        final = {"final_info", "final_obs"}
+        info = _row({name: value for name, value in self.batch.items() if name not in final}, i)
+        if not self._dones[i]:
+            return info
+        last = self.batch.get("final_info")
+        return {
+            **info,
+            **(_row(last, i) if last else {}),
+            "terminal_observation": self.batch["final_obs"][i],
+            "TimeLimit.truncated": bool(self._timeouts[i]),
+        }
+
+
+class SB3VecEnv(VecEnv):
+    """A Gymnasium vector environment as a Stable-Baselines3 ``VecEnv``.
+
+    Args:
+        envs: A vector environment in same-step autoreset mode.
+
+    Raises:
+        ValueError: Another autoreset mode. In next-step mode every episode is followed by a filler transition whose
+            action is ignored, and Stable-Baselines3 would train on it; without autoreset its episodes never end.
+    """
+
+    def __init__(self, envs: VectorEnv[Any, Any, Any]) -> None:
+        mode = envs.metadata.get("autoreset_mode")
+        if mode is not AutoresetMode.SAME_STEP:
+            raise ValueError(
+                f"autoreset_mode={mode}: must be {AutoresetMode.SAME_STEP}: Stable-Baselines3 would train on the filler "
+                "transitions of next-step mode, and never see an episode end without autoreset"
+            )
+        self.envs = envs
+        self._actions: NDArray[Any] | None = None
+        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+
+    def reset(self) -> NDArray[Any]:
+        """Resets all environments with the seeds and options set before, once."""
+        options = self._options[0]
+        if any(other != options for other in self._options):
+            raise ValueError("a Gymnasium vector environment takes the same reset options for every environment")
+        # One seed stands for all: Gymnasium counts on from it, as seed() does.
+        observations, infos = self.envs.reset(seed=self._seeds[0], options=options or None)
+        self.reset_infos = [_row(infos, i) for i in range(self.num_envs)]
+        self._reset_seeds()
+        self._reset_options()
+        return np.asarray(observations)
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Keeps the actions, (n_envs, ...), for ``step_wait``."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Steps all environments: observations, rewards, dones, infos, each of length n_envs."""
+        observations, rewards, terminated, truncated, infos = self.envs.step(self._actions)
+        dones = terminated | truncated
+        batch = BatchInfos(infos, dones, truncated & ~terminated)
+        return observations, rewards.astype(np.float32), dones, batch  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self.envs.close()
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """An attribute of each environment; where they are one object, of that object."""
+        return [_attribute(target, attr_name) for target in self._targets(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Sets an attribute of each environment; where they are one object, of that object."""
+        for target in self._targets(indices):
+            setattr(target.unwrapped, attr_name, value)
+
+    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
+        """Calls a method of each environment; where they are one object, of that object."""
+        return [_attribute(target, method_name)(*method_args, **method_kwargs) for target in self._targets(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
+        """Whether each environment is wrapped; the rows of a native vector environment never are."""
+        single = getattr(self.envs.unwrapped, "envs", None)
+        return [single is not None and is_wrapped(target, wrapper_class) for target in self._targets(indices)]
+
+    def get_images(self) -> Sequence[NDArray[Any] | None]:
+        """One picture of each environment."""
+        return list(self.envs.render() or [None] * self.num_envs)
+
+    def _targets(self, indices: VecEnvIndices) -> list[Any]:
+        chosen: Iterable[int] = self._get_indices(indices)
+        single = getattr(self.envs.unwrapped, "envs", None)
+        return [self.envs if single is None else single[i] for i in chosen]
+
+
+def _attribute(target: Any, name: str) -> Any:
+    """Looks past the wrappers that do not have the attribute themselves."""
+    return getattr(target, name) if hasattr(target, name) else getattr(target.unwrapped, name)
+
+
+def _row(infos: dict[str, Any], i: int) -> dict[str, Any]:
+    """The entries of one environment in Gymnasium's batched info; a mask under ``_name`` says who has an entry."""
+    row: dict[str, Any] = {}
+    for name, value in infos.items():
+        mask = infos.get(f"_{name}")
+        if (name.startswith("_") and name[1:] in infos) or (mask is not None and not mask[i]):
+            continue
+        row[name] = _row(value, i) if isinstance(value, dict) else value[i]
+    return row
