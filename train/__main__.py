@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from train.cli import TrainArgs, parse_args
-from train.config import AgentConfig, InputError, TrainConfig
+from train.config import AgentConfig, AgentName, InputError, TrainConfig
 
 if TYPE_CHECKING:
     from train.callbacks import TrainingLog
@@ -59,7 +59,7 @@ def _train_all(args: TrainArgs, command: str) -> int:
     return 0
 
 
-def _train(agent: str, part: AgentConfig, seed: int, args: TrainArgs, command: str) -> Outcome:
+def _train(agent: AgentName, part: AgentConfig, seed: int, args: TrainArgs, command: str) -> Outcome:
     """One agent, one seed, one folder."""
     import torch
     import torch._dynamo  # the first optimiser step would load it, and its two seconds would count as training
@@ -67,7 +67,7 @@ def _train(agent: str, part: AgentConfig, seed: int, args: TrainArgs, command: s
     from train import run_dir
     from train.callbacks import TrainingLog
     from train.learners import LEARNERS
-    from train.make_env import make_env, make_training_env
+    from train.make_env import flat_observation_space, make_env, make_training_env
     from train.play import mean_score
 
     config, learner = args.train, LEARNERS[agent]
@@ -79,22 +79,24 @@ def _train(agent: str, part: AgentConfig, seed: int, args: TrainArgs, command: s
     start = time.perf_counter()
     with TrainingLog(folder, config.total_timesteps, part.log_interval, f"{agent} seed {seed}") as log:
         model = learner.build(envs, part, seed)
-        state = _learn(learner, model, envs, config, part, seed, log)
+        state = _learn(learner, model, envs, config, seed, log)
         run_dir.write_file(folder / run_dir.MODEL_FILES[agent], lambda path: learner.save(model, path))
         run_dir.write_state(folder, run_dir.RunState(agent=agent, seed=seed, state=state, timesteps=log.timesteps))
     seconds = time.perf_counter() - start
     envs.close()
     judged = make_env(config.env, config.evaluation.campaigns)
-    policy = learner.load(folder / run_dir.MODEL_FILES[agent], part, judged.single_observation_space, judged.single_action_space)
+    policy = learner.load(
+        folder / run_dir.MODEL_FILES[agent], part, flat_observation_space(judged), judged.single_action_space
+    )
     score = mean_score(policy, judged, config.evaluation.seed)
     return Outcome(folder, state, score, seconds)
 
 
 def _learn(
-    learner: Any, model: Any, envs: Any, config: TrainConfig, part: AgentConfig, seed: int, log: "TrainingLog"
+    learner: Any, model: Any, envs: Any, config: TrainConfig, seed: int, log: "TrainingLog"
 ) -> Literal["interrupted", "finished"]:
     try:
-        learner.learn(model, envs, part, config.total_timesteps, seed, log)
+        learner.learn(model, envs, config.total_timesteps, seed, log)
     except KeyboardInterrupt:
         log.finish()
         return "interrupted"

@@ -32,9 +32,8 @@ class BatchA2C(A2C):
             super()._update_info_buffer(infos, dones)
             return
         ended = infos.batch.get("_episode")
-        if ended is None:
+        if ended is None or self.ep_info_buffer is None:
             return
-        assert self.ep_info_buffer is not None
         rows = np.flatnonzero(ended)[-self._stats_window_size :]
         returns, lengths = infos.batch["episode"]["r"][rows].tolist(), infos.batch["episode"]["l"][rows].tolist()
         self.ep_info_buffer.extend({"r": r, "l": length} for r, length in zip(returns, lengths, strict=True))
@@ -95,8 +94,8 @@ def build(envs: BatchEnv, config: AgentConfig, seed: int) -> BatchA2C:
     return agent
 
 
-def learn(agent: BatchA2C, envs: BatchEnv, config: AgentConfig, total_timesteps: int, seed: int, log: TrainingLog) -> None:
-    """Trains; ``envs``, ``config`` and ``seed`` are those that the agent was built with."""
+def learn(agent: BatchA2C, envs: BatchEnv, total_timesteps: int, seed: int, log: TrainingLog) -> None:  # noqa: ARG001
+    """Trains; ``envs`` and ``seed`` are those that the agent was built with, which it holds itself."""
     agent.learn(total_timesteps, callback=LogCallback(log), log_interval=None)  # type: ignore[arg-type]
 
 
@@ -113,17 +112,20 @@ def load(path: Path, config: AgentConfig, observation: spaces.Box, action: space
     """
     policy = ActorCriticPolicy(observation, action, lambda _: 0.0, **_policy_kwargs(config))
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("policy.pth").file_size > MAX_WEIGHTS_BYTES:
-                raise InputError(f"{path}: policy.pth is larger than {MAX_WEIGHTS_BYTES} bytes")
-            weights = torch.load(io.BytesIO(archive.read("policy.pth")), map_location="cpu", weights_only=True)
-        policy.load_state_dict(weights)
-    except InputError:
-        raise
+        policy.load_state_dict(torch.load(io.BytesIO(_weights(path)), map_location="cpu", weights_only=True))
     except Exception as error:  # whatever a damaged or hostile file makes the reader raise
         raise InputError(f"{path}: is no model of its config: {str(error).splitlines()[0]}") from error
     policy.set_training_mode(False)
     return policy
+
+
+def _weights(path: Path) -> bytes:
+    """The bytes of the weights inside the archive, which is read with a limit."""
+    with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo("policy.pth").file_size
+        if size > MAX_WEIGHTS_BYTES:
+            raise ValueError(f"policy.pth takes {size} bytes, at most {MAX_WEIGHTS_BYTES} are read")
+        return archive.read("policy.pth")
 
 
 def probabilities(policy: ActorCriticPolicy, observations: NDArray[Any]) -> NDArray[np.float64]:

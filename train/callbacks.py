@@ -41,7 +41,7 @@ class TrainingLog:
         self._log_interval = log_interval
         self._progress = (folder / "progress.csv").open("w", newline="", encoding="utf-8")
         self._timing = (folder / "timing.csv").open("w", newline="", encoding="utf-8")
-        self._events = SummaryWriter(str(folder), flush_secs=1)  # type: ignore[no-untyped-call]
+        self._events = SummaryWriter(str(folder), flush_secs=1)
         self._bar = tqdm(total=total_timesteps, desc=label, unit="step", disable=not show_progress, unit_scale=True)
         self._columns: tuple[str, ...] = ()
         self._rollouts = 0
@@ -68,7 +68,7 @@ class TrainingLog:
         self._bar.close()
         self._progress.close()
         self._timing.close()
-        self._events.close()  # type: ignore[no-untyped-call]
+        self._events.close()
 
     def step(self, infos: dict[str, Any]) -> None:
         """Takes in the batched info of one vector step: the metrics of the episodes that ended with it."""
@@ -100,11 +100,11 @@ class TrainingLog:
         seconds = time.perf_counter() - self._start
         speed = timesteps / seconds
         for tag, value in {**scalars, **metrics, "time/fps": speed}.items():
-            self._events.add_scalar(tag, value, timesteps)  # type: ignore[no-untyped-call]
+            self._events.add_scalar(tag, value, timesteps)
         if self.episodes:
-            self._write_row({"timesteps": timesteps, "episodes": self.episodes, **scalars, **metrics})
+            self._write_row({"timesteps": timesteps, "episodes": self.episodes, **metrics, **scalars})
         if self._first:
-            self._events.flush()  # type: ignore[no-untyped-call]
+            self._events.flush()
         csv.writer(self._timing).writerow((timesteps, f"{seconds:.3f}", f"{speed:.0f}"))
         self._timing.flush()
         self._bar.set_postfix_str(f"ep_rew_mean={scalars.get('rollout/ep_rew_mean', np.nan):.4g}", refresh=False)

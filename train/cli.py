@@ -7,17 +7,28 @@ import tyro
 from pydantic import BaseModel, ConfigDict, Field
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from train.config import AGENTS, AgentConfig, EnvConfig, InputError, Seed, TrainConfig, load_config, nearest, parse_config
+from train.config import (
+    AGENTS,
+    AgentConfig,
+    AgentName,
+    EnvConfig,
+    InputError,
+    TrainConfig,
+    load_config,
+    nearest,
+    parse_config,
+)
 
-DESCRIPTION = """Trains the agents of CONFIG, a YAML file such as configs/linear.yaml. Each agent and seed gets a folder runs/<config>/<agent>-seed<seed>-<n>.
-Every field of the file can be set here too; the values shown are those that will be used."""
+DESCRIPTION = """Trains the agents of CONFIG, a YAML file such as configs/linear.yaml. Each agent and seed gets a
+folder of its own, runs/<config>/<agent>-seed<seed>-<n>. Every field of the file can be set here too: the values
+shown are those that will be used."""
 
 
 class TrainArgs(NamedTuple):
     """What was asked for."""
 
     config: Path
-    agents: tuple[str, ...]
+    agents: tuple[AgentName, ...]
     seeds: tuple[int, ...]
     runs_dir: Path
     train: TrainConfig
@@ -26,9 +37,11 @@ class TrainArgs(NamedTuple):
 class _Flags(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    agents: tuple[str, ...] = Field((), description=f"agents to train, of {', '.join(AGENTS)}; default: all in the file")
-    seeds: tuple[int, ...] = Field((0,), description="random seeds, a run for each")
-    runs_dir: Path = Field(Path("runs"), description="folder for the runs")
+    agents: tuple[str, ...] = Field(
+        default=(), description=f"agents to train, of {', '.join(AGENTS)}; default: all in the file"
+    )
+    seeds: tuple[int, ...] = Field(default=(0,), description="random seeds, a run for each")
+    runs_dir: Path = Field(default=Path("runs"), description="folder for the runs")
     train: Annotated[TrainConfig, tyro.conf.arg(name="")]
 
 
@@ -40,10 +53,11 @@ def parse_args(argv: list[str]) -> TrainArgs:
         SystemExit: ``--help`` was asked for (0) or a flag is unknown (2).
     """
     path, rest = _take_config(argv)
+    default = _Flags(train=load_config(path)) if path else _Flags(train=_anything())
     flags = tyro.cli(
         _Flags,
         args=rest,
-        default=_Flags(train=load_config(path) if path else _anything()),
+        default=default,
         prog="python -m train CONFIG",
         description=DESCRIPTION,
         config=(tyro.conf.AvoidSubcommands,),
@@ -57,8 +71,7 @@ def parse_args(argv: list[str]) -> TrainArgs:
         if not 0 <= seed < 2**31:
             raise InputError(f"--seeds {seed}: must be from 0 to {2**31 - 1}")
     config = parse_config(values["train"], "command line")
-    assert path is not None
-    return TrainArgs(path, _once(values["agents"]), _once(values["seeds"]), values["runs_dir"], config)
+    return TrainArgs(path or Path(), _once(values["agents"]), _once(values["seeds"]), values["runs_dir"], config)
 
 
 _REGISTRY = ConstructorRegistry()

@@ -9,12 +9,13 @@ import importlib.util
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-AGENTS = ("a2c", "reference")
+AgentName = Literal["a2c", "reference"]
+AGENTS: tuple[AgentName, ...] = get_args(AgentName)
 
 
 class InputError(Exception):
@@ -62,7 +63,7 @@ class OptimizerKwargs(BaseModel):
 
     model_config = _STRICT
 
-    eps: Positive = Field(1e-5, description="epsilon of Adam, used where use_rms_prop is off [1]")
+    eps: Positive = Field(default=1e-5, description="epsilon of Adam, used where use_rms_prop is off [1]")
 
 
 class PolicyKwargs(BaseModel):
@@ -71,12 +72,14 @@ class PolicyKwargs(BaseModel):
     model_config = _STRICT
 
     net_arch: Annotated[tuple[Count, ...], BeforeValidator(_sequence)] = Field(
-        (64, 64), description="units of each hidden layer, of the actor and of the critic"
+        default=(64, 64), description="units of each hidden layer, of the actor and of the critic"
     )
-    activation_fn: Literal["tanh", "relu"] = Field("tanh", description="activation of the hidden layers")
-    ortho_init: bool = Field(_POLICY["ortho_init"], description="orthogonal initial weights, else torch's own")
+    activation_fn: Literal["tanh", "relu"] = Field(default="tanh", description="activation of the hidden layers")
+    ortho_init: bool = Field(default=_POLICY["ortho_init"], description="orthogonal initial weights, else torch's own")
     log_std_init: float = Field(
-        _POLICY["log_std_init"], allow_inf_nan=False, description="first log standard deviation of a Gaussian actor [1]"
+        default=_POLICY["log_std_init"],
+        allow_inf_nan=False,
+        description="log standard deviation of a Gaussian actor at the start [1]",
     )
     optimizer_kwargs: OptimizerKwargs = OptimizerKwargs()
 
@@ -86,29 +89,35 @@ class AgentConfig(BaseModel):
 
     model_config = _STRICT
 
-    n_envs: Count = Field(1, description="environments stepped side by side")
-    n_steps: Count = Field(_A2C["n_steps"], description="steps of each environment in a rollout, one update each [steps]")
-    gamma: Fraction = Field(_A2C["gamma"], description="discount factor [1/step]")
-    gae_lambda: Fraction = Field(_A2C["gae_lambda"], description="bias against variance of the advantage; 1: n-step [1]")
-    learning_rate: NonNegative = Field(_A2C["learning_rate"], description="learning rate at the start [1]")
-    learning_rate_end: NonNegative | None = Field(
-        None, description="learning rate at the end, reached linearly; null: constant [1]"
+    n_envs: Count = Field(default=1, description="environments stepped side by side")
+    n_steps: Count = Field(
+        default=_A2C["n_steps"], description="steps of each environment in a rollout, one update each [steps]"
     )
-    ent_coef: NonNegative = Field(_A2C["ent_coef"], description="weight of the entropy bonus [1]")
-    vf_coef: NonNegative = Field(_A2C["vf_coef"], description="weight of the value loss [1]")
+    gamma: Fraction = Field(default=_A2C["gamma"], description="discount factor [1/step]")
+    gae_lambda: Fraction = Field(
+        default=_A2C["gae_lambda"], description="bias against variance of the advantage; 1: n-step [1]"
+    )
+    learning_rate: NonNegative = Field(default=_A2C["learning_rate"], description="learning rate at the start [1]")
+    learning_rate_end: NonNegative | None = Field(
+        default=None, description="learning rate at the end, reached linearly; null: constant [1]"
+    )
+    ent_coef: NonNegative = Field(default=_A2C["ent_coef"], description="weight of the entropy bonus [1]")
+    vf_coef: NonNegative = Field(default=_A2C["vf_coef"], description="weight of the value loss [1]")
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(
-        _A2C["max_grad_norm"], description="bound of the gradient's norm over actor and critic; .inf: no bound [1]"
+        default=_A2C["max_grad_norm"],
+        description="bound of the gradient's norm over actor and critic; .inf: no bound [1]",
     )
     normalize_advantage: bool = Field(
-        _A2C["normalize_advantage"], description="advantages of a rollout to mean 0 and standard deviation 1"
+        default=_A2C["normalize_advantage"], description="advantages of a rollout to mean 0 and standard deviation 1"
     )
-    use_rms_prop: bool = Field(_A2C["use_rms_prop"], description="RMSprop, else Adam")
-    rms_prop_eps: Positive = Field(_A2C["rms_prop_eps"], description="epsilon of RMSprop [1]")
+    use_rms_prop: bool = Field(default=_A2C["use_rms_prop"], description="RMSprop, else Adam")
+    rms_prop_eps: Positive = Field(default=_A2C["rms_prop_eps"], description="epsilon of RMSprop [1]")
     stats_window_size: Count = Field(
-        _A2C["stats_window_size"], description="rollout/ep_rew_mean is over this many episodes [episodes]"
+        default=_A2C["stats_window_size"], description="rollout/ep_rew_mean is over this many episodes [episodes]"
     )
     log_interval: Count = Field(
-        _LEARN["log_interval"], description="rollouts between two rows of the log; the first is written as soon as it can"
+        default=_LEARN["log_interval"],
+        description="rollouts between two rows of the log; the first is written as soon as it can",
     )
     policy_kwargs: PolicyKwargs = PolicyKwargs()
 
@@ -125,7 +134,7 @@ class EnvConfig(BaseModel):
     model_config = _STRICT
 
     id: str = Field(min_length=1, description="Gymnasium id, 'module:Name-v0' where a module registers it")
-    kwargs: dict[str, Any] = Field({}, description="keyword arguments of the environment")
+    kwargs: dict[str, Any] = Field(default={}, description="keyword arguments of the environment")
 
 
 class EvaluationConfig(BaseModel):
@@ -133,8 +142,8 @@ class EvaluationConfig(BaseModel):
 
     model_config = _STRICT
 
-    campaigns: Count = Field(100, description="episodes that each policy plays")
-    seed: Seed = Field(20000, description="seed of those episodes, the same for every policy")
+    campaigns: Count = Field(default=100, description="episodes that each policy plays")
+    seed: Seed = Field(default=20000, description="seed of those episodes, the same for every policy")
 
 
 class TrainConfig(BaseModel):
@@ -145,11 +154,11 @@ class TrainConfig(BaseModel):
     env: EnvConfig
     total_timesteps: Count = Field(description="environment steps; the last rollout may overshoot them [steps]")
     checkpoint_every: Count = Field(
-        100_000, description="environment steps between checkpoints, rounded up to whole rollouts [steps]"
+        default=100_000, description="environment steps between checkpoints, rounded up to whole rollouts [steps]"
     )
-    torch_threads: Count = Field(1, description="threads of torch; results hold for an equal count")
-    a2c: AgentConfig | None = Field(None, description="Stable-Baselines3's A2C")
-    reference: AgentConfig | None = Field(None, description="the hand-written actor-critic")
+    torch_threads: Count = Field(default=1, description="threads of torch; results hold for an equal count")
+    a2c: AgentConfig | None = Field(default=None, description="Stable-Baselines3's A2C")
+    reference: AgentConfig | None = Field(default=None, description="the hand-written actor-critic")
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")
@@ -159,7 +168,7 @@ class TrainConfig(BaseModel):
         return self
 
     @property
-    def agents(self) -> tuple[str, ...]:
+    def agents(self) -> tuple[AgentName, ...]:
         """Names of the agents that the file describes."""
         return tuple(name for name in AGENTS if getattr(self, name) is not None)
 
@@ -233,7 +242,9 @@ def _read(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        known = sorted(str(other) for other in path.parent.glob("*.yaml")) or sorted(map(str, Path("configs").glob("*.yaml")))
+        known = sorted(str(other) for other in path.parent.glob("*.yaml")) or sorted(
+            map(str, Path("configs").glob("*.yaml"))
+        )
         listing = f"; known: {', '.join(known)}" if known else ""
         raise InputError(f"config {path}: no such file{nearest(str(path), known)}{listing}") from None
     except UnicodeDecodeError:
@@ -250,7 +261,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable) or key in seen:
                 problem = f"the key {key!r} {'stands twice' if isinstance(key, Hashable) else 'is no name'}"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
@@ -286,7 +297,8 @@ def _fault(details: Any) -> str:
 def _model_at(location: tuple[Any, ...]) -> type[BaseModel]:
     model: type[BaseModel] = TrainConfig
     for part in location:
-        model = {"a2c": AgentConfig, "reference": AgentConfig}.get(part) or model.model_fields[part].annotation  # type: ignore[assignment]
+        annotation: Any = model.model_fields[part].annotation
+        model = AgentConfig if part in AGENTS else annotation
     return model
 
 

@@ -24,7 +24,6 @@ class Learner(Protocol):
         self,
         agent: Any,
         envs: RecordEpisodeStatistics[Any, Any],
-        config: AgentConfig,
         total_timesteps: int,
         seed: int,
         log: TrainingLog,

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -27,7 +27,10 @@ def make_env(env: EnvConfig, n_envs: int) -> BatchEnv:
     spec = find_spec(env.id)
     try:
         if _offers_same_step(spec):
-            mode = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.SAME_STEP}
+            mode: dict[str, Any] = {
+                "vectorization_mode": "vector_entry_point",
+                "autoreset_mode": AutoresetMode.SAME_STEP,
+            }
             envs = gymnasium.make_vec(spec, num_envs=n_envs, **mode, **env.kwargs)
         else:
             vector_kwargs = {"autoreset_mode": AutoresetMode.SAME_STEP}
@@ -46,6 +49,11 @@ def make_env(env: EnvConfig, n_envs: int) -> BatchEnv:
 def make_training_env(env: EnvConfig, n_envs: int, stats_window_size: int) -> RecordEpisodeStatistics[Any, Any]:
     """``make_env`` that also keeps returns and lengths of the last ``stats_window_size`` episodes."""
     return RecordEpisodeStatistics(make_env(env, n_envs), buffer_length=stats_window_size)
+
+
+def flat_observation_space(envs: BatchEnv) -> spaces.Box[Any]:
+    """The space of one environment's observations: a flat box, as ``make_env`` sees to."""
+    return cast("spaces.Box[Any]", envs.single_observation_space)
 
 
 def find_spec(env_id: str) -> EnvSpec:

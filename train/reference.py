@@ -7,6 +7,7 @@ weights and the same rollout it makes the same update as Stable-Baselines3's A2C
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,7 +60,7 @@ def mlp(inputs: int, outputs: int, kwargs: PolicyKwargs, last_gain: float) -> nn
     """A plain network; orthogonal initial weights where the hyperparameters ask for them."""
     sizes = (inputs, *kwargs.net_arch, outputs)
     layers: list[nn.Module] = []
-    for i, (size, next_size) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (size, next_size) in enumerate(pairwise(sizes)):
         last = i == len(sizes) - 2
         layer = nn.Linear(size, next_size)
         if kwargs.ortho_init:
@@ -157,8 +158,8 @@ class Agent:
         """Actions as the environment takes them: a Gaussian knows no bounds, a box does."""
         box = self.action_space
         if isinstance(box, spaces.Box):
-            return np.clip(actions.numpy().reshape(-1, *box.shape), box.low, box.high)
-        return actions.numpy()
+            return np.asarray(np.clip(actions.numpy().reshape(-1, *box.shape), box.low, box.high))
+        return np.asarray(actions.numpy())
 
     @torch.no_grad()
     def predict(
@@ -174,9 +175,11 @@ def build(envs: RecordEpisodeStatistics[Any, Any], config: AgentConfig, seed: in
     return Agent(envs.single_observation_space, envs.single_action_space, config, seed)  # type: ignore[arg-type]
 
 
-def learn(agent: Agent, envs: RecordEpisodeStatistics[Any, Any], config: AgentConfig, total_timesteps: int, seed: int, log: TrainingLog) -> None:
+def learn(
+    agent: Agent, envs: RecordEpisodeStatistics[Any, Any], total_timesteps: int, seed: int, log: TrainingLog
+) -> None:
     """Lives through rollouts and learns from each, until ``total_timesteps`` environment steps are taken."""
-    timesteps = 0
+    config, timesteps = agent.config, 0
     end = config.learning_rate if config.learning_rate_end is None else config.learning_rate_end
     for rollout in rollouts(agent, envs, seed, log):
         timesteps += rollout.rewards.numel()
@@ -198,35 +201,41 @@ def rollouts(agent: Agent, envs: RecordEpisodeStatistics[Any, Any], seed: int, l
         for _ in range(agent.config.n_steps):
             actions = agent.actor(observations).sample()
             values = agent.critic(observations)
-            after, rewards, terminated, truncated, infos = envs.step(agent.to_env(actions))
+            after, earned, terminated, truncated, infos = envs.step(agent.to_env(actions))
             log.step(infos)
-            rewards = torch.as_tensor(rewards, dtype=torch.float32)
-            if (cut := truncated & ~terminated).any():  # not the end of the task, only of the episode: what follows counts
+            rewards = torch.as_tensor(earned, dtype=torch.float32)
+            cut = truncated & ~terminated
+            if cut.any():  # the episode was cut off, the task goes on: what would have followed counts
                 last = np.stack(infos["final_obs"][cut].tolist())
                 rewards[cut] += agent.config.gamma * agent.critic(torch.as_tensor(last, dtype=torch.float32))
             dones = torch.as_tensor(terminated | truncated, dtype=torch.float32)
             steps.append((observations, actions, rewards, dones, values))
             observations = torch.as_tensor(after, dtype=torch.float32)
-        yield Rollout(*(torch.stack(column) for column in zip(*steps, strict=True)), last_values=agent.critic(observations))
+        seen, chosen, earned, ended, foretold = (torch.stack(column) for column in zip(*steps, strict=True))
+        yield Rollout(seen, chosen, earned, ended, foretold, agent.critic(observations))
 
 
-def scalars(agent: Agent, envs: RecordEpisodeStatistics[Any, Any], rollout: Rollout, terms: Losses, learning_rate: float) -> dict[str, float]:
+def scalars(
+    agent: Agent, envs: RecordEpisodeStatistics[Any, Any], rollout: Rollout, terms: Losses, learning_rate: float
+) -> dict[str, float]:
     """One rollout and its update under Stable-Baselines3's tags."""
     config = agent.config
     returns = advantage(rollout, config.gamma, config.gae_lambda) + rollout.values
-    episodes = {"rollout/ep_rew_mean": envs.return_queue, "rollout/ep_len_mean": envs.length_queue}
     variance = returns.var(unbiased=False)
     explained = 1.0 - (returns - rollout.values).var(unbiased=False) / variance if variance > 0 else torch.nan
     named = {
-        **{tag: float(np.mean(queue)) for tag, queue in episodes.items() if queue},
         "train/learning_rate": learning_rate,
         "train/explained_variance": float(explained),
         "train/entropy_loss": terms.entropy.item(),
         "train/policy_loss": terms.policy.item(),
         "train/value_loss": terms.value.item(),
     }
-    log_std = agent.actor.log_std
-    return named if log_std is None else named | {"train/std": log_std.exp().mean().item()}
+    if envs.return_queue:
+        named["rollout/ep_rew_mean"] = float(np.mean(envs.return_queue))
+        named["rollout/ep_len_mean"] = float(np.mean(envs.length_queue))
+    if agent.actor.log_std is not None:
+        named["train/std"] = agent.actor.log_std.exp().mean().item()
+    return named
 
 
 def save(agent: Agent, path: Path) -> None:
@@ -260,4 +269,6 @@ def probabilities(agent: Agent, observations: NDArray[Any]) -> NDArray[np.float6
 def _optimizer(network: nn.Module, config: AgentConfig) -> torch.optim.Optimizer:
     if config.use_rms_prop:
         return torch.optim.RMSprop(network.parameters(), lr=config.learning_rate, alpha=0.99, eps=config.rms_prop_eps)
-    return torch.optim.Adam(network.parameters(), lr=config.learning_rate, eps=config.policy_kwargs.optimizer_kwargs.eps)
+    return torch.optim.Adam(
+        network.parameters(), lr=config.learning_rate, eps=config.policy_kwargs.optimizer_kwargs.eps
+    )

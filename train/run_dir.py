@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from train.config import AGENTS, InputError, Seed, TrainConfig, dump_config, load_config
+from train.config import AGENTS, AgentName, InputError, Seed, TrainConfig, dump_config, load_config
 
 MODEL_FILES = {"a2c": "model.zip", "reference": "model.pt"}
 PACKAGES = ("gymnasium", "numpy", "pandas", "stable-baselines3", "tensorboard", "torch")
@@ -25,7 +25,7 @@ class RunState(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    agent: Literal["a2c", "reference"]
+    agent: AgentName
     seed: Seed
     state: Literal["running", "interrupted", "finished"]
     timesteps: int
@@ -118,7 +118,9 @@ def load_run(folder: Path) -> Run:
     needed = ["config.yaml", "run.json"]
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
-        raise InputError(f"run {folder}: is no complete run, {' and '.join(missing)} missing; expected {', '.join(needed)} and a model")
+        raise InputError(
+            f"run {folder}: is no complete run, {' and '.join(missing)} missing; needs {', '.join(needed)}, a model"
+        )
     state = _read_state(folder)
     run = Run(folder, load_config(folder / "config.yaml"), state)
     run.config.agent(state.agent)

@@ -1,6 +1,6 @@
 """Gives any Gymnasium vector environment to Stable-Baselines3, without a Python loop over environments."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,59 @@ from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
+TERMINAL = ("terminal_observation", "TimeLimit.truncated")
 
-class BatchInfos(Sequence[dict[str, Any]]):
-    """Gymnasium's batched info as the list of dicts that Stable-Baselines3 expects, each built when it is read.
+
+class RowInfo(MutableMapping[str, Any]):
+    """The info of one environment, put together from the batch when something in it is read.
+
+    Stable-Baselines3 asks every finished episode for two entries in each step; those two cost nothing here.
+    """
+
+    __slots__ = ("_entries", "_index", "_infos")
+
+    def __init__(self, infos: "BatchInfos", index: int) -> None:
+        self._infos = infos
+        self._index = index
+        self._entries: dict[str, Any] | None = None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The entry of a name, or the default."""
+        if self._entries is None and name in TERMINAL:
+            return self._infos.terminal(name, self._index, default)
+        return self._built.get(name, default)
+
+    def copy(self) -> dict[str, Any]:
+        """All entries as a plain dict."""
+        return dict(self._built)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._built[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._built[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._built)
+
+    def __len__(self) -> int:
+        return len(self._built)
+
+    def __repr__(self) -> str:
+        return repr(self._built)
+
+    @property
+    def _built(self) -> dict[str, Any]:
+        if self._entries is None:
+            self._entries = self._infos.row(self._index)
+        return self._entries
+
+
+class BatchInfos(Sequence[RowInfo]):
+    """Gymnasium's batched info as the list of infos that Stable-Baselines3 expects.
 
     Args:
         batch: The info of a vector step in same-step mode.
@@ -27,31 +77,29 @@ class BatchInfos(Sequence[dict[str, Any]]):
         self.batch = batch
         self._dones = dones
         self._timeouts = timeouts
-        self._built: dict[int, dict[str, Any]] = {}
+        self._rows: list[RowInfo] | None = None
 
     def __len__(self) -> int:
         return len(self._dones)
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        i = range(len(self))[index]
-        if i not in self._built:
-            self._built[i] = self._build(i)
-        return self._built[i]
+        if self._rows is None:
+            self._rows = [RowInfo(self, i) for i in range(len(self))]
+        return self._rows[index]
 
-    def _build(self, i: int) -> dict[str, Any]:
-        final = {"final_info", "final_obs"}
-        info = _row({name: value for name, value in self.batch.items() if name not in final}, i)
+    def terminal(self, name: str, i: int, default: Any) -> Any:
+        """One of the two entries that Stable-Baselines3 expects of an environment whose episode has ended."""
+        if not self._dones[i]:
+            return default
+        return self.batch["final_obs"][i] if name == "terminal_observation" else bool(self._timeouts[i])
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Every entry of one environment; of the episode's last step where it has ended."""
+        info = _row({name: value for name, value in self.batch.items() if name not in {"final_info", "final_obs"}}, i)
         if not self._dones[i]:
             return info
         last = self.batch.get("final_info")
-        return {
-            **info,
-            **(_row(last, i) if last else {}),
-            "terminal_observation": self.batch["final_obs"][i],
-            "TimeLimit.truncated": bool(self._timeouts[i]),
-        }
+        return {**info, **(_row(last, i) if last else {}), **{name: self.terminal(name, i, None) for name in TERMINAL}}
 
 
 class SB3VecEnv(VecEnv):
@@ -69,8 +117,8 @@ class SB3VecEnv(VecEnv):
         mode = envs.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
             raise ValueError(
-                f"autoreset_mode={mode}: must be {AutoresetMode.SAME_STEP}: Stable-Baselines3 would train on the filler "
-                "transitions of next-step mode, and never see an episode end without autoreset"
+                f"autoreset_mode={mode}: must be {AutoresetMode.SAME_STEP}: Stable-Baselines3 would train on the "
+                "filler transitions of next-step mode, and never see an episode end without autoreset"
             )
         self.envs = envs
         self._actions: NDArray[Any] | None = None
@@ -112,7 +160,9 @@ class SB3VecEnv(VecEnv):
         for target in self._targets(indices):
             setattr(target.unwrapped, attr_name, value)
 
-    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
         """Calls a method of each environment; where they are one object, of that object."""
         return [_attribute(target, method_name)(*method_args, **method_kwargs) for target in self._targets(indices)]
 
@@ -123,7 +173,8 @@ class SB3VecEnv(VecEnv):
 
     def get_images(self) -> Sequence[NDArray[Any] | None]:
         """One picture of each environment."""
-        return list(self.envs.render() or [None] * self.num_envs)
+        images: Any = self.envs.render()
+        return list(images or [None] * self.num_envs)
 
     def _targets(self, indices: VecEnvIndices) -> list[Any]:
         chosen: Iterable[int] = self._get_indices(indices)

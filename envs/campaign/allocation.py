@@ -15,7 +15,7 @@ def spend_from_logits(params: CampaignParams, action: Any, shape: tuple[int, ...
     """Softmax shares of the whole daily budget; logits beyond the bound are clipped to it."""
     logits = _numbers(action, (*shape, len(CHANNELS)), "logits")
     weights = np.exp(np.minimum(np.maximum(logits, -LOGIT_BOUND), LOGIT_BOUND))
-    return params.daily_budget * (weights / np.add.reduce(weights, axis=-1, keepdims=True))
+    return params.daily_budget * (weights / _total(weights))
 
 
 def spend_from_spend(params: CampaignParams, action: Any, shape: tuple[int, ...]) -> FloatArray:
@@ -23,7 +23,7 @@ def spend_from_spend(params: CampaignParams, action: Any, shape: tuple[int, ...]
     spend = _numbers(action, (*shape, len(CHANNELS)), "spend")
     if (spend < 0).any():
         raise ValueError(f"action spend={spend[spend < 0][0]}: must be 0 or more [bu/day] in every channel {CHANNELS}")
-    total = np.add.reduce(spend, axis=-1, keepdims=True)
+    total = _total(spend)
     return spend * (params.daily_budget / np.maximum(total, params.daily_budget))  # a factor of exactly 1 within it
 
 
@@ -34,7 +34,8 @@ def spend_from_channel(params: CampaignParams, action: Any, shape: tuple[int, ..
         raise ValueError(f"action channel: shape {channel.shape}, must be {shape}")
     if channel.dtype.kind not in "iu" or (channel < 0).any() or (channel >= len(CHANNELS)).any():
         raise ValueError(f"action channel={action}: must be a whole number, {_indexed_channels()}")
-    return params.daily_budget * np.eye(len(CHANNELS))[channel]
+    spend: FloatArray = params.daily_budget * np.eye(len(CHANNELS))[channel]
+    return spend
 
 
 Allocation = Callable[[CampaignParams, Any, tuple[int, ...]], FloatArray]
@@ -48,7 +49,7 @@ ALLOCATIONS: dict[str, Allocation] = {
 
 def _numbers(action: Any, shape: tuple[int, ...], kind: str) -> FloatArray:
     try:
-        numbers: FloatArray = np.array(action, dtype=np.float64)
+        numbers: FloatArray = np.asarray(action, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"action {kind}={action!r}: must be an array of numbers of shape {shape}") from error
     if numbers.shape != shape:
@@ -56,6 +57,11 @@ def _numbers(action: Any, shape: tuple[int, ...], kind: str) -> FloatArray:
     if np.count_nonzero(np.isfinite(numbers)) != numbers.size:
         raise ValueError(f"action {kind}={numbers[~np.isfinite(numbers)][0]}: every number must be finite")
     return numbers
+
+
+def _total(values: FloatArray) -> FloatArray:
+    """The sum over the channels, (..., 1): for so few of them several times faster than a reduction."""
+    return values[..., 0:1] + values[..., 1:2] + values[..., 2:3]
 
 
 def _indexed_channels() -> str:

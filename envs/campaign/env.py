@@ -1,5 +1,6 @@
 """The campaign as a Gymnasium environment: spaces, seeding and checks around the pure model."""
 
+import dataclasses
 from typing import Any, ClassVar
 
 import gymnasium
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from envs.campaign import rendering, yardsticks
 from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
 from envs.campaign.observation import OBSERVATIONS, Observations
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, make_params
+from envs.campaign.params import CHANNELS, CampaignParams, make_params
 from envs.campaign.progress import Campaigns
 
+METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
 KWARGS = ("action", "observation", "render_mode")
 
 
@@ -46,7 +48,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | observation | index | meaning | min | max | unit |
     | --- | --- | --- | --- | --- | --- |
     | history | 0 to 6 | the day to be decided, one-hot; all zero after the last | 0.0 | 1.0 | [1] |
-    | history | 7 to 48 | for each past day posts, ads, rewards, likes, comments, shares; zeros ahead | 0.0 | 1.0 | [1] |
+    | history | 7 to 48 | of each past day posts, ads, rewards, likes, comments, shares; 0 ahead | 0.0 | 1.0 | [1] |
     | totals | 0 | days played | 0.0 | 7.007 | [days] |
     | totals | 1 | likes so far | 0.0 | 3503.5 | [counts] |
     | totals | 2 | comments so far | 0.0 | 700.7 | [counts] |
@@ -81,10 +83,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     v0: the first version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
-
-    day_columns = (*CHANNELS, *METRICS, "engagement")
-    """Names of the columns that describe a day: spend, then metrics, then what is maximised."""
+    metadata: dict[str, Any] = METADATA
 
     yardstick_kwargs: ClassVar[dict[str, Any]] = {"action": "spend"}
     """Arguments of the environment in which yardsticks and mixed channel probabilities are played."""
@@ -105,12 +104,14 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         self.params = make_params(preset, known=KWARGS, **params)
         check_choices(action, observation, render_mode)
         self.action_space = action_space(self.params, action)
-        self.observation_space = observation_space(self.params, observation)
+        self.observation_space: spaces.Space[Observations] = observation_space(self.params, observation)
         self.render_mode = render_mode
         self._allocate = ALLOCATIONS[action]
         self._campaigns = Campaigns(self.params, observation, count=1)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observations, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observations, dict[str, Any]]:
         """Starts a new campaign; ``options`` has no entries yet.
 
         Raises:
@@ -132,9 +133,12 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         if campaigns.over[0]:
             raise ResetNeeded(f"the campaign ended with day {self.params.days}; call reset() for a new one")
         day = campaigns.play(self._allocate(self.params, action, ())[np.newaxis])
+        likes, comments, shares = day.metrics[0].tolist()
         info: dict[str, Any] = {
             "spend": day.spend[0],
-            **dict(zip(METRICS, day.metrics[0].tolist(), strict=True)),
+            "likes": likes,
+            "comments": comments,
+            "shares": shares,
             "engagement": day.engagement.item(),
             "expected_engagement": day.expected_engagement.item(),
         }
@@ -147,6 +151,11 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     def render(self) -> Any:
         """The campaign so far as a table (``ansi``) or as an image (``rgb_array``)."""
         return render(self._campaigns, 0, self.render_mode)
+
+    @property
+    def problem(self) -> CampaignParams:
+        """What two environments have in common whose policies may be compared: all but the learner's choices."""
+        return dataclasses.replace(self.params, reward_scale=1.0)
 
     def yardsticks(self, seed: int = 0) -> dict[str, yardsticks.Policy]:
         """What to compare with, by name: policies for this environment made with ``yardstick_kwargs``."""
@@ -187,7 +196,7 @@ def action_space(params: CampaignParams, action: str) -> spaces.Space[Any]:
     return spaces.Box(low, high, (len(CHANNELS),), np.float32)
 
 
-def observation_space(params: CampaignParams, observation: str) -> spaces.Box:
+def observation_space(params: CampaignParams, observation: str) -> spaces.Box[Any]:
     """The space of one kind of observation."""
     low, high = OBSERVATIONS[observation].bounds(params)
     return spaces.Box(low, high, dtype=np.float32)

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from envs.campaign.params import CampaignParams, FloatArray
 
+ONE_DAY = np.array(1, dtype=np.int64)
+
 
 class State(NamedTuple):
     """What a campaign carries from one day to the next.
@@ -35,12 +37,13 @@ def transition(params: CampaignParams, state: State, spend: FloatArray) -> tuple
         The expected metrics of the day, (..., 3 metrics) [counts/day], and the next state.
     """
     metrics = np.einsum("...c,ck->...k", spend, params.counts_array)  # (4): every unit earns C, whatever came before
-    return metrics, State(day=state.day + 1)
+    return metrics, State(day=state.day + ONE_DAY)
 
 
 def engagement(params: CampaignParams, metrics: FloatArray) -> FloatArray:
     """The weighted sum of the metrics, (...,) [1/day]: likes + 2 comments + 3 shares in the article."""
-    return np.add.reduce(metrics * params.weights_array, axis=-1)
+    total: FloatArray = np.add.reduce(metrics * params.weights_array, axis=-1)
+    return total
 
 
 def optimum(params: CampaignParams) -> float:

@@ -59,17 +59,11 @@ def _totals_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
     return np.zeros(1 + len(METRICS), np.float32), high * np.float32(1.001)  # room for the rounding of the sums
 
 
-def _totals_first(params: CampaignParams) -> Observations:
+def _totals_first(_: CampaignParams) -> Observations:
     return np.zeros(1 + len(METRICS), np.float32)
 
 
-def _totals_write(
-    params: CampaignParams,
-    observations: Observations,
-    rows: Rows,
-    day: int,
-    played: FloatArray,
-) -> None:
+def _totals_write(_: CampaignParams, observations: Observations, rows: Rows, day: int, played: FloatArray) -> None:
     """Counts the day and adds its metrics to the article's running totals."""
     observations[rows, 0] = day + 1
     observations[rows, 1:] += played[:, len(CHANNELS) :]

@@ -27,19 +27,19 @@ class CampaignParams:
     Channels stand in the order posts, ads, rewards; metrics in the order likes, comments, shares.
     """
 
-    days: int = Field(7, ge=1, le=28, description="length of a campaign [days]; source: the article")
+    days: int = Field(default=7, ge=1, le=28, description="length of a campaign [days]; source: the article")
     daily_budget: float = Field(
-        100.0, gt=0, le=1e9, description="most that can be spent in a day [bu/day]; source: the article"
+        default=100.0, gt=0, le=1e9, description="most that can be spent in a day [bu/day]; source: the article"
     )
     counts: tuple[PerMetric, PerMetric, PerMetric] = Field(
-        ((2.0, 0.5, 0.2), (5.0, 1.0, 0.5), (1.0, 0.5, 2.0)),
+        default=((2.0, 0.5, 0.2), (5.0, 1.0, 0.5), (1.0, 0.5, 2.0)),
         description="metrics earned per unit spent, a row a channel [counts/bu]; source: the article",
     )
     metric_weights: PerMetric = Field(
-        (1.0, 2.0, 3.0), description="engagement of one like, comment, share [1/count]; source: the article"
+        default=(1.0, 2.0, 3.0), description="engagement of one like, comment, share [1/count]; source: the article"
     )
     reward_scale: float = Field(
-        1.0, gt=0, le=1e9, description="reward = reward_scale x engagement [1]; a choice of the learner"
+        default=1.0, gt=0, le=1e9, description="reward = reward_scale x engagement [1]; a choice of the learner"
     )
 
     @cached_property

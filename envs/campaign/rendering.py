@@ -39,5 +39,6 @@ def rgb_array(params: CampaignParams, metrics: FloatArray) -> NDArray[np.uint8]:
     axes.set_xticks(np.arange(1, params.days + 1))
     axes.grid(axis="y", linestyle="--", alpha=0.7)
     axes.legend(loc="upper right")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    image: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
+    return image

@@ -1,6 +1,6 @@
 """Many campaigns at once: Gymnasium's vector interface over the same model, without a loop over environments."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium.error import ResetNeeded
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from envs.campaign import env as single
 from envs.campaign.allocation import ALLOCATIONS
-from envs.campaign.env import CampaignEnv
 from envs.campaign.observation import Observations
-from envs.campaign.params import METRICS, make_params
+from envs.campaign.params import CHANNELS, METRICS, make_params
 from envs.campaign.progress import ALL, Campaigns, Day
 
 Mask = NDArray[np.bool_]
@@ -28,10 +27,6 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             ``final_obs`` and ``final_info``, ``DISABLED`` waits for ``reset(options={"reset_mask": mask})``.
         preset, action, observation, render_mode, **params: As in ``CampaignEnv``.
     """
-
-    metadata: dict[str, Any] = {**CampaignEnv.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
-    day_columns = CampaignEnv.day_columns
-    yardstick_kwargs: ClassVar[dict[str, Any]] = CampaignEnv.yardstick_kwargs
 
     def __init__(
         self,
@@ -55,7 +50,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         self.num_envs = num_envs
         self.render_mode = render_mode
         self._mode = _autoreset_mode(autoreset_mode)
-        self.metadata = {**self.metadata, "autoreset_mode": self._mode}
+        self.metadata = {**single.METADATA, "autoreset_mode": self._mode}
         self.single_action_space = single.action_space(self.params, action)
         self.single_observation_space = single.observation_space(self.params, observation)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -63,7 +58,9 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         self._allocate = ALLOCATIONS[action]
         self._campaigns = Campaigns(self.params, observation, num_envs)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observations, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observations, dict[str, Any]]:
         """Starts new campaigns: all of them, or those that ``options["reset_mask"]`` (num_envs,) marks.
 
         Raises:
@@ -74,9 +71,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         self._campaigns.reset(_reset_rows(options, self.num_envs))
         return self._campaigns.observations.copy(), {}
 
-    def step(
-        self, actions: NDArray[Any]
-    ) -> tuple[Observations, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
+    def step(self, actions: NDArray[Any]) -> tuple[Observations, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
         """Plays one day of every campaign.
 
         Raises:
@@ -101,6 +96,11 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         truncated = np.zeros(self.num_envs, dtype=bool)
         return campaigns.observations.copy(), rewards, terminated, truncated, infos
 
+    def day_record(self, infos: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+        """The columns that describe a day, out of its info: spend, then metrics, then engagement, each (num_envs,)."""
+        spend = dict(zip(CHANNELS, infos["spend"].T, strict=True))
+        return spend | {name: infos[name] for name in (*METRICS, "engagement")}
+
     def render(self) -> tuple[Any, ...] | None:
         """One table or image for each campaign."""
         if self.render_mode is None:
@@ -117,9 +117,8 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
     def _final_infos(self, infos: dict[str, Any], day: Day, terminated: Mask) -> dict[str, Any]:
         """Adds what Gymnasium hands over when campaigns end and start in the same step."""
         final_obs = np.full(self.num_envs, None, dtype=object)
-        rows = np.flatnonzero(terminated).tolist()
-        for index, last in zip(rows, self._campaigns.observations[terminated], strict=True):
-            final_obs[index] = last
+        last = self._campaigns.observations[terminated]
+        final_obs[terminated] = np.fromiter(last, dtype=object, count=len(last))
         final_info = _masked(_named(day), terminated) | self._episode_metrics(terminated)
         final = {"final_obs": final_obs, "final_info": final_info}
         return infos | final | {f"_{name}": terminated.copy() for name in final}

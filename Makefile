@@ -1,0 +1,56 @@
+# Everything that a user needs, from a machine with only Python 3.11, git and make: see `make help`.
+
+CONFIG ?= configs/linear.yaml
+SEEDS  ?= 0
+PYTHON ?= python3
+ARGS   ?=
+
+name     := $(basename $(notdir $(CONFIG)))
+python   := .venv/bin/python
+articles  = $(if $(and $(filter linear,$(name)),$(wildcard runs/article/*/model.pt)),configs/article.yaml)
+
+.DEFAULT_GOAL := help
+.PHONY: help train evaluate tensorboard test bench clean
+
+help: ## one line for each command
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+train: .venv/run ## train the agents of CONFIG (default configs/linear.yaml) on SEEDS (default 0)
+	@echo "== training $(CONFIG), seeds $(SEEDS)"
+	@$(python) -m train $(CONFIG) --seeds $(SEEDS) $(ARGS)
+
+evaluate: .venv/run ## judge the newest run of each agent on CONFIG (trains first if there is none)
+	@ls runs/$(name)/*/model.* >/dev/null 2>&1 || $(MAKE) --no-print-directory train
+	@echo "== evaluating $(CONFIG)"
+	@$(python) -m evaluate $(CONFIG) $(articles) $(ARGS)
+
+tensorboard: .venv/run ## TensorBoard over runs/ and reports/
+	@mkdir -p runs reports
+	@$(python) -m tensorboard.main --logdir_spec runs:runs,reports:reports $(ARGS)
+
+test: .venv/dev ## lint, types, import contracts and all tests
+	@echo "== lint"; $(python) -m ruff check . && $(python) -m ruff format --check .
+	@echo "== types"; $(python) -m mypy
+	@echo "== import contracts"; .venv/bin/lint-imports
+	@echo "== tests"; $(python) -m pytest -n 2 $(ARGS)
+
+bench: .venv/run ## the timings, as ratios measured in one run
+	@$(python) -m tests.bench
+
+clean: ## remove the environment and caches; runs/ and reports/ stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	@echo "== making a virtual environment in .venv"
+	@$(PYTHON) -m venv .venv
+
+.venv/run: requirements.txt | .venv/bin/python
+	@echo "== installing what running needs (once; torch is large)"
+	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements.txt requirements-dev.txt | .venv/bin/python
+	@echo "== installing what testing needs (once; torch is large)"
+	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/run

@@ -1,0 +1,117 @@
+"""``python -m evaluate [TARGET ...]``: judges trained runs against the yardsticks and writes the report."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import tyro
+
+from train.config import EnvConfig, EvaluationConfig, InputError, load_config
+from train.run_dir import Run, finished_runs, load_run, modified
+
+DEFAULT_TARGET = Path("configs/linear.yaml")
+
+
+class Args(NamedTuple):
+    """Plays trained runs and yardsticks on the same campaigns and writes tables, charts and a report."""
+
+    targets: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(
+            help="configs (the newest finished run of each agent) or folders of runs; the first one leads the report; "
+            f"default: {DEFAULT_TARGET}"
+        ),
+    ] = ()
+    seeds: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(help="training seeds to take of each config, or 'all'; default: the newest run alone"),
+    ] = ()
+    out: Annotated[Path | None, tyro.conf.arg(help="folder for the report; default: reports/<config>")] = None
+    runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
+
+
+class Subject(NamedTuple):
+    """What is judged: the runs, the campaign that they share, and how it is played."""
+
+    name: str
+    env: EnvConfig
+    evaluation: EvaluationConfig
+    runs: list[Run]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        args = tyro.cli(Args, args=arguments, prog="python -m evaluate", config=(tyro.conf.AvoidSubcommands,))
+        subject = find_subject(args)
+        from evaluate.judge import judge
+
+        out = args.out or Path("reports") / subject.name
+        judge(
+            subject.name,
+            subject.env,
+            subject.evaluation,
+            subject.runs,
+            out,
+            "python -m evaluate " + shlex.join(arguments),
+        )
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the earlier report, if any, is as it was", file=sys.stderr)
+        return 130
+    return 0
+
+
+def find_subject(args: Args) -> Subject:
+    """Finds the runs that were asked for.
+
+    Raises:
+        InputError: A target does not exist, or has no finished run.
+    """
+    targets = args.targets or (DEFAULT_TARGET,)
+    seeds = _seeds(args.seeds)
+    runs = [run for target in targets for run in _runs(target, seeds, args.runs_dir)]
+    first = targets[0]
+    if first.is_dir():
+        return Subject(runs[0].name, runs[0].config.env, runs[0].config.evaluation, runs)
+    config = load_config(first)
+    return Subject(first.stem, config.env, config.evaluation, runs)
+
+
+def _runs(target: Path, seeds: set[int] | None, runs_dir: Path) -> list[Run]:
+    """The runs of one target; ``seeds`` None takes the newest run of each agent, an empty set takes every seed."""
+    if target.is_dir():
+        return [load_run(target)]
+    load_config(target)
+    found = finished_runs(runs_dir, target.stem)
+    if not found:
+        raise InputError(f"{target}: no finished run in {runs_dir / target.stem}; train one: python -m train {target}")
+    if seeds is None:
+        agents = dict.fromkeys(run.state.agent for run in found)
+        return [max((run for run in found if run.state.agent == agent), key=modified) for agent in agents]
+    chosen = [run for run in found if not seeds or run.state.seed in seeds]
+    missing = seeds - {run.state.seed for run in chosen}
+    if missing:
+        known = sorted({run.state.seed for run in found})
+        raise InputError(f"{target}: no finished run of seed {min(missing)}; there are runs of the seeds {known}")
+    return chosen
+
+
+def _seeds(words: tuple[str, ...]) -> set[int] | None:
+    if not words:
+        return None
+    if words == ("all",):
+        return set()
+    for word in words:
+        if not word.isdigit():
+            raise InputError(f"--seeds {word}: must be 'all' or whole numbers of 0 or more")
+    return {int(word) for word in words}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
