@@ -211,8 +211,8 @@ def rollouts(agent: Agent, envs: RecordEpisodeStatistics[Any, Any], seed: int, l
             dones = torch.as_tensor(terminated | truncated, dtype=torch.float32)
             steps.append((observations, actions, rewards, dones, values))
             observations = torch.as_tensor(after, dtype=torch.float32)
-        seen, chosen, earned, ended, foretold = (torch.stack(column) for column in zip(*steps, strict=True))
-        yield Rollout(seen, chosen, earned, ended, foretold, agent.critic(observations))
+        seen, chosen, won, ended, foretold = (torch.stack(column) for column in zip(*steps, strict=True))
+        yield Rollout(seen, chosen, won, ended, foretold, agent.critic(observations))
 
 
 def scalars(

@@ -10,6 +10,7 @@ from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
+FINAL = {"final_info", "_final_info", "final_obs", "_final_obs"}
 TERMINAL = ("terminal_observation", "TimeLimit.truncated")
 
 
@@ -95,7 +96,7 @@ class BatchInfos(Sequence[RowInfo]):
 
     def row(self, i: int) -> dict[str, Any]:
         """Every entry of one environment; of the episode's last step where it has ended."""
-        info = _row({name: value for name, value in self.batch.items() if name not in {"final_info", "final_obs"}}, i)
+        info = _row({name: value for name, value in self.batch.items() if name not in FINAL}, i)
         if not self._dones[i]:
             return info
         last = self.batch.get("final_info")

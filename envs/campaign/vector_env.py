@@ -13,6 +13,7 @@ from envs.campaign.allocation import ALLOCATIONS
 from envs.campaign.observation import Observations
 from envs.campaign.params import CHANNELS, METRICS, make_params
 from envs.campaign.progress import ALL, Campaigns, Day
+from envs.campaign.yardsticks import Policy, yardsticks
 
 Mask = NDArray[np.bool_]
 
@@ -100,6 +101,10 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         """The columns that describe a day, out of its info: spend, then metrics, then engagement, each (num_envs,)."""
         spend = dict(zip(CHANNELS, infos["spend"].T, strict=True))
         return spend | {name: infos[name] for name in (*METRICS, "engagement")}
+
+    def yardsticks(self, seed: int = 0) -> dict[str, Policy]:
+        """What to compare with, by name: policies for this environment made with ``action="spend"``."""
+        return yardsticks(self.params, np.random.default_rng(seed))
 
     def render(self) -> tuple[Any, ...] | None:
         """One table or image for each campaign."""

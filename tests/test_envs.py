@@ -1,0 +1,429 @@
+"""Conformance: what every registered id has to do, whatever its campaign, in every form it offers."""
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stable_baselines3 import A2C, PPO, SAC
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+
+import envs
+from envs.campaign.env import CampaignEnv
+
+IDS = sorted(f"envs:{name}" for name, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("envs."))
+ACTIONS = ("logits", "spend", "channel")
+OBSERVATIONS = ("history", "totals")
+FORMS = list(itertools.product(IDS, ACTIONS, OBSERVATIONS))
+
+
+def make(env_id: str, **kwargs: Any) -> Any:
+    return gymnasium.make(env_id, **kwargs)
+
+
+def make_vec(env_id: str, num_envs: int, **kwargs: Any) -> Any:
+    return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode="vector_entry_point", **kwargs)
+
+
+@contextmanager
+def advice_declined(action: str) -> Iterator[None]:
+    """Lets pass the advice of both checkers to use actions in [-1, 1]; every other warning is an error."""
+    with warnings.catch_warnings():
+        if action != "channel":
+            warnings.filterwarnings("ignore", message=".*For Box action spaces, we recommend.*", category=UserWarning)
+            warnings.filterwarnings("ignore", message="We recommend you to use a symmetric.*", category=UserWarning)
+        yield
+
+
+def test_the_ids_are_there() -> None:
+    assert envs.__doc__
+    assert "envs:LinearCampaign-v0" in IDS
+
+
+@pytest.mark.parametrize(("env_id", "action", "observation"), FORMS)
+@pytest.mark.parametrize("render_mode", [None, "ansi", "rgb_array"])
+def test_the_checkers_of_gymnasium_and_sb3_find_nothing(
+    env_id: str, action: str, observation: str, render_mode: str | None
+) -> None:
+    with advice_declined(action):
+        check_env(make(env_id, action=action, observation=observation, render_mode=render_mode).unwrapped)
+        sb3_check_env(make(env_id, action=action, observation=observation), skip_render_check=False)
+
+
+@pytest.mark.parametrize(("env_id", "action", "observation"), FORMS)
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**31), num_envs=st.integers(1, 5))
+def test_single_and_vector_environments_agree_bit_for_bit(
+    env_id: str, action: str, observation: str, seed: int, num_envs: int
+) -> None:
+    kwargs = {"action": action, "observation": observation, "days": 1 + seed % 28}
+    vector = make_vec(env_id, num_envs, autoreset_mode="SameStep", **kwargs)
+    singles = [make(env_id, **kwargs) for _ in range(num_envs)]
+    vector.action_space.seed(seed)
+    seen, _ = vector.reset(seed=seed)
+    for row, single in enumerate(singles):
+        assert single.reset(seed=seed)[0].tobytes() == seen[row].tobytes()
+    for day in range(1, kwargs["days"] + 1):  # type: ignore[operator]
+        actions = vector.action_space.sample()
+        seen, rewards, terminated, truncated, infos = vector.step(actions)
+        last = day == kwargs["days"]
+        played = infos["final_info"] if last else infos
+        for row, single in enumerate(singles):
+            after, reward, single_terminated, single_truncated, info = single.step(actions[row])
+            assert (infos["final_obs"][row] if last else seen[row]).tobytes() == after.tobytes()
+            assert rewards[row] == reward
+            assert (terminated[row], truncated[row]) == (single_terminated, single_truncated) == (last, False)
+            metrics = info.pop("episode_metrics", {})
+            for name, value in info.items():
+                assert np.asarray(played[name][row]).tobytes() == np.asarray(value).tobytes(), name
+            for name, value in metrics.items():
+                assert played["episode_metrics"][name][row] == value, name
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_the_last_day_terminates_and_tells_the_totals(env_id: str) -> None:
+    env = make(env_id, action="spend", days=3)
+    env.reset(seed=0)
+    total = 0.0
+    for day in range(1, 4):
+        _, reward, terminated, truncated, info = env.step(np.array([20.0, 30.0, 40.0], dtype=np.float32))
+        total += info["engagement"]
+        assert reward == info["engagement"] == info["expected_engagement"]
+        assert info["engagement"] == pytest.approx(info["likes"] + 2 * info["comments"] + 3 * info["shares"])
+        assert (terminated, truncated) == (day == 3, False)
+        assert ("episode_metrics" in info) == (day == 3)
+    metrics = info["episode_metrics"]
+    assert metrics["campaign/engagement"] == pytest.approx(total)
+    assert (metrics["campaign/spend_posts"], metrics["campaign/spend_rewards"]) == (60.0, 120.0)
+    assert 0 < metrics["campaign/share_of_optimum"] < 1
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_playing_on_after_the_end_is_refused(env_id: str) -> None:
+    env = CampaignEnv(days=1) if env_id.startswith("envs:Linear") else make(env_id, days=1).unwrapped
+    env.reset(seed=0)
+    env.step(np.zeros(3))
+    with pytest.raises(ResetNeeded, match="ended with day 1"):
+        env.step(np.zeros(3))
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize(
+    ("action", "bad"),
+    [("logits", [np.nan, 0, 0]), ("spend", [-1, 0, 0]), ("spend", [1, 2]), ("channel", 3), ("spend", [np.inf, 0, 0])],
+)
+def test_a_refused_action_leaves_the_campaign_as_it_was(env_id: str, action: str, bad: Any) -> None:
+    def second_day(disturb: bool) -> tuple[bytes, Any]:
+        env = make(env_id, action=action).unwrapped
+        env.reset(seed=0)
+        env.action_space.seed(1)
+        first, second = env.action_space.sample(), env.action_space.sample()
+        env.step(first)
+        if disturb:
+            with pytest.raises(ValueError, match="action"):
+                env.step(np.array(bad) if isinstance(bad, list) else bad)
+        seen, reward, *_ = env.step(second)
+        return seen.tobytes(), reward
+
+    assert second_day(disturb=True) == second_day(disturb=False)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_refused_action_in_a_batch_leaves_every_campaign_as_it_was(env_id: str) -> None:
+    vector = make_vec(env_id, 2, action="spend")
+    vector.reset(seed=0)
+    with pytest.raises(ValueError, match=r"spend=-1\.0"):
+        vector.step(np.array([[1.0, 2.0, 3.0], [-1.0, 0.0, 0.0]]))
+    assert vector.step(np.full((2, 3), 10.0))[0][0, 1] == 1.0  # this is the first day that was played
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"action": "logit"}, "action='logit': must be one of 'logits', 'spend', 'channel'"),
+        ({"observation": "x"}, "observation='x': must be one of 'history', 'totals'"),
+        ({"daily_bugdet": 3}, "unknown parameter 'daily_bugdet'; did you mean 'daily_budget'?"),
+        ({"days": 0}, "days=0"),
+    ],
+)
+def test_bad_arguments_are_refused(env_id: str, kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match="campaign: ") as error:
+        make(env_id, **kwargs)
+    assert message in str(error.value)
+    with pytest.raises(ValueError, match="campaign: ") as error:
+        make_vec(env_id, 2, **kwargs)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_more_bad_arguments_are_refused(env_id: str) -> None:
+    with pytest.raises(ValueError, match="render_mode='human': must be one of None, 'ansi', 'rgb_array'"):
+        make(env_id).unwrapped.__class__(render_mode="human")
+    with pytest.raises(ValueError, match="num_envs=0"):
+        make_vec(env_id, 0)
+    with pytest.raises(ValueError, match="autoreset_mode='Same': must be one of 'NextStep', 'SameStep', 'Disabled'"):
+        make_vec(env_id, 2, autoreset_mode="Same")
+    with pytest.raises(ValueError, match="unknown option 'day'"):
+        make(env_id).reset(options={"day": 3})
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_observations_and_infos_are_new_at_each_call(env_id: str) -> None:
+    vector = make_vec(env_id, 3, autoreset_mode="SameStep", days=2)
+    kept = [vector.reset(seed=0)[0]]
+    for _ in range(4):
+        seen, *_, infos = vector.step(vector.action_space.sample())
+        kept += [seen, *(value for value in infos.values() if isinstance(value, np.ndarray) and value.dtype != object)]
+    for first, second in itertools.combinations(kept, 2):
+        assert not np.shares_memory(first, second)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_next_step_mode_ignores_the_action_after_the_end_as_gymnasium_does(env_id: str) -> None:
+    ours = make_vec(env_id, 2, days=2, action="spend")
+    theirs: Any = gymnasium.make_vec(env_id, num_envs=2, vectorization_mode="sync", days=2, action="spend")
+    assert ours.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+    ours.reset(seed=0)
+    theirs.reset(seed=0)
+    ours.action_space.seed(0)
+    for _ in range(7):
+        actions = ours.action_space.sample()
+        (seen, *outcome, infos), (their_seen, *their_outcome, their_infos) = ours.step(actions), theirs.step(actions)
+        assert seen.tobytes() == their_seen.tobytes()
+        for mine, their in zip(outcome, their_outcome, strict=True):
+            assert mine.tolist() == their.tolist()
+        assert set(infos) == set(their_infos)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_same_step_mode_has_the_infos_of_gymnasiums_own(env_id: str) -> None:
+    ours = make_vec(env_id, 2, days=2, autoreset_mode=AutoresetMode.SAME_STEP)
+    vector_kwargs = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    theirs: Any = gymnasium.make_vec(
+        env_id, num_envs=2, vectorization_mode="sync", vector_kwargs=vector_kwargs, days=2
+    )
+    ours.reset(seed=0)
+    theirs.reset(seed=0)
+    for _ in range(5):
+        actions = ours.action_space.sample()
+        infos, their_infos = ours.step(actions)[-1], theirs.step(actions)[-1]
+        assert set(infos) == set(their_infos)
+        if "final_info" in infos:
+            assert set(infos["final_info"]) == set(their_infos["final_info"])
+            assert set(infos["final_info"]["episode_metrics"]) == set(their_infos["final_info"]["episode_metrics"])
+            assert infos["final_obs"].dtype == their_infos["final_obs"].dtype == object
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_without_autoreset_a_mask_starts_some_campaigns_anew(env_id: str) -> None:
+    vector = make_vec(env_id, 3, days=2, action="spend", autoreset_mode=AutoresetMode.DISABLED)
+    vector.reset(seed=0)
+    spend = np.full((3, 3), 10.0)
+    vector.step(spend)
+    seen, _ = vector.reset(options={"reset_mask": np.array([False, True, False])})
+    assert seen[:, :2].tolist() == [[0, 1], [1, 0], [0, 1]]
+    *_, terminated, _, infos = vector.step(spend)
+    assert terminated.tolist() == [True, False, True]
+    assert infos["_episode_metrics"].tolist() == [True, False, True]
+    assert infos["episode_metrics"]["campaign/spend_ads"].tolist() == [20.0, 0.0, 20.0]
+    with pytest.raises(ResetNeeded, match=r"campaigns \[0, 2\] are over"):
+        vector.step(spend)
+    with pytest.raises(ValueError, match="reset_mask"):
+        vector.reset(options={"reset_mask": [1, 0, 1]})
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_campaigns_on_different_days_are_the_campaigns_they_would_be_alone(env_id: str) -> None:
+    vector = make_vec(env_id, 2, days=4, action="spend")
+    alone = make(env_id, days=4, action="spend")
+    vector.reset(seed=0)
+    rng = np.random.default_rng(0)
+    vector.step(rng.uniform(0, 30, (2, 3)))
+    vector.reset(options={"reset_mask": np.array([True, False])})
+    alone.reset(seed=0)
+    for _ in range(3):
+        spends = rng.uniform(0, 30, (2, 3))
+        seen, rewards, *_ = vector.step(spends)
+        alone_seen, reward, *_ = alone.step(spends[0])
+        assert seen[0].tobytes() == alone_seen.tobytes()
+        assert rewards[0] == reward
+
+
+def test_the_reward_scale_scales_the_reward_and_nothing_else() -> None:
+    plain, scaled = make(IDS[0], days=1), make(IDS[0], days=1, reward_scale=0.001)
+    outcomes = []
+    for env in (plain, scaled):
+        env.reset(seed=0)
+        outcomes.append(env.step(np.array([1.0, 2.0, 3.0])))
+    (_, reward, *_, info), (_, small, *_, small_info) = outcomes
+    assert small == pytest.approx(0.001 * reward, rel=1e-12)
+    assert info["episode_metrics"] == small_info["episode_metrics"]
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_the_history_observation_is_laid_out_as_documented(env_id: str) -> None:
+    env = make(env_id, action="spend", days=2)
+    first, _ = env.reset(seed=0)
+    assert first.tolist() == [1, 0] + [0] * 12
+    second, *_, info = env.step(np.array([10.0, 20.0, 30.0]))
+    ceiling = env.unwrapped.params.played_ceiling
+    expected = [0.1, 0.2, 0.3, *(np.array([info["likes"], info["comments"], info["shares"]]) / ceiling[3:])]
+    np.testing.assert_allclose(second, [0, 1, *expected, *[0] * 6], rtol=1e-6)
+    third, *_ = env.step(np.array([0.0, 0.0, 0.0]))
+    assert third[:2].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("observation", OBSERVATIONS)
+def test_extreme_campaigns_stay_within_the_observation_space(env_id: str, observation: str) -> None:
+    for channel in range(3):
+        env = make(env_id, action="channel", observation=observation, daily_budget=1e6, days=28)
+        seen, _ = env.reset(seed=0)
+        terminated = False
+        while not terminated:
+            assert env.observation_space.contains(seen)
+            seen, _, terminated, *_ = env.step(channel)
+        assert env.observation_space.contains(seen)
+
+
+def _table(heading: str) -> list[list[str]]:
+    """The rows of the first table under a heading of the class's page."""
+    section = (CampaignEnv.__doc__ or "").split(f"## {heading}\n")[1].split("\n    ## ")[0]
+    lines = [line.strip() for line in section.splitlines() if line.strip().startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_page_of_the_environment_tells_the_truth_about_its_actions() -> None:
+    told = {row[0]: row[1] for row in _table("Action Space")}
+    assert told == {action: str(make(IDS[0], action=action).action_space) for action in ACTIONS}
+
+
+def test_the_page_of_the_environment_tells_the_truth_about_its_observations() -> None:
+    rows = _table("Observation Space")
+    for observation in OBSERVATIONS:
+        space = make("envs:LinearCampaign-v0", observation=observation).observation_space
+        covered = []
+        for name, index, _, low, high, unit in rows:
+            if name != observation:
+                continue
+            first, last = (int(i) for i in (index.split(" to ") if " to " in index else (index, index)))
+            assert set(space.low[first : last + 1].tolist()) == {float(low)}
+            np.testing.assert_allclose(space.high[first : last + 1], float(high), rtol=1e-6)
+            assert unit.startswith("[")
+            covered += range(first, last + 1)
+        assert covered == list(range(space.shape[0]))
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_campaign_can_be_printed_and_drawn_from_the_first_moment(env_id: str) -> None:
+    env = make(env_id, render_mode="ansi", action="spend", days=2)
+    env.reset(seed=0)
+    assert env.render().split()[:8] == ["day", "posts", "ads", "rewards", "likes", "comments", "shares", "engagement"]
+    env.step(np.array([10.0, 20.0, 30.0]))
+    lines = env.render().splitlines()
+    assert len(lines) == 3
+    assert lines[1].split()[:4] == ["1", "10.0", "20.0", "30.0"]
+    assert lines[2].split()[0] == "total"
+    drawing = make(env_id, render_mode="rgb_array", days=2)
+    drawing.reset(seed=0)
+    empty = drawing.render()
+    drawing.step(np.zeros(3))
+    drawn = drawing.render()
+    assert empty.shape == drawn.shape == (400, 800, 3)
+    assert drawn.dtype == np.uint8
+    assert (empty != drawn).any()
+    vector = make_vec(env_id, 2, render_mode="ansi")
+    vector.reset(seed=0)
+    assert len(vector.render()) == 2
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_yardsticks_play_in_their_form_and_know_their_place(env_id: str) -> None:
+    env = make(env_id, action="spend").unwrapped
+    totals = {}
+    for name, policy in env.yardsticks(seed=0).items():
+        seen, _ = env.reset(seed=0)
+        terminated = False
+        while not terminated:
+            action, _ = policy.predict(seen)
+            seen, _, terminated, _, info = env.step(action)
+        totals[name] = info["episode_metrics"]["campaign/engagement"]
+        batch, _ = policy.predict(np.stack([seen, seen]))
+        assert batch.shape == (2, 3)
+    assert {"even split", "all posts", "all ads", "all rewards", "random"} <= set(totals)
+    if env_id == "envs:LinearCampaign-v0":
+        known = {"even split": 4690.0, "all posts": 2520.0, "all ads": 5950.0, "all rewards": 5600.0}
+        assert {name: totals[name] for name in known} == pytest.approx(known, abs=0.1)
+        assert 0 < totals["random"] < 5950
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_the_random_yardstick_is_drawn_from_its_seed(env_id: str) -> None:
+    env = make(env_id, action="spend").unwrapped
+    seen = np.zeros((4, env.observation_space.shape[0]))
+    first, second, other = (env.yardsticks(seed=seed)["random"].predict(seen)[0] for seed in (1, 1, 2))
+    assert first.tolist() == second.tolist() != other.tolist()
+    np.testing.assert_allclose(first.sum(axis=-1), 100.0)
+
+
+def test_the_explanation_names_the_best_channel() -> None:
+    assert "All ads is right" in make("envs:LinearCampaign-v0").unwrapped.explanation()
+    dearer = make("envs:LinearCampaign-v0", counts=[[9, 0, 0], [1, 0, 0], [1, 0, 0]]).unwrapped
+    assert "All posts is right" in dearer.explanation()
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_gymnasiums_own_wrappers_work(env_id: str) -> None:
+    def wrapped() -> Any:
+        env = make(env_id)
+        env = gymnasium.wrappers.FlattenObservation(env)
+        env = gymnasium.wrappers.RecordEpisodeStatistics(env)
+        env = gymnasium.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
+        env = gymnasium.wrappers.ClipAction(env)
+        env = gymnasium.wrappers.NormalizeObservation(env)
+        env = gymnasium.wrappers.TransformObservation(env, lambda seen: np.clip(seen, -10, 10), env.observation_space)
+        return gymnasium.wrappers.NormalizeReward(env)
+
+    batch = gymnasium.vector.SyncVectorEnv([wrapped, wrapped])
+    batch.reset(seed=0)
+    finished = 0
+    for _ in range(20):
+        *_, infos = batch.step(batch.action_space.sample())
+        finished += int(infos.get("_episode", np.zeros(2)).sum())
+    assert finished == 4
+    batch.close()
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_environments_run_in_other_processes(env_id: str) -> None:
+    batch: Any = gymnasium.make_vec(env_id, num_envs=2, vectorization_mode="async")
+    alone = make(env_id)
+    try:
+        batch.reset(seed=0)
+        alone.reset(seed=0)
+        actions = batch.action_space.sample()
+        assert batch.step(actions)[1][0] == alone.step(actions[0])[1]
+    finally:
+        batch.close()
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_other_algorithms_learn_on_the_id_as_it_is(env_id: str) -> None:
+    PPO("MlpPolicy", env_id, n_steps=14, batch_size=14, n_epochs=1, device="cpu").learn(28)
+    SAC("MlpPolicy", env_id, learning_starts=10, batch_size=8, device="cpu").learn(20)
+    model = A2C("MlpPolicy", make_vec_env(env_id, n_envs=2, env_kwargs={"action": "channel"}), device="cpu").learn(30)
+    monitored = make_vec_env(env_id, n_envs=1, env_kwargs={"action": "channel"})
+    mean, _ = evaluate_policy(model, monitored, n_eval_episodes=2)
+    assert mean > 0

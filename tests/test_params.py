@@ -1,0 +1,70 @@
+"""Campaign parameters: every bad value is refused in one message that says what, where and what is allowed."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.campaign.params import FIELDS, PRESETS, make_params
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"days": -1}, ["days=-1", "greater than or equal to 1", "[days]"]),
+        ({"days": 29}, ["days=29", "less than or equal to 28"]),
+        ({"days": 7.5}, ["days=7.5", "integer"]),
+        ({"days": True}, ["days=True", "integer"]),
+        ({"daily_budget": 0}, ["daily_budget=0", "greater than 0", "[bu/day]"]),
+        ({"daily_budget": float("nan")}, ["daily_budget=nan", "finite"]),
+        ({"daily_budget": float("inf")}, ["daily_budget=inf", "finite"]),
+        ({"daily_budget": "100"}, ["daily_budget='100'", "number"]),
+        ({"counts": [[1, 2], [3, 4], [5, 6]]}, ["counts needs the shape 3x3", "[counts/bu]"]),
+        ({"counts": [[1, 2, -3], [3, 4, 5], [5, 6, 7]]}, ["counts[0][2]=-3", "greater than or equal to 0"]),
+        ({"metric_weights": 3}, ["metric_weights needs the shape 3"]),
+        ({"daily_budgett": 3}, ["unknown parameter 'daily_budgett'", "did you mean 'daily_budget'?", "known: "]),
+        ({"reward_scale": -1, "days": 0}, ["reward_scale=-1", "days=0"]),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(changes: dict[str, Any], parts: list[str]) -> None:
+    with pytest.raises(ValueError, match="campaign: ") as error:
+        make_params("linear", **changes)
+    for part in parts:
+        assert part in str(error.value)
+    assert "pydantic" not in str(error.value)
+
+
+def test_a_near_miss_of_another_argument_is_suggested_too() -> None:
+    with pytest.raises(ValueError, match="did you mean 'observation'"):
+        make_params("linear", known=("action", "observation"), obervation="totals")
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(ValueError, match="preset='linera'.*known: .*linear"):
+        make_params("linera")
+
+
+def test_arrays_lists_and_numpy_scalars_are_taken() -> None:
+    params = make_params("linear", counts=np.eye(3), metric_weights=[1, 2, 3], days=np.int64(3))
+    assert params.counts == ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    assert params.days == 3
+
+
+def test_equal_parameters_are_equal_and_hash_alike() -> None:
+    first, second = make_params("linear", days=9), make_params("linear", days=9)
+    assert first.counts_array.shape == (3, 3)  # what is derived and kept takes no part in the comparison
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first != PRESETS["linear"]
+
+
+def test_parameters_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        PRESETS["linear"].days = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_tells_its_unit(name: str) -> None:
+    description = FIELDS[name].description or ""
+    assert "[" in description
+    assert "]" in description

@@ -1,0 +1,182 @@
+"""Two actor-critics that check each other: the hand-written one and Stable-Baselines3's, on the same rollout."""
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3 import A2C
+from stable_baselines3.common.logger import Logger
+
+from tests.idle import idle_env
+from train import a2c, reference
+from train.config import AgentConfig
+from train.reference import Rollout, advantage
+
+OBSERVATION = spaces.Box(0.0, 1.0, (6,), np.float32)
+GAUSSIAN = spaces.Box(-10.0, 10.0, (3,), np.float32)
+CATEGORICAL = spaces.Discrete(3)
+N_STEPS, N_ENVS = 5, 8
+
+
+def config(**changes: Any) -> AgentConfig:
+    fields = {
+        "n_envs": N_ENVS,
+        "n_steps": N_STEPS,
+        "gamma": 0.97,
+        "gae_lambda": 0.9,
+        "ent_coef": 0.01,
+        "learning_rate": 0.01,
+        "policy_kwargs": {"net_arch": (16, 16)},
+    }
+    return AgentConfig.model_validate(fields | changes)
+
+
+def pair(action: spaces.Space[Any], part: AgentConfig) -> tuple[A2C, reference.Agent]:
+    """Both agents with the same weights, drawn at random but not small."""
+    theirs = a2c.build(idle_env(OBSERVATION, action, N_ENVS), part, seed=1)
+    theirs._setup_learn(1)
+    theirs.policy.double()
+    theirs.set_logger(Logger(None, []))
+    ours = reference.Agent(OBSERVATION, action, part, seed=2)
+    ours.actor.double()
+    ours.critic.double()
+    policy = theirs.policy
+    _copy(ours.actor.net, [*policy.mlp_extractor.policy_net, policy.action_net])
+    _copy(ours.critic.net, [*policy.mlp_extractor.value_net, policy.value_net])
+    with torch.no_grad():
+        policy.action_net.weight.mul_(30.0)
+        _copy(ours.actor.net, [*policy.mlp_extractor.policy_net, policy.action_net])
+        if ours.actor.log_std is not None:
+            policy.log_std.copy_(torch.tensor([-0.3, 0.1, 0.4]))
+            ours.actor.log_std.copy_(policy.log_std)
+    return theirs, ours
+
+
+def _copy(net: torch.nn.Module, layers: list[Any]) -> None:
+    mine = [layer for layer in net.modules() if isinstance(layer, torch.nn.Linear)]
+    their = [layer for layer in layers if isinstance(layer, torch.nn.Linear)]
+    for to, source in zip(mine, their, strict=True):
+        to.load_state_dict(source.state_dict())
+
+
+def fill(theirs: A2C, action: spaces.Space[Any]) -> Rollout:
+    """Writes one random rollout into Stable-Baselines3's buffer and returns it as ours."""
+    rng = np.random.default_rng(3)
+    buffer = theirs.rollout_buffer
+    buffer.reset()
+    for name in ("observations", "rewards", "values", "log_probs", "advantages", "returns"):
+        setattr(buffer, name, getattr(buffer, name).astype(np.float64))
+    starts, steps = np.ones(N_ENVS, dtype=bool), []
+    for _ in range(N_STEPS):
+        seen, earned = torch.as_tensor(rng.random((N_ENVS, 6))), torch.as_tensor(rng.random(N_ENVS))
+        drawn = rng.integers(3, size=N_ENVS) if isinstance(action, spaces.Discrete) else rng.normal(size=(N_ENVS, 3))
+        actions = torch.as_tensor(drawn if isinstance(action, spaces.Discrete) else drawn.astype(np.float32))
+        with torch.no_grad():
+            values, log_probs, _ = theirs.policy.evaluate_actions(seen, actions)
+        buffer.add(seen.numpy(), actions.numpy(), earned.numpy(), starts, values, log_probs)
+        dones = rng.random(N_ENVS) < 0.3
+        steps.append((seen, actions, earned, torch.as_tensor(dones).double(), values.flatten()))
+        starts = dones
+    with torch.no_grad():
+        last = theirs.policy.predict_values(torch.as_tensor(rng.random((N_ENVS, 6))))
+    buffer.compute_returns_and_advantage(last, dones)
+    return Rollout(*(torch.stack(column) for column in zip(*steps, strict=True)), last.flatten())
+
+
+@pytest.fixture(autouse=True)
+def _double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both compute in float64, so that only a difference of the formulas can show, not the order of a sum."""
+    monkeypatch.setattr("stable_baselines3.common.policies.preprocess_obs", lambda seen, *_, **__: seen)
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    """To 1e-6 of the quantity's largest magnitude."""
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() <= 1e-6 * max(float(theirs.abs().max()), 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("action", "use_rms_prop", "normalize_advantage"),
+    list(itertools.product([GAUSSIAN, CATEGORICAL], [True, False], [True, False])),
+    ids=lambda value: type(value).__name__ if isinstance(value, spaces.Space) else str(value),
+)
+@pytest.mark.parametrize("max_grad_norm", [0.05, float("inf")])
+def test_the_same_rollout_gives_the_same_update(
+    action: spaces.Space[Any], use_rms_prop: bool, normalize_advantage: bool, max_grad_norm: float
+) -> None:
+    part = config(use_rms_prop=use_rms_prop, normalize_advantage=normalize_advantage, max_grad_norm=max_grad_norm)
+    theirs, ours = pair(action, part)
+    rollout = fill(theirs, action)
+    close(advantage(rollout, part.gamma, part.gae_lambda), torch.as_tensor(theirs.rollout_buffer.advantages))
+    before = _flat(ours.parameters())
+    theirs.train()
+    terms = ours.update(rollout, learning_rate=part.learning_rate)
+    logged = theirs.logger.name_to_value
+    for name in ("policy", "value", "entropy"):
+        close(getattr(terms, name).detach(), torch.tensor(logged[f"train/{name}_loss"]))
+    policy = theirs.policy
+    theirs_by_name = [
+        *([policy.log_std] if ours.actor.log_std is not None else []),
+        *_linears([*policy.mlp_extractor.policy_net, policy.action_net]),
+        *_linears([*policy.mlp_extractor.value_net, policy.value_net]),
+    ]
+    close(_flat([p.grad for p in ours.parameters()]), _flat([p.grad for p in theirs_by_name]))
+    close(_flat(ours.parameters()), _flat(theirs_by_name))
+    moved = (_flat(ours.parameters()) - before).abs()
+    assert moved.max() > 1e-4
+
+
+def _flat(tensors: Iterable[torch.Tensor | None]) -> torch.Tensor:
+    return torch.cat([tensor.detach().flatten() for tensor in tensors if tensor is not None])
+
+
+def _linears(layers: list[Any]) -> list[torch.nn.Parameter]:
+    return [weights for layer in layers if isinstance(layer, torch.nn.Linear) for weights in layer.parameters()]
+
+
+def test_one_clip_bounds_actor_and_critic_together() -> None:
+    part = config(max_grad_norm=0.05)
+    theirs, ours = pair(GAUSSIAN, part)
+    ours.update(fill(theirs, GAUSSIAN), learning_rate=0.0)
+    norm = torch.sqrt(sum((p.grad.pow(2).sum() for p in ours.parameters() if p.grad is not None), torch.tensor(0.0)))
+    assert norm == pytest.approx(0.05, rel=1e-4)
+
+
+def test_the_advantage_of_a_finished_episode_is_what_it_earned_less_what_was_foretold() -> None:
+    rewards = torch.tensor([[1.0], [2.0], [3.0]])
+    dones = torch.tensor([[0.0], [0.0], [1.0]])
+    values = torch.tensor([[0.5], [0.25], [0.125]])
+    rollout = Rollout(torch.zeros(3, 1, 1), torch.zeros(3, 1), rewards, dones, values, torch.tensor([99.0]))
+    assert advantage(rollout, gamma=1.0, gae_lambda=1.0).flatten().tolist() == [5.5, 4.75, 2.875]
+    one_step = advantage(rollout, gamma=0.5, gae_lambda=0.0).flatten().tolist()
+    assert one_step == [1.0 + 0.5 * 0.25 - 0.5, 2.0 + 0.5 * 0.125 - 0.25, 3.0 - 0.125]
+
+
+def test_the_weights_start_as_sb3s_do() -> None:
+    part = config(policy_kwargs={"net_arch": (64, 64)})
+    ours = reference.Agent(OBSERVATION, GAUSSIAN, part, seed=0)
+    layers = [layer for layer in ours.actor.net if isinstance(layer, torch.nn.Linear)]
+    for layer, gain in zip(layers, (2.0, 2.0, 0.0001), strict=True):
+        rows = layer.weight if layer.weight.shape[0] <= layer.weight.shape[1] else layer.weight.T
+        torch.testing.assert_close(rows @ rows.T, gain * torch.eye(len(rows)), atol=1e-5, rtol=1e-4)
+        assert not layer.bias.any()
+
+
+def test_the_seed_decides_the_weights() -> None:
+    first, second, other = (reference.Agent(OBSERVATION, GAUSSIAN, config(), seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.parameters()[1], second.parameters()[1])
+    assert not torch.equal(first.parameters()[1], other.parameters()[1])
+
+
+def test_deterministic_is_the_likeliest_action() -> None:
+    ours = reference.Agent(OBSERVATION, CATEGORICAL, config(), seed=0)
+    seen = np.random.default_rng(0).random((50, 6), dtype=np.float32)
+    chosen, _ = ours.predict(seen, deterministic=True)
+    assert chosen.tolist() == reference.probabilities(ours, seen).argmax(axis=-1).tolist()
+    gaussian = reference.Agent(OBSERVATION, GAUSSIAN, config(), seed=0)
+    assert np.array_equal(gaussian.predict(seen, deterministic=True)[0], gaussian.predict(seen, deterministic=True)[0])
+    assert not np.array_equal(gaussian.predict(seen)[0], gaussian.predict(seen)[0])
