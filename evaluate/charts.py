@@ -32,7 +32,7 @@ def daily_metrics(days: pd.DataFrame, metrics: Sequence[str], title: str) -> Fig
         sns.barplot(long, x="day", y="counts", hue="metric", palette=palette, saturation=1, errorbar=None, ax=axes)
         axes.set(title=title, xlabel="day", ylabel="counts per day")
         axes.yaxis.grid(True, linestyle="--", alpha=0.7)
-        axes.legend(title=None)
+        _legend_outside(axes)
     return figure
 
 
@@ -67,7 +67,7 @@ def learning_curves(progress: pd.DataFrame, total: str, colours: dict[str, str],
         axes.set(title="Engagement over training" if total == "engagement" else f"{total} over training", xscale="log")
         axes.set(xlabel="environment steps", ylabel=f"{total} per episode, exploration included")
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axes.legend(title=None)
+        _legend_outside(axes)
     return figure
 
 
@@ -81,7 +81,7 @@ def spend_by_day(days: pd.DataFrame, channels: Sequence[str], policies: Sequence
         figure = Figure(figsize=(4.5 * columns, 3.2 * rows + 0.3), dpi=110, layout="constrained")
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
         for axes, policy in zip(grid, policies, strict=False):
-            _stacked(long[long["policy"] == policy], channels, policy, axes, legend=axes is grid[0])
+            _stacked(long[long["policy"] == policy], channels, policy, axes, legend=axes is grid[columns - 1])
         for axes in grid[len(policies) :]:
             axes.set_visible(False)
     return figure
@@ -111,9 +111,13 @@ def share_of_optimum(campaigns: pd.DataFrame, colours: dict[str, str]) -> Figure
             )
         for position, value in enumerate(means):
             axes.annotate(f"{value:.1%}", (value, position), (4, 0), textcoords="offset points", va="center")
-        axes.set(xlabel="share of the optimum", ylabel="", xlim=(0, max(1.08, 1.08 * float(means.max()))))
+        axes.set(xlabel="share of the optimum", ylabel="", xlim=(0, 1.1 * float(means.max())))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     return figure
+
+
+def _legend_outside(axes: Axes) -> None:
+    axes.legend(title=None, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
 def _stacked(long: pd.DataFrame, channels: Sequence[str], title: str, axes: Axes, legend: bool) -> None:
@@ -133,7 +137,7 @@ def _stacked(long: pd.DataFrame, channels: Sequence[str], title: str, axes: Axes
     axes.set(title=title, xlabel="day", ylabel="spend [budget units]")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if legend:
-        sns.move_legend(axes, "lower left", title=None, frameon=True, framealpha=0.9)
+        sns.move_legend(axes, "upper left", bbox_to_anchor=(1.0, 1.0), title=None, frameon=False)
 
 
 @contextmanager

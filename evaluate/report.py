@@ -113,23 +113,28 @@ def _html(report: Report, pictures: dict[str, bytes]) -> str:
     sources = {
         name: f"data:image/png;base64,{base64.b64encode(picture).decode()}" for name, picture in pictures.items()
     }
-    return environment.get_template("report.html.jinja").render(
-        report=report, sources=sources, rows=_rows(report.table)
-    )
+    head, rows = _shown(report.table)
+    return environment.get_template("report.html.jinja").render(report=report, sources=sources, head=head, rows=rows)
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The table as it is shown: numbers with the digits that mean something."""
+def _shown(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """The table as it is shown, head and rows: numbers with the digits that mean something, nothing that is nothing."""
+    total, shares = str(table.columns[0]), "share_of_optimum" in table
+    several = bool((table["seeds"] > 1).any())
+    head = [
+        "policy",
+        total,
+        *(["share of the optimum"] if shares else []),
+        *(["seeds", "worst seed"] if several else []),
+    ]
     rows = []
     for policy, row in table.iterrows():
-        shown: dict[str, Any] = {"policy": policy, "seeds": int(row["seeds"]) or "", "worst": ""}
-        first = "engagement" if "engagement" in table else str(table.columns[0])
-        shown["total"] = f"{row[first]:,.1f}"
-        shown["share"] = f"{row['share_of_optimum']:.2%}" if "share_of_optimum" in table else ""
-        if row["seeds"] > 1:
-            shown["worst"] = f"{row['worst_seed']:.2%}" if "share_of_optimum" in table else f"{row['worst_seed']:,.1f}"
-        rows.append(shown)
-    return rows
+        cells = [str(policy), f"{row[total]:,.1f}", *([f"{row['share_of_optimum']:.2%}"] if shares else [])]
+        if several:
+            worst = f"{row['worst_seed']:.2%}" if shares else f"{row['worst_seed']:,.1f}"
+            cells += [f"{row['seeds']:.0f}", worst] if row["seeds"] else ["", ""]
+        rows.append(cells)
+    return head, rows
 
 
 def _png(figure: Figure) -> bytes:

@@ -112,7 +112,15 @@ def test_every_field_can_be_set_on_the_command_line() -> None:
     args = parse_args(
         [
             *("configs/linear.yaml", "--seeds", "3", "4", "3", "--agents", "a2c", "--total-timesteps", "500"),
-            *("--a2c.learning-rate", "1e-4", "--a2c.policy-kwargs.net-arch", "8", "8", "--env.kwargs.reward-scale", "0.5"),
+            *(
+                "--a2c.learning-rate",
+                "1e-4",
+                "--a2c.policy-kwargs.net-arch",
+                "8",
+                "8",
+                "--env.kwargs.reward-scale",
+                "0.5",
+            ),
             *("--a2c.max-grad-norm", "inf", "--a2c.no-normalize-advantage", "--a2c.learning-rate-end", "None"),
         ]
     )

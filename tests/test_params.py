@@ -40,7 +40,7 @@ def test_a_near_miss_of_another_argument_is_suggested_too() -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ValueError, match="preset='linera'.*known: .*linear"):
+    with pytest.raises(ValueError, match=r"preset='linera'.*known: .*linear"):
         make_params("linera")
 
 

@@ -39,12 +39,12 @@ def pair(action: spaces.Space[Any], part: AgentConfig) -> tuple[A2C, reference.A
     """Both agents with the same weights, drawn at random but not small."""
     theirs = a2c.build(idle_env(OBSERVATION, action, N_ENVS), part, seed=1)
     theirs._setup_learn(1)
-    theirs.policy.double()
+    theirs.policy.to(torch.float64)
     theirs.set_logger(Logger(None, []))
     ours = reference.Agent(OBSERVATION, action, part, seed=2)
     ours.actor.double()
     ours.critic.double()
-    policy = theirs.policy
+    policy: Any = theirs.policy
     _copy(ours.actor.net, [*policy.mlp_extractor.policy_net, policy.action_net])
     _copy(ours.critic.net, [*policy.mlp_extractor.value_net, policy.value_net])
     with torch.no_grad():
@@ -84,7 +84,8 @@ def fill(theirs: A2C, action: spaces.Space[Any]) -> Rollout:
     with torch.no_grad():
         last = theirs.policy.predict_values(torch.as_tensor(rng.random((N_ENVS, 6))))
     buffer.compute_returns_and_advantage(last, dones)
-    return Rollout(*(torch.stack(column) for column in zip(*steps, strict=True)), last.flatten())
+    seen, actions, earned, ended, values = (torch.stack(column) for column in zip(*steps, strict=True))
+    return Rollout(seen, actions, earned, ended, values, last.flatten())
 
 
 @pytest.fixture(autouse=True)

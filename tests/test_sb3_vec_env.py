@@ -18,7 +18,9 @@ SAME_STEP = AutoresetMode.SAME_STEP
 
 def batch(env_id: str, num_envs: int, **kwargs: Any) -> SB3VecEnv:
     vector_kwargs = {"autoreset_mode": SAME_STEP}
-    envs = gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync", vector_kwargs=vector_kwargs, **kwargs)
+    envs = gymnasium.make_vec(
+        env_id, num_envs=num_envs, vectorization_mode="sync", vector_kwargs=vector_kwargs, **kwargs
+    )
     return SB3VecEnv(envs)
 
 
@@ -36,7 +38,7 @@ def native(num_envs: int, **kwargs: Any) -> SB3VecEnv:
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
 def test_other_autoreset_modes_are_refused_with_the_reason(mode: AutoresetMode) -> None:
     envs = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")], autoreset_mode=mode)
-    with pytest.raises(ValueError, match="must be AutoresetMode.SAME_STEP: .* filler transitions"):
+    with pytest.raises(ValueError, match=r"must be AutoresetMode.SAME_STEP: .* filler transitions"):
         SB3VecEnv(envs)
 
 
@@ -66,7 +68,9 @@ def test_it_steps_as_dummy_vec_env_does(env_id: str, kwargs: dict[str, Any]) -> 
         for info, their_info in zip(infos, expected[3], strict=True):
             assert set(info) - {"TimeLimit.truncated"} == set(their_info) - {"TimeLimit.truncated"}
             assert info.get("TimeLimit.truncated", False) == their_info.get("TimeLimit.truncated", False)
-            np.testing.assert_array_equal(info.get("terminal_observation", 0), their_info.get("terminal_observation", 0))
+            np.testing.assert_array_equal(
+                info.get("terminal_observation", 0), their_info.get("terminal_observation", 0)
+            )
             timeouts += int(info.get("TimeLimit.truncated", False))
     assert (timeouts > 0) == ("max_episode_steps" in kwargs)
 
@@ -146,7 +150,7 @@ def test_sb3s_own_wrappers_and_evaluation_take_it() -> None:
     wrapped = VecMonitor(VecNormalize(native(3)))
     model = A2C("MlpPolicy", wrapped, n_steps=7, device="cpu").learn(84)
     assert model.ep_info_buffer
-    mean, _ = evaluate_policy(model, VecMonitor(native(3)), n_eval_episodes=4)
+    mean: Any = evaluate_policy(model, VecMonitor(native(3)), n_eval_episodes=4)[0]
     assert 2520 <= mean <= 5950
 
 

@@ -53,10 +53,10 @@ class LogCallback(BaseCallback):
     def _on_rollout_start(self) -> None:
         # A rollout starts where the update on the one before has ended: its losses are known only now.
         if self.num_timesteps:
-            self._log.rollout(self.num_timesteps, self._scalars())
+            self._log.rollout(self.num_timesteps, self._scalars)
 
     def _on_training_end(self) -> None:
-        self._log.rollout(self.model.num_timesteps, self._scalars())
+        self._log.rollout(self.model.num_timesteps, self._scalars)
         self._log.finish()
 
     def _scalars(self) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import csv
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -47,7 +48,7 @@ class TrainingLog:
         self._rollouts = 0
         self._pending = False
         self._first = True
-        self._last: tuple[int, dict[str, float]] = (0, {})
+        self._last: tuple[int, Callable[[], dict[str, float]]] = (0, dict)
         self._sums: dict[str, float] = {}
         self._finished = 0
         self.episodes = 0
@@ -79,8 +80,13 @@ class TrainingLog:
         for name, values in episode_metrics(infos.get("final_info", {})).items():
             self._sums[name] = self._sums.get(name, 0.0) + float(values[ended].sum())
 
-    def rollout(self, timesteps: int, scalars: dict[str, float]) -> None:
-        """Takes in one rollout and its update: the steps so far and Stable-Baselines3's tags with their values."""
+    def rollout(self, timesteps: int, scalars: Callable[[], dict[str, float]]) -> None:
+        """Takes in one rollout and its update.
+
+        Args:
+            timesteps: Environment steps so far.
+            scalars: Gives Stable-Baselines3's tags with their values; called only where a row is due.
+        """
         self._bar.update(timesteps - self._last[0])
         self._last = (timesteps, scalars)
         self._rollouts += 1
@@ -94,7 +100,7 @@ class TrainingLog:
             self._write()
 
     def _write(self) -> None:
-        timesteps, scalars = self._last
+        timesteps, scalars = self._last[0], self._last[1]()
         metrics = {name: total / self._finished for name, total in self._sums.items()} if self._finished else {}
         self.episodes += self._finished
         seconds = time.perf_counter() - self._start

@@ -9,7 +9,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.wrappers.vector import FlattenObservation, RecordEpisodeStatistics
+from gymnasium.wrappers import FlattenObservation
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from train.config import EnvConfig, InputError, nearest
 
@@ -27,23 +28,21 @@ def make_env(env: EnvConfig, n_envs: int) -> BatchEnv:
     spec = find_spec(env.id)
     try:
         if _offers_same_step(spec):
-            mode: dict[str, Any] = {
-                "vectorization_mode": "vector_entry_point",
-                "autoreset_mode": AutoresetMode.SAME_STEP,
-            }
-            envs = gymnasium.make_vec(spec, num_envs=n_envs, **mode, **env.kwargs)
+            kwargs = env.kwargs | {"autoreset_mode": AutoresetMode.SAME_STEP}
+            envs = gymnasium.make_vec(spec, num_envs=n_envs, vectorization_mode="vector_entry_point", **kwargs)
         else:
-            vector_kwargs = {"autoreset_mode": AutoresetMode.SAME_STEP}
             envs = gymnasium.make_vec(
-                spec, num_envs=n_envs, vectorization_mode="sync", vector_kwargs=vector_kwargs, **env.kwargs
+                spec,
+                num_envs=n_envs,
+                vectorization_mode="sync",
+                vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+                wrappers=(_flat,),
+                **env.kwargs,
             )
     except (TypeError, ValueError, gymnasium.error.Error) as error:
         raise InputError(f"env {env.id}: {error}") from error
-    _check_action_space(env.id, envs.single_action_space)
-    observation = envs.single_observation_space
-    if isinstance(observation, spaces.Box) and len(observation.shape) == 1:
-        return envs
-    return FlattenObservation(envs)
+    _check_spaces(env.id, envs.single_observation_space, envs.single_action_space)
+    return envs
 
 
 def make_training_env(env: EnvConfig, n_envs: int, stats_window_size: int) -> RecordEpisodeStatistics[Any, Any]:
@@ -82,7 +81,18 @@ def _offers_same_step(spec: EnvSpec) -> bool:
     return "autoreset_mode" in inspect.signature(creator).parameters
 
 
-def _check_action_space(env_id: str, action: spaces.Space[Any]) -> None:
+def _is_flat(space: spaces.Space[Any]) -> bool:
+    return isinstance(space, spaces.Box) and len(space.shape) == 1
+
+
+def _flat(env: Any) -> Any:
+    """Flattens what is not a vector yet; a discrete observation becomes one-hot."""
+    return env if _is_flat(env.observation_space) else FlattenObservation(env)
+
+
+def _check_spaces(env_id: str, observation: spaces.Space[Any], action: spaces.Space[Any]) -> None:
+    if not _is_flat(observation):
+        raise InputError(f"env {env_id}: its vector form observes {observation}; a Box of one dimension is needed")
     if isinstance(action, spaces.Discrete):
         return
     if not isinstance(action, spaces.Box):

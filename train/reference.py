@@ -7,6 +7,7 @@ weights and the same rollout it makes the same update as Stable-Baselines3's A2C
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -186,7 +187,7 @@ def learn(
         done = min(timesteps / total_timesteps, 1.0)
         learning_rate = config.learning_rate + done * (end - config.learning_rate)
         terms = agent.update(rollout, learning_rate)
-        log.rollout(timesteps, scalars(agent, envs, rollout, terms, learning_rate))
+        log.rollout(timesteps, partial(scalars, agent, envs, rollout, terms, learning_rate))
         if timesteps >= total_timesteps:
             break
     log.finish()

@@ -1,0 +1,41 @@
+"""The README is true: its commands exist, its snippet runs, and nothing in the project names a machine."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.programs import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+
+
+def test_the_snippet_of_the_readme_runs() -> None:
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", snippet], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "engagement" in done.stdout
+    assert "737.0" in done.stdout  # 20 x 3.6 + 50 x 8.5 + 30 x 8.0
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).is_file(), target
+
+
+def test_every_command_of_the_readme_is_one_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z]+)", README)) <= targets | {"train"}
+    assert {"train", "evaluate", "tensorboard", "test", "bench", "help"} <= targets
+
+
+def test_the_reference_is_short_enough_to_be_read() -> None:
+    assert len((ROOT / "train/reference.py").read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("path", [path for path in TRACKED if not path.endswith((".png", ".json"))])
+def test_no_file_names_a_path_of_one_machine(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert not re.search(r"(^|[^.\w])/(home|root|work|tmp)/", text), path
