@@ -11,6 +11,7 @@ from evaluate.policies import check_comparable, entries, single_env, yardsticks
 from evaluate.report import Chart, Report
 from evaluate.rollouts import Results, play_all
 from train.config import EnvConfig, EvaluationConfig
+from train.play import percent
 from train.run_dir import Run
 
 
@@ -45,16 +46,18 @@ def _result(table: pd.DataFrame, learned: list[str]) -> str:
     metric = str(table.columns[0])
     best = learned[0]
     row: Any = table.loc[best]
-    seeds = f", the worst of {row['seeds']:.0f} training seeds {row['worst_seed']:.2%}" if row["seeds"] > 1 else ""
+    seeds = f", the worst of {row['seeds']:.0f} training seeds {percent(row['worst_seed'])}" if row["seeds"] > 1 else ""
     if "share_of_optimum" not in table:
         return f"{best} earns {metric} {row[metric]:,.1f} on average."
     others = table.drop(index=learned).sort_values("share_of_optimum", ascending=False)
     rival = (
-        f" The best yardstick, {others.index[0]}, reaches {others['share_of_optimum'].iloc[0]:.2%}."
+        f" The best yardstick, {others.index[0]}, reaches {percent(others['share_of_optimum'].iloc[0])}."
         if len(others)
         else ""
     )
-    return f"{best} earns {row[metric]:,.1f} engagement, {row['share_of_optimum']:.2%} of the optimum{seeds}.{rival}"
+    return (
+        f"{best} earns {row[metric]:,.1f} engagement, {percent(row['share_of_optimum'])} of the optimum{seeds}.{rival}"
+    )
 
 
 def _charts(results: Results, table: pd.DataFrame, learned: list[str], runs: list[Run], main: str) -> list[Chart]:

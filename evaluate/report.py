@@ -17,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from evaluate.rollouts import Results
 from train.config import InputError
+from train.play import percent
 
 
 class Chart(NamedTuple):
@@ -129,9 +130,9 @@ def _shown(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     ]
     rows = []
     for policy, row in table.iterrows():
-        cells = [str(policy), f"{row[total]:,.1f}", *([f"{row['share_of_optimum']:.2%}"] if shares else [])]
+        cells = [str(policy), f"{row[total]:,.1f}", *([percent(row["share_of_optimum"])] if shares else [])]
         if several:
-            worst = f"{row['worst_seed']:.2%}" if shares else f"{row['worst_seed']:,.1f}"
+            worst = percent(row["worst_seed"]) if shares else f"{row['worst_seed']:,.1f}"
             cells += [f"{row['seeds']:.0f}", worst] if row["seeds"] else ["", ""]
         rows.append(cells)
     return head, rows

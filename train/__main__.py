@@ -105,10 +105,12 @@ def _learn(
 
 def _summary(agent: str, seed: int, outcome: Outcome) -> str:
     """The line that ends a run: what the trained policy reaches, and how long it took."""
+    from train.play import percent
+
     share = [value for name, value in outcome.score.items() if name.endswith("/share_of_optimum")]
     total = {name.rsplit("/", 1)[-1]: value for name, value in outcome.score.items()}
     name = next(iter(total))
-    reached = f"{name} {total[name]:,.1f}" + (f", {share[0]:.2%} of the optimum" if share else "")
+    reached = f"{name} {total[name]:,.1f}" + (f", {percent(share[0])} of the optimum" if share else "")
     return f"{agent} seed {seed}: {reached}, {outcome.seconds:.1f} s, {outcome.folder}"
 
 

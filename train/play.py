@@ -58,6 +58,11 @@ def mean_score(policy: Policy, envs: BatchEnv, seed: int) -> dict[str, float]:
     return {name: float(value.mean()) for name, value in (metrics or {"return": returns}).items()}
 
 
+def percent(share: float) -> str:
+    """A share in percent; what is less than all of it is never rounded up to 100 %."""
+    return ">99.99%" if 0.99995 <= share < 1 - 1e-9 else f"{share:.2%}"
+
+
 def episode_metrics(infos: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
     """The metrics of the episodes that ended, flat names to arrays (n_envs,); empty where none did."""
     return {name: value for name, value in infos.get("episode_metrics", {}).items() if not name.startswith("_")}
