@@ -7,7 +7,7 @@ ARGS   ?=
 
 name     := $(basename $(notdir $(CONFIG)))
 python   := .venv/bin/python
-articles  = $(if $(and $(filter linear,$(name)),$(wildcard runs/article/*/model.pt)),configs/article.yaml)
+articles  = $(if $(and $(filter linear,$(name)),$(shell grep -ls '"state": "finished"' runs/article/*/run.json)),configs/article.yaml)
 
 .DEFAULT_GOAL := help
 .PHONY: help train evaluate tensorboard test bench clean
@@ -20,7 +20,7 @@ train: .venv/run ## train the agents of CONFIG (default configs/linear.yaml) on 
 	@$(python) -m train $(CONFIG) --seeds $(SEEDS) $(ARGS)
 
 evaluate: .venv/run ## judge the newest run of each agent on CONFIG (trains first if there is none)
-	@ls runs/$(name)/*/model.* >/dev/null 2>&1 || $(MAKE) --no-print-directory train
+	@grep -qs '"state": "finished"' runs/$(name)/*/run.json || $(MAKE) --no-print-directory train ARGS=
 	@echo "== evaluating $(CONFIG)"
 	@$(python) -m evaluate $(CONFIG) $(articles) $(ARGS)
 

@@ -77,7 +77,7 @@ def find_subject(args: Args) -> Subject:
     seeds = _seeds(args.seeds)
     runs = [run for target in targets for run in _runs(target, seeds, args.runs_dir)]
     first = targets[0]
-    if first.is_dir():
+    if first.suffix not in {".yaml", ".yml"}:
         return Subject(runs[0].name, runs[0].config.env, runs[0].config.evaluation, runs)
     config = load_config(first)
     return Subject(first.stem, config.env, config.evaluation, runs)
@@ -85,7 +85,7 @@ def find_subject(args: Args) -> Subject:
 
 def _runs(target: Path, seeds: set[int] | None, runs_dir: Path) -> list[Run]:
     """The runs of one target; ``seeds`` None takes the newest run of each agent, an empty set takes every seed."""
-    if target.is_dir():
+    if target.suffix not in {".yaml", ".yml"}:
         return [load_run(target)]
     load_config(target)
     found = finished_runs(runs_dir, target.stem)

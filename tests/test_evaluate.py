@@ -167,6 +167,7 @@ def test_the_table_of_an_environment_without_an_optimum(tmp_path: Path) -> None:
         (["configs/linear.yaml", "--seeds", "7"], r"no finished run of seed 7; there are runs of the seeds \[0, 1\]"),
         (["configs/linear.yaml", "--seeds", "x"], "--seeds x: must be 'all' or whole numbers"),
         (["configs/linear.yaml", "--out", "README.md/report"], "reports folder README.md/report: cannot be written"),
+        (["nothing"], "run nothing: no such folder"),
         (["configs"], "configs: is no complete run, config.yaml and run.json missing"),
     ],
 )

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from train.config import AGENTS, AgentName, InputError, Seed, TrainConfig, dump_config, load_config
+from train.config import AGENTS, AgentName, InputError, Seed, TrainConfig, dump_config, load_config, nearest
 
 MODEL_FILES = {"a2c": "model.zip", "reference": "model.pt"}
 PACKAGES = ("gymnasium", "numpy", "pandas", "stable-baselines3", "tensorboard", "torch")
@@ -114,7 +114,8 @@ def load_run(folder: Path) -> Run:
         InputError: It does not exist, is no run, or is incomplete; the message says what is missing.
     """
     if not folder.is_dir():
-        raise InputError(f"run {folder}: no such folder")
+        known = [str(other) for other in sorted(folder.parent.glob("*-seed*-*"))]
+        raise InputError(f"run {folder}: no such folder{nearest(str(folder), known)}; a config ends in .yaml")
     needed = ["config.yaml", "run.json"]
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
