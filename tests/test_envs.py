@@ -243,20 +243,26 @@ def test_without_autoreset_a_mask_starts_some_campaigns_anew(env_id: str) -> Non
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_campaigns_on_different_days_are_the_campaigns_they_would_be_alone(env_id: str) -> None:
-    vector = make_vec(env_id, 2, days=4, action="spend")
-    alone = make(env_id, days=4, action="spend")
-    vector.reset(seed=0)
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+def test_campaigns_on_different_days_are_the_campaigns_they_would_be_alone(env_id: str, mode: AutoresetMode) -> None:
+    kwargs: dict[str, Any] = {"days": 3, "action": "spend"}
+    vector = make_vec(env_id, 2, autoreset_mode=mode, **kwargs)
+    alone = [gymnasium.vector.SyncVectorEnv([lambda: make(env_id, **kwargs)], autoreset_mode=mode) for _ in range(2)]
     rng = np.random.default_rng(0)
-    vector.step(rng.uniform(0, 30, (2, 3)))
+    vector.reset(seed=0)
+    for env in alone:
+        env.reset(seed=0)
+    spends = rng.uniform(0, 30, (2, 3))
+    vector.step(spends)
+    alone[1].step(spends[1:])
     vector.reset(options={"reset_mask": np.array([True, False])})
-    alone.reset(seed=0)
-    for _ in range(3):
+    for _ in range(8):
         spends = rng.uniform(0, 30, (2, 3))
-        seen, rewards, *_ = vector.step(spends)
-        alone_seen, reward, *_ = alone.step(spends[0])
-        assert seen[0].tobytes() == alone_seen.tobytes()
-        assert rewards[0] == reward
+        seen, rewards, terminated, *_ = vector.step(spends)
+        for row, env in enumerate(alone):
+            alone_seen, reward, alone_terminated, *_ = env.step(spends[row : row + 1])
+            assert seen[row].tobytes() == alone_seen[0].tobytes()
+            assert (rewards[row], terminated[row]) == (reward[0], alone_terminated[0])
 
 
 def test_the_reward_scale_scales_the_reward_and_nothing_else() -> None:
@@ -279,8 +285,9 @@ def test_the_history_observation_is_laid_out_as_documented(env_id: str) -> None:
     ceiling = env.unwrapped.params.played_ceiling
     expected = [0.1, 0.2, 0.3, *(np.array([info["likes"], info["comments"], info["shares"]]) / ceiling[3:])]
     np.testing.assert_allclose(second, [0, 1, *expected, *[0] * 6], rtol=1e-6)
-    third, *_ = env.step(np.array([0.0, 0.0, 0.0]))
-    assert third[:2].tolist() == [0, 0]
+    third, *_, info = env.step(np.array([40.0, 0.0, 50.0]))
+    later = [0.4, 0.0, 0.5, *(np.array([info["likes"], info["comments"], info["shares"]]) / ceiling[3:])]
+    np.testing.assert_allclose(third, [0, 0, *expected, *later], rtol=1e-6)
 
 
 @pytest.mark.parametrize("env_id", IDS)
