@@ -75,6 +75,15 @@ def test_it_steps_as_dummy_vec_env_does(env_id: str, kwargs: dict[str, Any]) -> 
     assert (timeouts > 0) == ("max_episode_steps" in kwargs)
 
 
+def test_an_episode_that_ends_when_it_would_be_cut_off_has_ended() -> None:
+    ours = batch("tests.endless:Endless-v0", 1, days=7)
+    ours.reset()
+    for _ in range(7):
+        *_, dones, infos = ours.step(np.array([0]))
+    assert dones.tolist() == [True]
+    assert infos[0]["TimeLimit.truncated"] is False
+
+
 def test_the_native_campaign_is_the_single_ones_side_by_side() -> None:
     ours, theirs = native(2, days=2), batch("envs:LinearCampaign-v0", 2, days=2)
     np.testing.assert_array_equal(ours.reset(), theirs.reset())
