@@ -106,6 +106,7 @@ def test_the_losses_of_a_row_are_those_of_its_own_rollout(runs: Path) -> None:
     progress = pd.read_csv(runs / "a2c-seed0-1/progress.csv")
     done = (progress["timesteps"] / 8000).clip(upper=1.0)
     assert progress["learning_rate"].to_numpy() == pytest.approx(0.01 * (1 - done), abs=1e-9)
+    assert progress["timesteps"].tolist() == [3584, 7168, 10752]  # the first, every second, and the last rollout
 
 
 def test_sb3_opens_the_model_and_it_is_the_policy_we_load(runs: Path) -> None:
