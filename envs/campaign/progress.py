@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.campaign import model
+from envs.campaign import model, planner
 from envs.campaign.observation import OBSERVATIONS, Rows
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
 
@@ -109,7 +109,7 @@ class Campaigns:
 @cache
 def optimum(params: CampaignParams) -> float:
     """The optimum of the nominal parameters [1], solved once per parameters and process."""
-    return model.optimum(params)
+    return planner.plan(params).engagement
 
 
 def _merge(rows: Rows, new: model.State, old: model.State) -> model.State:
