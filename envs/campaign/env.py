@@ -102,7 +102,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
             ValueError: An unknown argument or a bad value; the message names it and what is allowed.
         """
         self.params = make_params(preset, known=KWARGS, **params)
-        check_choices(action, observation, render_mode)
+        check_choices(self.params, action, observation, render_mode)
         self.action_space = action_space(self.params, action)
         self.observation_space: spaces.Space[Observations] = observation_space(self.params, observation)
         self.render_mode = render_mode
@@ -132,7 +132,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         campaigns = self._campaigns
         if campaigns.over[0]:
             raise ResetNeeded(f"the campaign ended with day {self.params.days}; call reset() for a new one")
-        day = campaigns.play(self._allocate(self.params, action, ())[np.newaxis])
+        day = campaigns.play(self._allocate(self.params, action, (), campaigns.day[0])[np.newaxis])
         likes, comments, shares = day.metrics[0].tolist()
         info: dict[str, Any] = {
             "spend": day.spend[0],
@@ -170,8 +170,8 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         return yardsticks.explanation(self.params)
 
 
-def check_choices(action: str, observation: str, render_mode: str | None) -> None:
-    """Raises ``ValueError`` for an unknown kind of action, observation or rendering."""
+def check_choices(params: CampaignParams, action: str, observation: str, render_mode: str | None) -> None:
+    """Raises ``ValueError`` for an unknown kind of action, observation or rendering, or one that does not fit."""
     for name, value, allowed in (
         ("action", action, tuple(ALLOCATIONS)),
         ("observation", observation, tuple(OBSERVATIONS)),
@@ -179,6 +179,11 @@ def check_choices(action: str, observation: str, render_mode: str | None) -> Non
     ):
         if value not in allowed:
             raise ValueError(f"campaign: {name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
+    if action == "channel" and params.limits is not None:
+        raise ValueError(
+            "campaign: action='channel' puts the whole budget on one channel, which min_spend and max_spend forbid: "
+            "use 'logits' or 'spend', or leave the limits out"
+        )
 
 
 def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:

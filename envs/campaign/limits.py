@@ -39,14 +39,17 @@ def nearest(spend: FloatArray, low: FloatArray, high: FloatArray, budget: float)
 
     Args:
         spend: Any finite numbers, (..., 3 channels) [bu/day].
-        low, high: Limits, (..., 3 channels) [bu/day].
+        low: Least spend, (..., 3 channels) [bu/day].
+        high: Most spend, (..., 3 channels) [bu/day].
         budget: Most that can be spent in a day [bu/day].
     """
     inside: FloatArray = np.clip(spend, low, high)
     over = inside.sum(axis=-1, keepdims=True) > budget
     shifted = spend - spend.max(axis=-1, keepdims=True)  # changes tau alone, and keeps small numbers beside huge ones
     meets = np.sort(np.concatenate([shifted - high, shifted - low], axis=-1), axis=-1)  # (..., 6) values of tau
-    spread = np.clip(shifted[..., np.newaxis, :] - meets[..., np.newaxis], low[..., np.newaxis, :], high[..., np.newaxis, :])
+    spread = np.clip(
+        shifted[..., np.newaxis, :] - meets[..., np.newaxis], low[..., np.newaxis, :], high[..., np.newaxis, :]
+    )
     spent = spread.sum(axis=-1)  # (..., 6), falling
     last = np.maximum((spent >= budget).sum(axis=-1, keepdims=True) - 1, 0)  # the last point that spends too much
     tau = np.take_along_axis(meets, last, axis=-1)
@@ -60,7 +63,8 @@ def fill(shares: FloatArray, low: FloatArray, high: FloatArray, budget: float) -
 
     Args:
         shares: Positive numbers, (..., 3 channels) [1].
-        low, high: Limits, (..., 3 channels) [bu/day].
+        low: Least spend, (..., 3 channels) [bu/day].
+        high: Most spend, (..., 3 channels) [bu/day].
         budget: Most that can be spent in a day [bu/day].
     """
     room = high - low
@@ -87,7 +91,7 @@ def _clashing_days(channels: Sequence[str], days: int, budget: float, least: Any
             found.setdefault(clash, []).append(day)
         for name, lowest, highest in zip(channels, lows, highs, strict=True):
             if most is not None and lowest > highest:
-                clash = f"min_spend of {name} is {lowest:g} > its max_spend of {highest:g} {{}}: lower it or raise max_spend"
+                clash = f"min_spend of {name} is {lowest:g} > max_spend {highest:g} {{}}: lower it or raise max_spend"
                 found.setdefault(clash, []).append(day)
     return [clash.format(_when(numbers, days)) for clash, numbers in found.items()]
 

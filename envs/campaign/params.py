@@ -6,13 +6,16 @@ from functools import cached_property
 from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from envs.campaign.limits import FloatArray, clashes
+from envs.campaign.limits import clashes
 
 CHANNELS = ("posts", "ads", "rewards")
 METRICS = ("likes", "comments", "shares")
+
+FloatArray = NDArray[np.float64]
 
 _NonNegative = Annotated[float, Field(ge=0)]
 _Kept = Annotated[float, Field(ge=0, lt=1)]
@@ -95,8 +98,8 @@ class CampaignParams:
     inv_half_saturation: PerChannel = Field(
         default=(0.0, 0.0, 0.0),
         description=(
-            "1 / the spend at which a channel earns half of its most, 0 for a linear response, inv_kappa [1/bu]; dynamic: "
-            "posts measured, elasticity .85 (se .05) over 2,212 page-days of 'Facebook Live Sellers in Thailand'; "
+            "1 / the spend at which a channel earns half of its most, 0 for a linear response, inv_kappa [1/bu]; "
+            "dynamic: posts measured, elasticity .85 (se .05) over 2,212 page-days of 'Facebook Live Sellers in Thailand'; "
             "ads and rewards a choice inside Meridian's prior"
         ),
     )
@@ -112,8 +115,8 @@ class CampaignParams:
         ge=0,
         le=1000,
         description=(
-            "how much more posts earn with a fully loyal audience, lambda [1]; dynamic: a choice (fans engage 2.18 times "
-            "as much per person reached in 'Facebook metrics', which alone would give 1.2)"
+            "how much more posts earn with a fully loyal audience, lambda [1]; dynamic: a choice (fans engage 2.18 "
+            "times as much per person reached in 'Facebook metrics', which alone would give 1.2)"
         ),
     )
     loyalty_gain: float = Field(
@@ -145,17 +148,11 @@ class CampaignParams:
     )
     min_spend: Limits | None = Field(
         default=None,
-        description=(
-            "least that each channel gets in a day [bu/day]; "
-            "a choice of the user"
-        ),
+        description=("least that each channel gets in a day [bu/day]; a choice of the user"),
     )
     max_spend: Limits | None = Field(
         default=None,
-        description=(
-            "most that each channel gets in a day [bu/day]; "
-            "a choice of the user"
-        ),
+        description=("most that each channel gets in a day [bu/day]; a choice of the user"),
     )
     reward_scale: float = Field(
         default=1.0, gt=0, le=1e9, description="reward = reward_scale x engagement [1]; a choice of the learner"

@@ -16,10 +16,13 @@ from envs.campaign.limits import fill, nearest
 from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 
 STARTS = 12
-MOST_STARTS = 48
+MOST_STARTS = 24
 AGREEING = 2
+LEAPS = 5
 TOLERANCE = 1e-6
-COMPLEX_STEP = 1e-30  # far below rounding: nothing is subtracted, so there is nothing to cancel
+GAIN = 1e-9  # a leap has to gain more, as a share of engagement
+KINK = 2e-7  # how near to a full reward day counts as being there, as a share of the reference budget
+TINY = 1e-30  # far below rounding: nothing is subtracted, so there is nothing to cancel
 
 
 class Certificate(NamedTuple):
@@ -77,14 +80,14 @@ def plan(params: CampaignParams, seed: int = 0) -> Plan:
     """
     rng = np.random.default_rng(seed)
     starts = [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
-    ends = [_climb(params, start) for start in starts]
+    ends = [_solve(params, start) for start in starts]
     while (found := _best(params, ends)).certificate.agreeing < AGREEING and len(ends) < MOST_STARTS:
-        ends += [_climb(params, start) for start in _drawn_starts(params, rng, STARTS)]
+        ends += [_solve(params, start) for start in _drawn_starts(params, rng, STARTS)]
     if not found.certificate.supports:
         residual, spread, agreeing, count, tolerance = found.certificate
         warnings.warn(
-            f"optimal plan: engagement {found.engagement:,.1f} is not certain to be the most: KKT residual {residual:.1e} "
-            f"(at most {tolerance:.0e}), {agreeing} of {count} starts agree (at least {AGREEING}), spread {spread:.1e}",
+            f"optimal plan: engagement {found.engagement:,.1f} is not certain to be the most: "
+            f"KKT residual {residual:.1e} (at most {tolerance:.0e}), {agreeing} of {count} starts agree (at least {AGREEING}), spread {spread:.1e}",
             PlanWarning,
             stacklevel=2,
         )
@@ -114,9 +117,9 @@ def marginal_engagement(params: CampaignParams, spend: FloatArray) -> FloatArray
 def _value_and_gradient(params: CampaignParams, spend: FloatArray) -> tuple[float, FloatArray]:
     """Engagement [1] and its exact gradient (days, 3) [1/bu], for a plan (days, 3) [bu/day]."""
     size = spend.size
-    nudged = spend + (-1j * COMPLEX_STEP) * np.eye(size).reshape(size, *spend.shape)  # (days x 3, days, 3)
+    nudged = spend + (-1j * TINY) * np.eye(size).reshape(size, *spend.shape)  # (days x 3, days, 3)
     total: Any = expected_engagement(params, nudged)  # complex here: the model takes any number
-    return float(total[0].real), (total.imag / -COMPLEX_STEP).reshape(spend.shape)
+    return float(total[0].real), (total.imag / -TINY).reshape(spend.shape)
 
 
 def _limits(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
@@ -129,27 +132,77 @@ def _within(params: CampaignParams, spend: FloatArray) -> FloatArray:
     return nearest(spend, *_limits(params), params.daily_budget)
 
 
+def _solve(params: CampaignParams, start: FloatArray) -> FloatArray:
+    """Where a start leads, plans (days, 3) [bu/day]: climbs, and climbs on while leaps are a gain."""
+    best = _climb(params, start)
+    for _ in range(LEAPS):
+        leapt = best
+        while (further := _leap(params, leapt)) is not leapt:
+            leapt = further
+        if leapt is best:
+            break
+        best = _climb(params, leapt)
+    return best
+
+
+def _leap(params: CampaignParams, spend: FloatArray) -> FloatArray:
+    """The best of the plans that differ on one day, or the plan itself if none earns more.
+
+    On that day one channel gets nothing, all, any order of magnitude or a full day of rewards. It leaves what no
+    gradient leads out of: ads so worn out, say, that only far fewer of them would work again.
+    """
+    budget, limits = params.daily_budget, _limits(params)
+    earned_before = expected_engagement(params, spend)
+    levels = np.append(budget * 10.0 ** -np.linspace(0.0, 6.0, 25), [0.0, min(_full_reward(params), budget)])
+    channel = np.eye(len(CHANNELS))[:, np.newaxis, np.newaxis, :]  # (3 leaping, 1, 1, 3 channels)
+    level = levels[:, np.newaxis, np.newaxis]  # (levels, 1, 1)
+    others = (1.0 - channel) * spend  # (3, 1, days, 3)
+    rest = (budget - level) * others / np.maximum(others.sum(axis=-1, keepdims=True), 1e-300)  # (3, levels, days, 3)
+    leaps = nearest(channel * level + rest, *limits, budget).reshape(-1, *spend.shape)  # each row a day's other spend
+    plans = np.broadcast_to(spend, (len(spend), *leaps.shape)).copy()  # (days, leaps, days, 3)
+    days = np.arange(len(spend))
+    plans[days, :, days] = leaps.swapaxes(0, 1)
+    plans = plans.reshape(-1, *spend.shape)
+    earned = expected_engagement(params, plans)
+    return plans[earned.argmax()] if earned.max() > earned_before * (1.0 + GAIN) else spend
+
+
 def _climb(params: CampaignParams, start: FloatArray) -> FloatArray:
     """Where SLSQP ends from a start; plans (days, 3) [bu/day]. Inside, shares of the daily budget are solved for."""
     budget = params.daily_budget
-    low, high = (limit.ravel() / budget for limit in _limits(params))
+    curve = np.maximum(params.coefficients.inv_half_saturation, 1e-6 / budget)  # a straight line where all but 0
+    length = np.log1p(curve * budget)
     days = np.kron(np.eye(params.days), np.ones(len(CHANNELS)))  # (days, days x 3): sums over the channels
-    scale = max(float(np.abs(expected_engagement(params, start))), 1e-300)
+    scale = max(float(expected_engagement(params, start)), 1e-300)
 
-    def loss(shares: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = _value_and_gradient(params, budget * shares.reshape(start.shape))
-        return -value / scale, -(budget / scale) * gradient.ravel()
+    def effort(spend: FloatArray) -> FloatArray:
+        return (np.log1p(curve * spend) / length).ravel()
+
+    def spend_of(effort: FloatArray) -> FloatArray:
+        return np.expm1(length * effort.reshape(start.shape)) / curve
+
+    def slope(spend: FloatArray) -> FloatArray:
+        return length * (1.0 / curve + spend)
+
+    def loss(effort: FloatArray) -> tuple[float, FloatArray]:
+        spend = spend_of(effort)
+        value, gradient = _value_and_gradient(params, spend)
+        return -value / scale, (-gradient * slope(spend)).ravel() / scale
 
     result = minimize(
         loss,
-        start.ravel() / budget,
+        effort(start),
         jac=True,
         method="SLSQP",
-        bounds=np.stack([low, high], axis=1),
-        constraints={"type": "ineq", "fun": lambda x: 1.0 - days @ x, "jac": lambda _: -days},
+        bounds=np.stack([effort(limit) for limit in _limits(params)], axis=1),
+        constraints={
+            "type": "ineq",
+            "fun": lambda x: 1.0 - days @ spend_of(x).ravel() / budget,
+            "jac": lambda x: -days * slope(spend_of(x)).ravel() / budget,
+        },
         options={"ftol": 1e-13, "maxiter": 500},
     )
-    end = _within(params, budget * result.x.reshape(start.shape))
+    end = _within(params, spend_of(result.x))
     return max(end, start, key=partial(expected_engagement, params))
 
 
@@ -172,20 +225,31 @@ def _best(params: CampaignParams, ends: list[FloatArray]) -> Plan:
 def _residual(params: CampaignParams, spend: FloatArray) -> float:
     """How much a first-order move within limits and budget still promises [1]; 0 where the KKT conditions hold.
 
-    It is the gap of Frank and Wolfe 1956: the most of gradient times move, which is a fractional knapsack a day.
+    It is the gap of Frank and Wolfe 1956: the most of gradient times move, which is a fractional knapsack a day. At a
+    full reward day, where loyalty stops to gain, the units up to it and those beyond it are worth different amounts.
     """
     low, high = _limits(params)
-    gradient = marginal_engagement(params, spend)
-    target = np.empty_like(spend)
-    for day, worth in enumerate(gradient):
-        target[day] = low[day]
+    kink = KINK * params.reference_budget if _full_reward(params) <= params.daily_budget else 0.0
+    nudge = kink * np.eye(len(CHANNELS))[2]
+    below, above = marginal_engagement(params, spend - nudge), marginal_engagement(params, spend + nudge)
+    if params.carry_over[2] > 0:  # a move over several days could pass by the kink: count each unit at its best
+        below, above = np.minimum(below, above), np.maximum(below, above)
+    worth = np.concatenate([below, above], axis=1)  # (days, 6)
+    room = np.concatenate([spend - low, high - spend], axis=1)
+    gap = -float((below * (spend - low)).sum())
+    for day, order in enumerate(np.argsort(-worth, axis=1, kind="stable")):
         left = params.daily_budget - low[day].sum()
-        for channel in np.argsort(-worth):
-            if worth[channel] > 0:
-                more = min(left, high[day, channel] - low[day, channel])
-                target[day, channel] += more
-                left -= more
-    return float((gradient * (target - spend)).sum())
+        for unit in order[worth[day, order] > 0]:
+            taken = min(left, room[day, unit])
+            gap += worth[day, unit] * taken
+            left -= taken
+    return max(gap, 0.0)
+
+
+def _full_reward(params: CampaignParams) -> float:
+    """Rewards with which loyalty gains in full, if none are carried over [bu/day]; infinite where none are enough."""
+    left = 1.0 / params.reference_budget - params.inv_half_saturation[2]
+    return 1.0 / left if left > 0 else np.inf
 
 
 def _simple_starts(params: CampaignParams) -> list[FloatArray]:
@@ -198,6 +262,13 @@ def _simple_starts(params: CampaignParams) -> list[FloatArray]:
 
 
 def _drawn_starts(params: CampaignParams, rng: np.random.Generator, count: int) -> list[FloatArray]:
-    """Random splits of each day's budget: some days on one channel, some on a mixture."""
-    shares = rng.dirichlet(np.full(len(CHANNELS), 0.7), (count, params.days)) + 1e-9
-    return [fill(share, *_limits(params), params.daily_budget) for share in shares]
+    """Random splits of each day's budget; where that would wear ads out, with as few ads as the audience stands.
+
+    Beyond that point ads are as good as dead and less of them makes no difference: no climb comes back from there.
+    """
+    limits = (*_limits(params), params.daily_budget)
+    shares = rng.dirichlet(np.full(len(CHANNELS), 0.7), (count, params.days)) + 1e-9  # (count, days, 3 channels)
+    wear = max(params.ad_wear * params.daily_budget / params.reference_budget, 1.0)
+    starts = np.stack([fill(share, *limits) for share in shares])
+    starts[..., 1] *= wear ** -rng.uniform(0.5, 1.5, (count, 1))
+    return [nearest(start, *limits) for start in starts]
