@@ -71,7 +71,7 @@ def fill(shares: FloatArray, low: FloatArray, high: FloatArray, budget: float) -
     rest = np.minimum(budget, high.sum(axis=-1, keepdims=True)) - low.sum(axis=-1, keepdims=True)
     given = np.zeros(np.broadcast_shapes(shares.shape, room.shape))
     full = given >= room
-    for _ in range(given.shape[-1]):  # every round fills a channel, or is the last
+    for _ in range(shares.shape[-1]):  # every round fills a channel, or is the last
         left = rest - np.where(full, room, 0.0).sum(axis=-1, keepdims=True)
         open_shares = np.where(full, 0.0, shares)
         total = open_shares.sum(axis=-1, keepdims=True)

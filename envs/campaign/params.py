@@ -99,8 +99,8 @@ class CampaignParams:
         default=(0.0, 0.0, 0.0),
         description=(
             "1 / the spend at which a channel earns half of its most, 0 for a linear response, inv_kappa [1/bu]; "
-            "dynamic: posts measured, elasticity .85 (se .05) over 2,212 page-days of 'Facebook Live Sellers in Thailand'; "
-            "ads and rewards a choice inside Meridian's prior"
+            "dynamic: posts measured, elasticity .85 (se .05) over 2,212 page-days of 'Facebook Live Sellers in "
+            "Thailand'; ads and rewards a choice inside Meridian's prior"
         ),
     )
     carry_over: tuple[_Kept, _Kept, _Kept] = Field(

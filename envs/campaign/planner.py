@@ -87,7 +87,8 @@ def plan(params: CampaignParams, seed: int = 0) -> Plan:
         residual, spread, agreeing, count, tolerance = found.certificate
         warnings.warn(
             f"optimal plan: engagement {found.engagement:,.1f} is not certain to be the most: "
-            f"KKT residual {residual:.1e} (at most {tolerance:.0e}), {agreeing} of {count} starts agree (at least {AGREEING}), spread {spread:.1e}",
+            f"KKT residual {residual:.1e} (at most {tolerance:.0e}), {agreeing} of {count} "
+            f"starts agree (at least {AGREEING}), spread {spread:.1e}",
             PlanWarning,
             stacklevel=2,
         )
@@ -114,6 +115,31 @@ def marginal_engagement(params: CampaignParams, spend: FloatArray) -> FloatArray
     return _value_and_gradient(params, spend)[1]
 
 
+class Trajectory(NamedTuple):
+    """What a plan does to the audience.
+
+    Attributes:
+        loyalty: G at the start of each day, (days,) [1].
+        freshness: q, the strength of ads at the start of each day, (days,) [1].
+    """
+
+    loyalty: FloatArray
+    freshness: FloatArray
+
+
+def trajectory(params: CampaignParams, spend: FloatArray) -> Trajectory:
+    """Loyalty and freshness behind a plan (days, 3 channels) [bu/day]."""
+    _, states = model.rollout(params, spend)
+    before = states[:-1]
+    return Trajectory(np.array([state.loyalty for state in before]), np.array([state.freshness for state in before]))
+
+
+def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
+    """Least and most of each day and channel, (days, 3) [bu/day]: those of the campaign, or none to speak of."""
+    shape = (params.days, len(CHANNELS))
+    return params.limits or (np.zeros(shape), np.full(shape, params.daily_budget))
+
+
 def _value_and_gradient(params: CampaignParams, spend: FloatArray) -> tuple[float, FloatArray]:
     """Engagement [1] and its exact gradient (days, 3) [1/bu], for a plan (days, 3) [bu/day]."""
     size = spend.size
@@ -122,14 +148,8 @@ def _value_and_gradient(params: CampaignParams, spend: FloatArray) -> tuple[floa
     return float(total[0].real), (total.imag / -TINY).reshape(spend.shape)
 
 
-def _limits(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
-    """Least and most of each day and channel, (days, 3) [bu/day]: those of the campaign, or none to speak of."""
-    shape = (params.days, len(CHANNELS))
-    return params.limits or (np.zeros(shape), np.full(shape, params.daily_budget))
-
-
 def _within(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    return nearest(spend, *_limits(params), params.daily_budget)
+    return nearest(spend, *limits_of(params), params.daily_budget)
 
 
 def _solve(params: CampaignParams, start: FloatArray) -> FloatArray:
@@ -151,7 +171,7 @@ def _leap(params: CampaignParams, spend: FloatArray) -> FloatArray:
     On that day one channel gets nothing, all, any order of magnitude or a full day of rewards. It leaves what no
     gradient leads out of: ads so worn out, say, that only far fewer of them would work again.
     """
-    budget, limits = params.daily_budget, _limits(params)
+    budget, limits = params.daily_budget, limits_of(params)
     earned_before = expected_engagement(params, spend)
     levels = np.append(budget * 10.0 ** -np.linspace(0.0, 6.0, 25), [0.0, min(_full_reward(params), budget)])
     channel = np.eye(len(CHANNELS))[:, np.newaxis, np.newaxis, :]  # (3 leaping, 1, 1, 3 channels)
@@ -194,7 +214,7 @@ def _climb(params: CampaignParams, start: FloatArray) -> FloatArray:
         effort(start),
         jac=True,
         method="SLSQP",
-        bounds=np.stack([effort(limit) for limit in _limits(params)], axis=1),
+        bounds=np.stack([effort(limit) for limit in limits_of(params)], axis=1),
         constraints={
             "type": "ineq",
             "fun": lambda x: 1.0 - days @ spend_of(x).ravel() / budget,
@@ -228,7 +248,7 @@ def _residual(params: CampaignParams, spend: FloatArray) -> float:
     It is the gap of Frank and Wolfe 1956: the most of gradient times move, which is a fractional knapsack a day. At a
     full reward day, where loyalty stops to gain, the units up to it and those beyond it are worth different amounts.
     """
-    low, high = _limits(params)
+    low, high = limits_of(params)
     kink = KINK * params.reference_budget if _full_reward(params) <= params.daily_budget else 0.0
     nudge = kink * np.eye(len(CHANNELS))[2]
     below, above = marginal_engagement(params, spend - nudge), marginal_engagement(params, spend + nudge)
@@ -254,7 +274,7 @@ def _full_reward(params: CampaignParams) -> float:
 
 def _simple_starts(params: CampaignParams) -> list[FloatArray]:
     """Plans that anyone would try: an even split, each channel alone, and rewards first and another channel last."""
-    limits = (*_limits(params), params.daily_budget)
+    limits = (*limits_of(params), params.daily_budget)
     corners = 1e-9 + np.eye(len(CHANNELS))
     early = np.linspace(1.0, 0.0, params.days)[:, np.newaxis]
     shares = [np.ones(3), *corners, *(early * corners[2] + (1 - early) * corner for corner in corners[:2])]
@@ -266,7 +286,7 @@ def _drawn_starts(params: CampaignParams, rng: np.random.Generator, count: int) 
 
     Beyond that point ads are as good as dead and less of them makes no difference: no climb comes back from there.
     """
-    limits = (*_limits(params), params.daily_budget)
+    limits = (*limits_of(params), params.daily_budget)
     shares = rng.dirichlet(np.full(len(CHANNELS), 0.7), (count, params.days)) + 1e-9  # (count, days, 3 channels)
     wear = max(params.ad_wear * params.daily_budget / params.reference_budget, 1.0)
     starts = np.stack([fill(share, *limits) for share in shares])
