@@ -12,6 +12,7 @@ from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 Day = NDArray[np.int64] | int
 
 LOGIT_BOUND = 10.0  # a share below exp(-20): as good as nothing, and no further from the others than a learner can move
+LEAST_LOGIT, MOST_LOGIT = np.array(-LOGIT_BOUND), np.array(LOGIT_BOUND)  # NumPy is slower with plain numbers
 
 
 def spend_from_logits(params: CampaignParams, action: Any, shape: tuple[int, ...], day: Day = 0) -> FloatArray:
@@ -20,10 +21,10 @@ def spend_from_logits(params: CampaignParams, action: Any, shape: tuple[int, ...
     With spending limits the shares are of what the minimums leave, and what a full channel leaves goes to the others.
     """
     logits = _numbers(action, (*shape, len(CHANNELS)), "logits")
-    weights = np.exp(np.minimum(np.maximum(logits, -LOGIT_BOUND), LOGIT_BOUND))
+    weights: FloatArray = np.exp(np.minimum(np.maximum(logits, LEAST_LOGIT), MOST_LOGIT))
     if params.limits is not None:
         return fill(weights, *_on(params.limits, day), params.daily_budget)
-    return params.daily_budget * (weights / _total(weights))
+    return params.coefficients.daily_budget * (weights / _total(weights))
 
 
 def spend_from_spend(params: CampaignParams, action: Any, shape: tuple[int, ...], day: Day = 0) -> FloatArray:

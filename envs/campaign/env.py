@@ -43,8 +43,9 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     negative spend or of another shape raises ``ValueError`` and leaves the campaign as it was. The box of the logits
     is not [-1, 1] on purpose: a softmax of three numbers in [-1, 1] cannot put more than 79 % on one channel.
 
-    With spending limits (``min_spend``, ``max_spend``) ``logits`` share out what the minimums leave, up to the maximums,
-    and what a full channel leaves goes to the others; ``spend`` becomes the nearest point within limits and budget.
+    With spending limits (``min_spend``, ``max_spend``) ``logits`` share out what the minimums leave, up to the
+    maximums, and what a full channel leaves goes to the others; ``spend`` becomes the nearest point within limits and
+    budget.
 
     ## Observation Space
 
@@ -96,14 +97,14 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | metric_weights | [1/count] | 1, 2, 3 | 1, 2, 3 | article | the article |
     | base | [counts/day] | 0, 0, 0 | 0, 0, 0 | chosen | for calibration |
     | start_weekday | [1] | 0 | 0 | chosen | Monday |
-    | weekday_factors | [1] | 1, 1, 1, 1, 1, 1, 1 | 1, 1.13, 1.1, .96, .91, .86, 1.04 | measured | likes of 500 posts \
-    in "Facebook metrics" (Moro, Rita, Vala 2016), shrunk by half |
-    | inv_half_saturation | [1/bu] | 0, 0, 0 | 1/280, 1/120, 1/80 | measured, chosen, chosen | posts: elasticity of day \
-    likes to number of posts .85 (se .05), 2,212 page-days of "Facebook Live Sellers in Thailand"; others: inside \
-    Meridian's prior |
-    | carry_over | [1] | 0, 0, 0 | .4, .1, .3 | measured, chosen, chosen | posts: a post's half-life of 19 h |
-    | loyalty_lift | [1] | 0 | 3 | chosen | fans engage 2.18 times as much per person reached in "Facebook metrics", \
-    which alone would give 1.2 |
+    | weekday_factors | [1] | 1, 1, 1, 1, 1, 1, 1 | 1, 1.13, 1.1, .96, .91, .86, 1.04 | measured | [M], shrunk by half |
+    | inv_half_saturation (posts) | [1/bu] | 0 | 1/280 | measured | [T], elasticity of likes to posts .85 (se .05) |
+    | inv_half_saturation (ads) | [1/bu] | 0 | 1/120 | chosen | inside Meridian's prior |
+    | inv_half_saturation (rewards) | [1/bu] | 0 | 1/80 | chosen | inside Meridian's prior |
+    | carry_over (posts) | [1] | 0 | .4 | measured | a post's half-life of 19 h |
+    | carry_over (ads) | [1] | 0 | .1 | chosen | form: Jin et al. 2017 |
+    | carry_over (rewards) | [1] | 0 | .3 | chosen | form: Jin et al. 2017 |
+    | loyalty_lift | [1] | 0 | 3 | chosen | [M]: fans engage 2.18 times as much per person, which gives 1.2 |
     | loyalty_gain | [1/day] | 0 | 1 | chosen | form: Nerlove and Arrow 1962, bounded as in Vidale and Wolfe 1957 |
     | loyalty_decay | [1/day] | 0 | .05 | chosen | form: the same |
     | ad_wear | [1/day] | 0 | .25 | chosen | form: Naik, Mantrala and Sawyer 1998 |
@@ -111,6 +112,9 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | min_spend | [bu/day] | none | none | chosen | 3 numbers, or a row of 3 for every day |
     | max_spend | [bu/day] | none | none | chosen | 3 numbers, or a row of 3 for every day |
     | reward_scale | [1] | 1 | 1 | chosen | the learner's |
+
+    [M]: 500 posts of the "Facebook metrics" data (Moro, Rita, Vala 2016). [T]: 2,212 page-days of the "Facebook Live
+    Sellers in Thailand" data.
 
     ## Version History
 

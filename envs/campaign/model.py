@@ -68,8 +68,9 @@ def transition(params: CampaignParams, state: State, spend: FloatArray) -> tuple
         freshness = freshness + of.ad_recovery * (ONE - freshness)  # (6) the tiredness mends
         reward = np.minimum(saturated[..., 2] / of.reference_budget, ONE)  # (7) at most a full day of rewards
         loyalty = loyalty + of.loyalty_gain * (ONE - loyalty) * reward - of.loyalty_decay * loyalty  # (7) loyalty
-    counts = np.einsum("...c,ck->...k", effect, of.counts)
-    metrics = of.day_factors[day] * (of.base + counts)  # (4) what is expected, and (5) without noise what comes
+    metrics = np.einsum("...c,ck->...k", effect, of.counts)
+    metrics += of.base
+    metrics *= of.day_factors.take(day, axis=0)  # (4) what is expected, and (5) without noise what comes
     return metrics, State(day + ONE_DAY, carry_over, freshness, loyalty)
 
 

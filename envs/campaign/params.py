@@ -30,6 +30,8 @@ class Coefficients(NamedTuple):
     """The parameters as the equations of the model use them: arrays, since NumPy is slower with plain numbers.
 
     Attributes:
+        days: Length of the campaign, () [days].
+        daily_budget: B, () [bu/day].
         fresh: 1 - alpha: how much of a spend works on its own day, (3 channels,) [1].
         carry_over: alpha: how much of the effect is still there a day later, (3 channels,) [1].
         inv_half_saturation: inv_kappa, (3 channels,) [1/bu].
@@ -44,6 +46,8 @@ class Coefficients(NamedTuple):
         loyalty_decay: delta, () [1/day].
     """
 
+    days: NDArray[np.int64]
+    daily_budget: FloatArray
     fresh: FloatArray
     carry_over: FloatArray
     inv_half_saturation: FloatArray
@@ -170,6 +174,8 @@ class CampaignParams:
         """What the equations need of the parameters."""
         weekdays = (self.start_weekday + np.arange(self.days + 1)) % 7
         return Coefficients(
+            days=np.array(self.days),
+            daily_budget=np.array(self.daily_budget),
             fresh=1.0 - np.array(self.carry_over),
             carry_over=np.array(self.carry_over),
             inv_half_saturation=np.array(self.inv_half_saturation),

@@ -89,11 +89,11 @@ def best_constant_split(params: CampaignParams) -> FloatArray:
 
     def plans(spend: FloatArray) -> FloatArray:
         every_day = np.broadcast_to(spend[:, np.newaxis], (len(spend), params.days, len(CHANNELS)))
-        within: FloatArray = nearest(every_day, *planner.limits_of(params), params.daily_budget)
-        return within
+        return nearest(every_day, *planner.limits_of(params), params.daily_budget)
 
     best = _best_spend(params, lambda spend: planner.expected_engagement(params, plans(spend)))
-    return plans(best[np.newaxis])[0]
+    chosen: FloatArray = plans(best[np.newaxis])[0]
+    return chosen
 
 
 @cache
