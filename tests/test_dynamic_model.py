@@ -145,6 +145,13 @@ def test_every_equation_stands_on_a_numbered_line() -> None:
         assert any(f"({number})" in line.split("#", 1)[1] for line in code), number
 
 
+def test_the_ceiling_holds_where_a_loyal_audience_lifts_posts() -> None:
+    params = make_params("linear", loyalty_lift=3.0, loyalty_gain=1.0)
+    metrics, _ = model.rollout(params, np.array([[0.0, 0.0, 100.0], [100.0, 0.0, 0.0]]))
+    assert metrics[1, 0] == 800.0  # four times what posts earn alone: the whole ceiling
+    assert (metrics <= params.played_ceiling[3:]).all()
+
+
 def test_the_linear_ceiling_is_the_whole_budget_on_the_best_channel() -> None:
     assert LINEAR.played_ceiling.tolist() == [100.0, 100.0, 100.0, 500.0, 100.0, 200.0]
 

@@ -17,7 +17,7 @@ from envs.campaign.params import make_params
 
 triples = arrays(np.float64, (4, 3), elements=st.floats(0.0, 150.0))
 bounds = st.tuples(arrays(np.float64, 3, elements=st.floats(0, 30)), arrays(np.float64, 3, elements=st.floats(0, 80)))
-LIMITED = {"min_spend": [10, 5, 0], "max_spend": [40, 30, 60]}
+LIMITED: dict[str, Any] = {"min_spend": [10, 5, 0], "max_spend": [40, 30, 60]}
 BY_DAY = [[0, 0, 0], [10, 20, 30], [5, 5, 5], [0, 0, 40], [30, 0, 0], [0, 0, 0], [33, 33, 33]]
 
 
@@ -112,7 +112,7 @@ def test_the_limits_of_each_row_are_those_of_its_own_day() -> None:
 
 @pytest.mark.parametrize("action", ["logits", "spend"])
 def test_limits_hold_in_both_environments_on_every_day(action: str) -> None:
-    kwargs = {"action": action, "min_spend": BY_DAY, "max_spend": [50, 40, 45]}
+    kwargs: dict[str, Any] = {"action": action, "min_spend": BY_DAY, "max_spend": [50, 40, 45]}
     single = gymnasium.make("envs:DynamicCampaign-v0", **kwargs)
     batch = gymnasium.make_vec("envs:DynamicCampaign-v0", 2, "vector_entry_point", **kwargs)
     single.reset()

@@ -13,7 +13,7 @@ from envs.campaign import planner
 from envs.campaign.params import PRESETS, make_params
 
 DYNAMIC = PRESETS["dynamic"]
-LOYALTY = {"loyalty_lift": 3.0, "loyalty_gain": 1.0, "loyalty_decay": 0.05}
+LOYALTY: dict[str, Any] = {"loyalty_lift": 3.0, "loyalty_gain": 1.0, "loyalty_decay": 0.05}
 SINGLE_EFFECTS: dict[str, dict[str, Any]] = {
     "saturation": {"inv_half_saturation": [1 / 280, 1 / 120, 1 / 80]},
     "carry-over": {"carry_over": [0.4, 0.1, 0.3]},
@@ -124,6 +124,14 @@ def test_a_full_day_of_rewards_where_loyalty_stops_to_gain_is_certified() -> Non
     plan = planner.plan(params)
     assert plan.spend[0, 2] == pytest.approx(100.0, abs=1e-3)  # one unit less is worth far more than one unit more
     assert plan.certificate.supports
+
+
+def test_a_leap_leaves_where_ads_are_so_worn_out_that_no_gradient_leads_on() -> None:
+    params = make_params("dynamic", daily_budget=1e6, days=2)
+    stuck = np.array([[3e5, 4e5, 3e5], [4e5, 4e5, 2e5]])
+    climbed, solved = (go(params, stuck) for go in (planner._climb, planner._solve))
+    gain = planner.expected_engagement(params, solved) - planner.expected_engagement(params, climbed)
+    assert gain > 1e-3 * planner.expected_engagement(params, climbed)
 
 
 def test_an_answer_that_is_not_stationary_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def fill(shares: FloatArray, low: FloatArray, high: FloatArray, budget: float) -
         budget: Most that can be spent in a day [bu/day].
     """
     room = high - low
-    rest = np.minimum(budget, high.sum(axis=-1, keepdims=True)) - low.sum(axis=-1, keepdims=True)
+    rest = budget - low.sum(axis=-1, keepdims=True)
     given = np.zeros(np.broadcast_shapes(shares.shape, room.shape))
     full = given >= room
     for _ in range(shares.shape[-1]):  # every round fills a channel, or is the last
