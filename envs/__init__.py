@@ -8,3 +8,9 @@ register(
     vector_entry_point="envs.campaign.vector_env:CampaignVectorEnv",
     kwargs={"preset": "linear"},
 )
+register(
+    id="DynamicCampaign-v0",
+    entry_point="envs.campaign.env:CampaignEnv",
+    vector_entry_point="envs.campaign.vector_env:CampaignVectorEnv",
+    kwargs={"preset": "dynamic"},
+)

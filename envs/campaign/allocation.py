@@ -6,29 +6,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.campaign.limits import fill, nearest
 from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 
+Day = NDArray[np.int64] | int
+
 LOGIT_BOUND = 10.0  # a share below exp(-20): as good as nothing, and no further from the others than a learner can move
+LEAST_LOGIT, MOST_LOGIT = np.array(-LOGIT_BOUND), np.array(LOGIT_BOUND)  # NumPy is slower with plain numbers
 
 
-def spend_from_logits(params: CampaignParams, action: Any, shape: tuple[int, ...]) -> FloatArray:
-    """Softmax shares of the whole daily budget; logits beyond the bound are clipped to it."""
+def spend_from_logits(params: CampaignParams, action: Any, shape: tuple[int, ...], day: Day = 0) -> FloatArray:
+    """Softmax shares of the whole daily budget; logits beyond the bound are clipped to it.
+
+    With spending limits the shares are of what the minimums leave, and what a full channel leaves goes to the others.
+    """
     logits = _numbers(action, (*shape, len(CHANNELS)), "logits")
-    weights = np.exp(np.minimum(np.maximum(logits, -LOGIT_BOUND), LOGIT_BOUND))
-    return params.daily_budget * (weights / _total(weights))
+    weights: FloatArray = np.exp(np.minimum(np.maximum(logits, LEAST_LOGIT), MOST_LOGIT))
+    if params.limits is not None:
+        return fill(weights, *_on(params.limits, day), params.daily_budget)
+    return params.coefficients.daily_budget * (weights / _total(weights))
 
 
-def spend_from_spend(params: CampaignParams, action: Any, shape: tuple[int, ...]) -> FloatArray:
-    """Budget units as they are; a sum over the daily budget is scaled down to it in proportion, as in the article."""
+def spend_from_spend(params: CampaignParams, action: Any, shape: tuple[int, ...], day: Day = 0) -> FloatArray:
+    """Budget units as they are; a sum over the daily budget is scaled down to it in proportion, as in the article.
+
+    With spending limits it is the nearest point within them and the budget.
+    """
     spend = _numbers(action, (*shape, len(CHANNELS)), "spend")
     if (spend < 0).any():
         raise ValueError(f"action spend={spend[spend < 0][0]}: must be 0 or more [bu/day] in every channel {CHANNELS}")
+    if params.limits is not None:
+        return nearest(spend, *_on(params.limits, day), params.daily_budget)
     total = _total(spend)
     return spend * (params.daily_budget / np.maximum(total, params.daily_budget))  # a factor of exactly 1 within it
 
 
-def spend_from_channel(params: CampaignParams, action: Any, shape: tuple[int, ...]) -> FloatArray:
-    """The whole daily budget on one channel, given by its index."""
+def spend_from_channel(params: CampaignParams, action: Any, shape: tuple[int, ...], _: Day = 0) -> FloatArray:
+    """The whole daily budget on one channel, given by its index; there is no such form with spending limits."""
+    if params.limits is not None:
+        raise ValueError("action channel: a whole budget on one channel leaves no room for min_spend and max_spend")
     channel: NDArray[Any] = np.asarray(action)
     if channel.shape != shape:
         raise ValueError(f"action channel: shape {channel.shape}, must be {shape}")
@@ -38,13 +54,21 @@ def spend_from_channel(params: CampaignParams, action: Any, shape: tuple[int, ..
     return spend
 
 
-Allocation = Callable[[CampaignParams, Any, tuple[int, ...]], FloatArray]
+Allocation = Callable[[CampaignParams, Any, tuple[int, ...], Day], FloatArray]
+"""Parameters, action, shape (...,) of the batch and its days, (...,) or one for all, to spend (..., 3) [bu/day]."""
 
 ALLOCATIONS: dict[str, Allocation] = {
     "logits": spend_from_logits,
     "spend": spend_from_spend,
     "channel": spend_from_channel,
 }
+
+
+def _on(limits: tuple[FloatArray, FloatArray], day: Day) -> tuple[FloatArray, FloatArray]:
+    """Least and most spend of the given days, each (..., 3) [bu/day]; a campaign that is over has those of its last."""
+    low, high = limits
+    index = np.minimum(day, len(low) - 1)
+    return low[index], high[index]
 
 
 def _numbers(action: Any, shape: tuple[int, ...], kind: str) -> FloatArray:

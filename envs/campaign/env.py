@@ -26,7 +26,9 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     Each day a budget is split over organic posts, ads and rewards. Each unit spent earns likes, comments and shares;
     the agent maximises engagement, their weighted sum. ``envs:LinearCampaign-v0`` is the campaign of the article
-    that this project grew from: linear, without memory, without noise.
+    that this project grew from: linear, without memory, without noise. In ``envs:DynamicCampaign-v0`` the parts pull
+    against each other: channels saturate and carry over, ads tire the audience, rewards make it loyal, and a loyal
+    audience lifts what posts earn. The equations stand in ``envs/campaign/model.py``.
 
     ## Action Space
 
@@ -34,16 +36,20 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | --- | --- | --- | --- |
     | logits | Box(-10.0, 10.0, (3,), float32) | softmax shares of the whole daily budget | [1] |
     | spend | Box(0.0, 100.0, (3,), float32) | budget units per channel; too large a sum is scaled down | [bu/day] |
-    | channel | Discrete(3) | the channel that takes the whole daily budget | [1] |
+    | channel | Discrete(3) | the channel that takes the whole daily budget; not with spending limits | [1] |
 
     Channels stand in the order posts, ads, rewards. The upper bound of ``spend`` is the daily budget. A sum below it
     leaves money unspent. Logits beyond the box are clipped to it. An action with a number that is not finite, with a
     negative spend or of another shape raises ``ValueError`` and leaves the campaign as it was. The box of the logits
     is not [-1, 1] on purpose: a softmax of three numbers in [-1, 1] cannot put more than 79 % on one channel.
 
+    With spending limits (``min_spend``, ``max_spend``) ``logits`` share out what the minimums leave, up to the
+    maximums, and what a full channel leaves goes to the others; ``spend`` becomes the nearest point within limits and
+    budget.
+
     ## Observation Space
 
-    Float32 numbers; for a campaign of 7 days with 100 units a day:
+    Float32 numbers; for the linear campaign of 7 days with 100 units a day:
 
     | observation | index | meaning | min | max | unit |
     | --- | --- | --- | --- | --- | --- |
@@ -54,7 +60,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | totals | 2 | comments so far | 0.0 | 700.7 | [counts] |
     | totals | 3 | shares so far | 0.0 | 1401.4 | [counts] |
 
-    In ``history`` spends are divided by the daily budget and each metric by the most that a day can earn of it.
+    In ``history`` spends are divided by the daily budget and each metric by a bound of what a day can earn of it.
 
     ## Rewards
 
@@ -62,7 +68,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     ## Starting State
 
-    The first day, nothing spent, nothing earned. Nothing is drawn.
+    The first day, nothing spent, nothing earned, fresh ads, no loyalty. Nothing is drawn.
 
     ## Episode End
 
@@ -77,6 +83,38 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     ``action``, ``observation`` (the tables above), ``render_mode`` (``ansi`` or ``rgb_array``) and every field of
     ``CampaignParams``: ``gymnasium.make("envs:LinearCampaign-v0", action="spend", days=14)``.
+
+    The numbers of the two campaigns, channels in the order posts, ads, rewards, weekdays from Monday:
+
+    | field | unit | linear | dynamic | kind | source |
+    | --- | --- | --- | --- | --- | --- |
+    | days | [days] | 7 | 7 | article | the article |
+    | daily_budget | [bu/day] | 100 | 100 | article | the article |
+    | reference_budget | [bu/day] | 100 | 100 | article | its daily budget; what wear and loyalty are measured by |
+    | counts (posts) | [counts/bu] | 2, .5, .2 | 2, .5, .2 | article | the article |
+    | counts (ads) | [counts/bu] | 5, 1, .5 | 5, 1, .5 | article | the article |
+    | counts (rewards) | [counts/bu] | 1, .5, 2 | 1, .5, 2 | article | the article |
+    | metric_weights | [1/count] | 1, 2, 3 | 1, 2, 3 | article | the article |
+    | base | [counts/day] | 0, 0, 0 | 0, 0, 0 | chosen | for calibration |
+    | start_weekday | [1] | 0 | 0 | chosen | Monday |
+    | weekday_factors | [1] | 1, 1, 1, 1, 1, 1, 1 | 1, 1.13, 1.1, .96, .91, .86, 1.04 | measured | [M], shrunk by half |
+    | inv_half_saturation (posts) | [1/bu] | 0 | 1/280 | measured | [T], elasticity of likes to posts .85 (se .05) |
+    | inv_half_saturation (ads) | [1/bu] | 0 | 1/120 | chosen | inside Meridian's prior |
+    | inv_half_saturation (rewards) | [1/bu] | 0 | 1/80 | chosen | inside Meridian's prior |
+    | carry_over (posts) | [1] | 0 | .4 | measured | a post's half-life of 19 h |
+    | carry_over (ads) | [1] | 0 | .1 | chosen | form: Jin et al. 2017 |
+    | carry_over (rewards) | [1] | 0 | .3 | chosen | form: Jin et al. 2017 |
+    | loyalty_lift | [1] | 0 | 3 | chosen | [M]: fans engage 2.18 times as much per person, which gives 1.2 |
+    | loyalty_gain | [1/day] | 0 | 1 | chosen | form: Nerlove and Arrow 1962, bounded as in Vidale and Wolfe 1957 |
+    | loyalty_decay | [1/day] | 0 | .05 | chosen | form: the same |
+    | ad_wear | [1/day] | 0 | .25 | chosen | form: Naik, Mantrala and Sawyer 1998 |
+    | ad_recovery | [1/day] | 0 | .25 | chosen | form: the same |
+    | min_spend | [bu/day] | none | none | chosen | 3 numbers, or a row of 3 for every day |
+    | max_spend | [bu/day] | none | none | chosen | 3 numbers, or a row of 3 for every day |
+    | reward_scale | [1] | 1 | 1 | chosen | the learner's |
+
+    [M]: 500 posts of the "Facebook metrics" data (Moro, Rita, Vala 2016). [T]: 2,212 page-days of the "Facebook Live
+    Sellers in Thailand" data.
 
     ## Version History
 
@@ -102,7 +140,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
             ValueError: An unknown argument or a bad value; the message names it and what is allowed.
         """
         self.params = make_params(preset, known=KWARGS, **params)
-        check_choices(action, observation, render_mode)
+        check_choices(self.params, action, observation, render_mode)
         self.action_space = action_space(self.params, action)
         self.observation_space: spaces.Space[Observations] = observation_space(self.params, observation)
         self.render_mode = render_mode
@@ -132,7 +170,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         campaigns = self._campaigns
         if campaigns.over[0]:
             raise ResetNeeded(f"the campaign ended with day {self.params.days}; call reset() for a new one")
-        day = campaigns.play(self._allocate(self.params, action, ())[np.newaxis])
+        day = campaigns.play(self._allocate(self.params, action, (), campaigns.day[0])[np.newaxis])
         likes, comments, shares = day.metrics[0].tolist()
         info: dict[str, Any] = {
             "spend": day.spend[0],
@@ -170,8 +208,8 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         return yardsticks.explanation(self.params)
 
 
-def check_choices(action: str, observation: str, render_mode: str | None) -> None:
-    """Raises ``ValueError`` for an unknown kind of action, observation or rendering."""
+def check_choices(params: CampaignParams, action: str, observation: str, render_mode: str | None) -> None:
+    """Raises ``ValueError`` for an unknown kind of action, observation or rendering, or one that does not fit."""
     for name, value, allowed in (
         ("action", action, tuple(ALLOCATIONS)),
         ("observation", observation, tuple(OBSERVATIONS)),
@@ -179,6 +217,11 @@ def check_choices(action: str, observation: str, render_mode: str | None) -> Non
     ):
         if value not in allowed:
             raise ValueError(f"campaign: {name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
+    if action == "channel" and params.limits is not None:
+        raise ValueError(
+            "campaign: action='channel' puts the whole budget on one channel, which min_spend and max_spend forbid: "
+            "use 'logits' or 'spend', or leave the limits out"
+        )
 
 
 def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:

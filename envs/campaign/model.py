@@ -1,13 +1,18 @@
-"""The campaign as pure functions over leading axes (...): state and spend in, expected metrics and next state out."""
+"""The campaign as pure functions over leading axes (...): state and spend in, expected metrics and next state out.
+
+The numbers in brackets are those of the seven equations. Forms (1) and (2) are those of Jin et al. 2017, (6) is of
+Naik, Mantrala and Sawyer 1998, (7) of Nerlove and Arrow 1962, bounded as in Vidale and Wolfe 1957.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.campaign.params import CampaignParams, FloatArray
+from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 
 ONE_DAY = np.array(1, dtype=np.int64)
+ONE = np.array(1.0)
 
 
 class State(NamedTuple):
@@ -15,18 +20,31 @@ class State(NamedTuple):
 
     Attributes:
         day: Days already played, (...,) [days].
+        carry_over: A: spend that still works, (..., 3 channels) [bu/day].
+        freshness: q: strength of ads, in (0, 1], (...,) [1].
+        loyalty: G: loyalty of the audience, in [0, 1], (...,) [1].
     """
 
     day: NDArray[np.int64]
+    carry_over: FloatArray
+    freshness: FloatArray
+    loyalty: FloatArray
 
 
 def initial_state(shape: tuple[int, ...] = ()) -> State:
     """The state before the first day, for a batch of campaigns of the given shape."""
-    return State(day=np.zeros(shape, dtype=np.int64))
+    return State(
+        day=np.zeros(shape, dtype=np.int64),
+        carry_over=np.zeros((*shape, len(CHANNELS))),
+        freshness=np.ones(shape),
+        loyalty=np.zeros(shape),
+    )
 
 
 def transition(params: CampaignParams, state: State, spend: FloatArray) -> tuple[FloatArray, State]:
     """Plays one day.
+
+    Today's rewards raise loyalty, and today's ads tire the audience, for tomorrow only.
 
     Args:
         params: The campaign.
@@ -36,20 +54,46 @@ def transition(params: CampaignParams, state: State, spend: FloatArray) -> tuple
     Returns:
         The expected metrics of the day, (..., 3 metrics) [counts/day], and the next state.
     """
-    metrics = np.einsum("...c,ck->...k", spend, params.counts_array)  # (4): every unit earns C, whatever came before
-    return metrics, State(day=state.day + ONE_DAY)
+    of = params.coefficients
+    day, carry_over, freshness, loyalty = state
+    if params.is_linear:
+        effect = carry_over = spend  # what (1) to (3) give then, to the last bit; (6) and (7) change nothing
+    else:
+        carry_over = of.fresh * spend + of.carry_over * carry_over  # (1) adstock
+        saturated = carry_over / (ONE + carry_over * of.inv_half_saturation)  # (2) saturation
+        effect = saturated.copy()
+        effect[..., 0] *= ONE + of.loyalty_lift * loyalty  # (3) a loyal audience lifts posts
+        effect[..., 1] *= freshness  # (3) tired ads earn less
+        freshness = freshness * np.exp(of.ad_wear * spend[..., 1])  # (6) ads tire
+        freshness = freshness + of.ad_recovery * (ONE - freshness)  # (6) the tiredness mends
+        reward = np.minimum(saturated[..., 2] / of.reference_budget, ONE)  # (7) at most a full day of rewards
+        loyalty = loyalty + of.loyalty_gain * (ONE - loyalty) * reward - of.loyalty_decay * loyalty  # (7) loyalty
+    metrics = np.einsum("...c,ck->...k", effect, of.counts)
+    metrics += of.base
+    metrics *= of.day_factors.take(day, axis=0)  # (4) what is expected, and (5) without noise what comes
+    return metrics, State(day + ONE_DAY, carry_over, freshness, loyalty)
+
+
+def rollout(params: CampaignParams, spend: FloatArray) -> tuple[FloatArray, list[State]]:
+    """Plays whole campaigns.
+
+    Args:
+        params: The campaign.
+        spend: A plan, or a batch of them, (..., days, 3 channels) [bu/day].
+
+    Returns:
+        The expected metrics, (..., days, 3 metrics) [counts/day], and the states: before each day and after the last.
+    """
+    states = [initial_state(spend.shape[:-2])]
+    metrics = []
+    for day in range(spend.shape[-2]):
+        earned, state = transition(params, states[-1], spend[..., day, :])
+        metrics.append(earned)
+        states.append(state)
+    return np.stack(metrics, axis=-2), states
 
 
 def engagement(params: CampaignParams, metrics: FloatArray) -> FloatArray:
     """The weighted sum of the metrics, (...,) [1/day]: likes + 2 comments + 3 shares in the article."""
     total: FloatArray = np.add.reduce(metrics * params.weights_array, axis=-1)
     return total
-
-
-def optimum(params: CampaignParams) -> float:
-    """The most engagement that a campaign can earn [1].
-
-    In closed form: without memory or saturation each day is best spent on the channel that earns most per unit.
-    """
-    per_unit = np.einsum("ck,k->c", params.counts_array, params.weights_array)
-    return float(params.days * params.daily_budget * per_unit.max())

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.campaign import model
+from envs.campaign import model, planner
 from envs.campaign.observation import OBSERVATIONS, Rows
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
 
@@ -51,7 +51,8 @@ class Campaigns:
         self.params = params
         self._observation = OBSERVATIONS[observation]
         self._first = self._observation.first(params)
-        self._state = model.initial_state((count,))
+        self._start = model.initial_state((count,))
+        self._state = self._start
         self.observations = np.tile(self._first, (count, 1))
         self.over = np.zeros(count, dtype=bool)
         self._past = np.zeros((count, params.days, PLAYED))
@@ -68,9 +69,8 @@ class Campaigns:
 
     def reset(self, rows: Rows = ALL) -> None:
         """Puts the campaigns of the given rows back to their first day."""
-        first = model.initial_state(self._state.day.shape)
-        self._state = _merge(rows, first, self._state)
-        self.over = self._state.day >= self.params.days
+        self._state = _merge(rows, self._start, self._state)
+        self.over = self._state.day >= self.params.coefficients.days
         self.observations[rows] = self._first
         self._past[rows] = 0.0
 
@@ -82,7 +82,7 @@ class Campaigns:
             self._past[group, day, len(CHANNELS) :] = expected[group]
             self._observation.write(self.params, self.observations, group, day, self._past[group, day])
         self._state = _merge(rows, after, self._state)
-        self.over = self._state.day >= self.params.days
+        self.over = self._state.day >= self.params.coefficients.days
         engagement = model.engagement(self.params, expected)
         return Day(spend, expected, engagement, engagement)
 
@@ -109,7 +109,7 @@ class Campaigns:
 @cache
 def optimum(params: CampaignParams) -> float:
     """The optimum of the nominal parameters [1], solved once per parameters and process."""
-    return model.optimum(params)
+    return planner.plan(params).engagement
 
 
 def _merge(rows: Rows, new: model.State, old: model.State) -> model.State:

@@ -47,7 +47,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ValueError(f"campaign: num_envs={num_envs!r}: must be a whole number of 1 or more")
         self.params = make_params(preset, known=(*single.KWARGS, "num_envs", "autoreset_mode"), **params)
-        single.check_choices(action, observation, render_mode)
+        single.check_choices(self.params, action, observation, render_mode)
         self.num_envs = num_envs
         self.render_mode = render_mode
         self._mode = _autoreset_mode(autoreset_mode)
@@ -83,7 +83,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         waiting = campaigns.over
         if waiting.any() and self._mode is AutoresetMode.DISABLED:
             raise ResetNeeded(f"campaigns {np.flatnonzero(waiting).tolist()} are over; reset them with a reset_mask")
-        spend = self._allocate(self.params, actions, (self.num_envs,))
+        spend = self._allocate(self.params, actions, (self.num_envs,), campaigns.day)
         played = ~waiting
         day = campaigns.play(spend, played if waiting.any() else ALL)
         terminated = campaigns.over & played

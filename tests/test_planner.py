@@ -1,0 +1,168 @@
+"""The planner against known optima, brute force and a rolled-out environment; its certificate against bad answers."""
+
+import itertools
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.campaign import planner
+from envs.campaign.params import PRESETS, make_params
+
+DYNAMIC = PRESETS["dynamic"]
+LOYALTY: dict[str, Any] = {"loyalty_lift": 3.0, "loyalty_gain": 1.0, "loyalty_decay": 0.05}
+SINGLE_EFFECTS: dict[str, dict[str, Any]] = {
+    "saturation": {"inv_half_saturation": [1 / 280, 1 / 120, 1 / 80]},
+    "carry-over": {"carry_over": [0.4, 0.1, 0.3]},
+    "loyalty": LOYALTY,
+    "wear": {"ad_wear": 0.25, "ad_recovery": 0.25},
+    "heavy wear": {"ad_wear": 5.0, "ad_recovery": 0.1},
+    "weekdays": {"weekday_factors": [1.00, 1.13, 1.10, 0.96, 0.91, 0.86, 1.04]},
+}
+KNOWN_PLAN = [[0, 12, 88], [40, 14, 45], [61, 10, 30], [66, 7, 27], [72, 7, 21], [76, 9, 15], [58, 36, 6]]
+
+
+@pytest.mark.parametrize(("preset", "optimum"), [("linear", 5950.0), ("dynamic", 4659.8)])
+def test_the_known_optimum_is_found_by_every_start(preset: str, optimum: float) -> None:
+    plan = planner.plan(PRESETS[preset])
+    assert plan.engagement == pytest.approx(optimum, abs=0.1)
+    assert plan.certificate.residual <= 1e-6
+    assert plan.certificate.spread <= 1e-6
+    assert plan.certificate.agreeing == plan.certificate.starts >= 8
+
+
+def test_the_known_plan_is_found() -> None:
+    np.testing.assert_allclose(planner.plan(DYNAMIC).spend, KNOWN_PLAN, atol=0.6)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.lists(st.lists(st.floats(0.1, 5.0), min_size=3, max_size=3), min_size=3, max_size=3),
+    st.lists(st.floats(0.2, 2.0), min_size=7, max_size=7),
+    st.floats(1.0, 1e6),
+)
+def test_a_linear_campaign_has_the_optimum_of_its_closed_form(counts: Any, factors: Any, budget: float) -> None:
+    params = make_params("linear", counts=counts, weekday_factors=factors, daily_budget=budget, days=3)
+    best = (np.array(counts) @ [1.0, 2.0, 3.0]).max()
+    assert planner.plan(params).engagement == pytest.approx(sum(factors[:3]) * budget * best, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["dynamic", *SINGLE_EFFECTS])
+def test_no_plan_of_two_days_on_a_grid_earns_more(name: str) -> None:
+    params = make_params("dynamic" if name == "dynamic" else "linear", days=2, **SINGLE_EFFECTS.get(name, {}))
+    plan = planner.plan(params)
+    for step, spends_all in ((5, True), (10, False)):
+        ticks = np.arange(0, 101, step)
+        days = [d for d in itertools.product(ticks, repeat=3) if sum(d) == 100 or (sum(d) < 100 and not spends_all)]
+        first, second = np.meshgrid(np.arange(len(days)), np.arange(len(days)))
+        split = np.array(days, dtype=np.float64)
+        plans = np.stack([split[first.ravel()], split[second.ravel()]], axis=1)
+        best = planner.expected_engagement(params, plans).max()
+        assert plan.engagement >= best * (1 - 1e-9)
+    assert plan.engagement <= best * 1.01  # and a grid comes near it
+
+
+@pytest.mark.parametrize("name", SINGLE_EFFECTS)
+def test_single_effects_leave_local_optima_that_do_not_deceive(name: str) -> None:
+    params = make_params("linear", **SINGLE_EFFECTS[name])
+    plan = planner.plan(params)
+    assert plan.certificate.supports
+    channels = np.eye(3) * params.daily_budget
+    corners = np.array(list(itertools.product(range(3), repeat=7)))  # every plan with one channel a day
+    assert plan.engagement >= planner.expected_engagement(params, channels[corners]).max() * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("changes", [{}, {"days": 14, "start_weekday": 3}, {"daily_budget": 10.0}, {"days": 1}])
+def test_the_plan_played_in_the_environment_gives_what_it_promises(changes: dict[str, Any]) -> None:
+    plan = planner.plan(make_params("dynamic", **changes))
+    env = gymnasium.make("envs:DynamicCampaign-v0", action="spend", **changes)
+    env.reset()
+    total = sum(float(env.step(spend)[1]) for spend in plan.spend)
+    assert total == pytest.approx(plan.engagement, rel=1e-6)
+    assert plan.certificate.supports
+
+
+@pytest.mark.parametrize("changes", [{"days": 28}, {"daily_budget": 10_000.0}])
+def test_long_and_rich_campaigns_are_solved_with_a_certificate(changes: dict[str, Any]) -> None:
+    params = make_params("dynamic", **changes)
+    plan = planner.plan(params)
+    assert plan.certificate.supports
+    assert (plan.spend.sum(axis=1) <= params.daily_budget * (1 + 1e-9)).all()
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.floats(5.0, 2000.0), st.floats(1.01, 3.0))
+def test_more_budget_never_lowers_the_optimum(budget: float, more: float) -> None:
+    less, rich = (planner.plan(make_params("dynamic", days=3, daily_budget=b)) for b in (budget, budget * more))
+    assert rich.engagement >= less.engagement * (1 - 1e-6)
+
+
+def test_the_gradient_is_that_of_differences() -> None:
+    rng = np.random.default_rng(0)
+    spend = rng.uniform(5, 40, (7, 3))
+    marginal = planner.marginal_engagement(DYNAMIC, spend)
+    for day, channel in itertools.product(range(7), range(3)):
+        step = np.zeros((7, 3))
+        step[day, channel] = 1e-3
+        ends = [planner.expected_engagement(DYNAMIC, spend + sign * step) for sign in (1, -1)]
+        assert marginal[day, channel] == pytest.approx((ends[0] - ends[1]) / 2e-3, rel=1e-5)
+
+
+def test_the_next_unit_is_worth_the_same_wherever_the_best_plan_spends() -> None:
+    plan = planner.plan(DYNAMIC)
+    marginal = planner.marginal_engagement(DYNAMIC, plan.spend)
+    for spend, worth in zip(plan.spend, marginal, strict=True):
+        assert np.ptp(worth[spend > 0.1]) <= 1e-3 * worth.max()
+        assert (worth[spend <= 0.1] <= worth[spend > 0.1].max() + 1e-3).all()
+
+
+def test_a_full_day_of_rewards_where_loyalty_stops_to_gain_is_certified() -> None:
+    params = make_params("linear", **LOYALTY, daily_budget=300.0, days=3)
+    plan = planner.plan(params)
+    assert plan.spend[0, 2] == pytest.approx(100.0, abs=1e-3)  # one unit less is worth far more than one unit more
+    assert plan.certificate.supports
+
+
+def test_a_leap_leaves_where_ads_are_so_worn_out_that_no_gradient_leads_on() -> None:
+    params = make_params("dynamic", daily_budget=1e6, days=2)
+    stuck = np.array([[3e5, 4e5, 3e5], [4e5, 4e5, 2e5]])
+    climbed, solved = (go(params, stuck) for go in (planner._climb, planner._solve))
+    gain = planner.expected_engagement(params, solved) - planner.expected_engagement(params, climbed)
+    assert gain > 1e-3 * planner.expected_engagement(params, climbed)
+
+
+def test_an_answer_that_is_not_stationary_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "_climb", lambda _, start: start)
+    monkeypatch.setattr(planner, "_leap", lambda _, spend: spend)
+    with pytest.warns(planner.PlanWarning, match=r"not certain to be the most: KKT residual .* \(at most 1e-06\)"):
+        plan = planner.plan(make_params("dynamic", days=3), seed=1)
+    assert plan.certificate.residual > 1e-3
+
+
+def test_an_answer_that_was_found_only_once_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "AGREEING", 1000)
+    with pytest.warns(planner.PlanWarning, match=r"24 of 24 starts agree \(at least 1000\)"):
+        planner.plan(make_params("dynamic", days=2), seed=2)
+
+
+def test_a_campaign_that_earns_nothing_has_a_plan_too() -> None:
+    plan = planner.plan(make_params("dynamic", counts=np.zeros((3, 3)), days=2))
+    assert plan.engagement == 0.0
+    assert plan.certificate.supports
+
+
+def test_a_plan_is_solved_once_and_cannot_be_changed() -> None:
+    plan = planner.plan(DYNAMIC)
+    assert planner.plan(make_params("dynamic")) is plan
+    with pytest.raises(ValueError, match="read-only"):
+        plan.spend[0, 0] = 1.0
+
+
+def test_the_trajectory_starts_fresh_and_without_loyalty() -> None:
+    path = planner.trajectory(DYNAMIC, planner.plan(DYNAMIC).spend)
+    assert (path.loyalty[0], path.freshness[0]) == (0.0, 1.0)
+    assert path.loyalty.shape == path.freshness.shape == (7,)
+    assert path.loyalty[1] == pytest.approx(0.348, abs=0.005)  # 70 % of 88 rewards on their own day, saturated
