@@ -87,6 +87,59 @@ def spend_by_day(days: pd.DataFrame, channels: Sequence[str], policies: Sequence
     return figure
 
 
+def audience(insights: dict[str, dict[str, Any]], colours: dict[str, str]) -> Figure:
+    """Lines: how loyal the audience is and how fresh ads are at the start of each day, for each plan."""
+    long = pd.concat(
+        pd.DataFrame({"policy": policy, "day": range(1, len(values) + 1), "state": state, "value": values})
+        for policy, insight in insights.items()
+        for state, values in insight.items()
+        if state in {"loyalty", "freshness"}
+    )
+    with _axes((9, 4)) as (figure, axes):
+        sns.lineplot(
+            long.reset_index(drop=True),
+            x="day",
+            y="value",
+            hue="policy",
+            style="state",
+            markers=True,
+            palette=colours,
+            ax=axes,
+        )
+        axes.set(
+            title="Loyalty of the audience and freshness of ads",
+            xlabel="day",
+            ylabel="share of the most",
+            ylim=(0, 1.05),
+        )
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _legend_outside(axes)
+    return figure
+
+
+def marginal(insights: dict[str, dict[str, Any]], channels: Sequence[str]) -> Figure:
+    """Heat maps, a panel a plan: what one more unit is worth over the rest of the campaign, by channel and day."""
+    least = min(float(insight["marginal"].min()) for insight in insights.values())
+    most = max(float(insight["marginal"].max()) for insight in insights.values())
+    days = len(next(iter(insights.values()))["marginal"])
+    with _theme():
+        figure = Figure(figsize=(9, 1.9 * len(insights) + 0.6), dpi=110, layout="constrained")
+        for axes, (policy, insight) in zip(
+            figure.subplots(len(insights), squeeze=False).flatten(), insights.items(), strict=True
+        ):
+            text = [
+                [f"{value:.1f}\n{limit}".strip() for value, limit in zip(values, limits, strict=True)]
+                for values, limits in zip(insight["marginal"].T, insight["binding"].T, strict=True)
+            ]
+            frame = pd.DataFrame(insight["marginal"].T, index=list(channels), columns=range(1, days + 1))
+            sns.heatmap(
+                frame, annot=pd.DataFrame(text).to_numpy(), fmt="", cmap="Purples", vmin=least, vmax=most, ax=axes
+            )
+            axes.set(title=policy, xlabel="day", ylabel="")
+            axes.tick_params(axis="y", rotation=0)
+    return figure
+
+
 def share_of_optimum(campaigns: pd.DataFrame, colours: dict[str, str]) -> Figure:
     """Horizontal bars, best first: each policy's share of the optimum, a dot for each training seed."""
     seeds = campaigns.groupby(["policy", "seed"], dropna=False, as_index=False)["share_of_optimum"].mean()

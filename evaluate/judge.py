@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from evaluate import charts, report
+from evaluate.campaign_charts import OPTIMAL, campaign_charts
 from evaluate.policies import check_comparable, entries, single_env, yardsticks
 from evaluate.report import Chart, Report
 from evaluate.rollouts import Results, play_all
@@ -32,7 +33,7 @@ def judge(name: str, env: EnvConfig, evaluation: EvaluationConfig, runs: list[Ru
         result=_result(table, names),
         explanation=_explanation(env),
         table=table,
-        charts=_charts(results, table, names, runs, name),
+        charts=_charts(results, table, names, runs, name, env),
         provenance=_provenance(command, evaluation, runs),
     )
     report.write(out, page, results, table)
@@ -49,9 +50,10 @@ def _result(table: pd.DataFrame, learned: list[str]) -> str:
     seeds = f", the worst of {row['seeds']:.0f} training seeds {percent(row['worst_seed'])}" if row["seeds"] > 1 else ""
     if "share_of_optimum" not in table:
         return f"{best} earns {metric} {row[metric]:,.1f} on average."
-    others = table.drop(index=learned).sort_values("share_of_optimum", ascending=False)
+    rules = table.drop(index=[*learned, OPTIMAL], errors="ignore")
+    others = rules.sort_values("share_of_optimum", ascending=False)
     rival = (
-        f" The best yardstick, {others.index[0]}, reaches {percent(others['share_of_optimum'].iloc[0])}."
+        f" The best simple rule, {others.index[0]}, reaches {percent(others['share_of_optimum'].iloc[0])}."
         if len(others)
         else ""
     )
@@ -60,33 +62,12 @@ def _result(table: pd.DataFrame, learned: list[str]) -> str:
     )
 
 
-def _charts(results: Results, table: pd.DataFrame, learned: list[str], runs: list[Run], main: str) -> list[Chart]:
-    """The pictures of the page; those of a campaign only where the days have a campaign's columns."""
-    main_days = results.days[results.days["policy"] == learned[0]]
+def _charts(
+    results: Results, table: pd.DataFrame, learned: list[str], runs: list[Run], main: str, env: EnvConfig
+) -> list[Chart]:
+    """The pictures of the page: those that belong to the environment, then those of any."""
     colours = charts.policy_colours(list(table.index), learned)
-    drawn = []
-    metrics, channels, total = ("likes", "comments", "shares"), ("posts", "ads", "rewards"), "engagement"
-    if {*metrics, *channels, total} <= set(results.days.columns):
-        drawn += [
-            Chart(
-                "daily_metrics",
-                f"What each day of the campaign earns when {learned[0]} decides.",
-                f"Grouped bars of likes, comments and shares by day for {learned[0]}.",
-                charts.daily_metrics(main_days, metrics, f"Daily engagement metrics: {learned[0]}"),
-            ),
-            Chart(
-                "cumulative_engagement",
-                "How the engagement adds up over the campaign: likes + 2 comments + 3 shares.",
-                f"A rising line of cumulative engagement for {learned[0]}.",
-                charts.cumulative(main_days, total, f"Cumulative engagement: {learned[0]}"),
-            ),
-            Chart(
-                "spend_by_day",
-                "Where each trained policy puts the budget, day by day.",
-                f"Stacked bars of spend on posts, ads and rewards by day for {', '.join(learned)}.",
-                charts.spend_by_day(results.days, channels, learned),
-            ),
-        ]
+    drawn = campaign_charts(results.days, learned, single_env(env), colours)
     progress = _progress(runs, main)
     if "share_of_optimum" in table:
         drawn.append(
@@ -97,8 +78,8 @@ def _charts(results: Results, table: pd.DataFrame, learned: list[str], runs: lis
                 charts.share_of_optimum(results.campaigns, colours),
             )
         )
-    column = total if total in progress else "ep_rew_mean"
-    best = table[total] / table["share_of_optimum"] if {total, "share_of_optimum"} <= set(table.columns) else None
+    column = "engagement" if "engagement" in progress else "ep_rew_mean"
+    best = table[column] / table["share_of_optimum"] if {column, "share_of_optimum"} <= set(table.columns) else None
     drawn.append(
         Chart(
             "engagement_over_training",

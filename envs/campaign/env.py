@@ -9,7 +9,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from envs.campaign import rendering, yardsticks
+from envs.campaign import planner, rendering, yardsticks
 from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
 from envs.campaign.observation import OBSERVATIONS, Observations
 from envs.campaign.params import CHANNELS, CampaignParams, make_params
@@ -202,6 +202,20 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     def mix(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
         """Channel probabilities (..., 3) as shares of the daily budget: an action under ``yardstick_kwargs``."""
         return self.params.daily_budget * np.asarray(probabilities, dtype=np.float64)
+
+    def insight(self, spend: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """What stands behind a plan (days, 3 channels) [bu/day]; each entry has a row for every day.
+
+        ``loyalty`` and ``freshness`` (days,) [1] at its start; ``marginal`` (days, 3) [1/bu], what one more unit is
+        worth over the rest of the campaign; ``binding`` (days, 3), the limit that a spend stands at, or nothing.
+        """
+        path = planner.trajectory(self.params, spend)
+        return {
+            "loyalty": path.loyalty,
+            "freshness": path.freshness,
+            "marginal": planner.marginal_engagement(self.params, spend),
+            "binding": planner.binding(self.params, spend),
+        }
 
     def explanation(self) -> str:
         """What the best plan is, and why, in plain words."""

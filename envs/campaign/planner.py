@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from envs.campaign import model
@@ -132,6 +133,20 @@ def trajectory(params: CampaignParams, spend: FloatArray) -> Trajectory:
     _, states = model.rollout(params, spend)
     before = states[:-1]
     return Trajectory(np.array([state.loyalty for state in before]), np.array([state.freshness for state in before]))
+
+
+def binding(params: CampaignParams, spend: FloatArray, tolerance: float = 0.005) -> NDArray[np.str_]:
+    """The limit that each spend of a plan (days, 3) [bu/day] stands at: "at 0", "at min", "at max", or nothing.
+
+    Args:
+        params: The campaign.
+        spend: A plan, (days, 3 channels) [bu/day].
+        tolerance: How near counts as standing there, as a share of the daily budget [1].
+    """
+    low, high = limits_of(params)
+    near = tolerance * params.daily_budget
+    least = np.where(low > 0, "at min", "at 0")
+    return np.where(spend <= low + near, least, np.where(spend >= high - near, "at max", ""))
 
 
 def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
