@@ -1,6 +1,6 @@
 # Everything that a user needs, from a machine with only Python 3.11, git and make: see `make help`.
 
-CONFIG ?= configs/linear.yaml
+CONFIG ?= configs/dynamic.yaml
 SEEDS  ?= 0
 PYTHON ?= python3
 ARGS   ?=
@@ -15,7 +15,7 @@ articles  = $(if $(and $(filter linear,$(name)),$(shell grep -ls '"state": "fini
 help: ## one line for each command
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-train: .venv/run ## train the agents of CONFIG (default configs/linear.yaml) on SEEDS (default 0)
+train: .venv/run ## train the agents of CONFIG (default configs/dynamic.yaml) on SEEDS (default 0)
 	@echo "== training $(CONFIG), seeds $(SEEDS)"
 	@$(python) -m train $(CONFIG) --seeds $(SEEDS) $(ARGS)
 

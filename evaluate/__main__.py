@@ -10,7 +10,7 @@ import tyro
 from train.config import EnvConfig, EvaluationConfig, InputError, load_config
 from train.run_dir import Run, finished_runs, load_run, modified
 
-DEFAULT_TARGET = Path("configs/linear.yaml")
+DEFAULT_TARGET = Path("configs/dynamic.yaml")
 
 
 class Args(NamedTuple):

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from envs.campaign.rendering import METRIC_COLOURS
+from train.play import percent
 
 COLOURS = {**METRIC_COLOURS, "posts": "#4c72b0", "ads": "#dd8452", "rewards": "#55a868", "cumulative": "purple"}
 _POLICY_COLOURS = ("#6a3d9a", "#1f78b4", "#b15928", "#e31a1c", "#33a02c", "#ff7f00")
@@ -96,11 +97,14 @@ def audience(insights: dict[str, dict[str, Any]], colours: dict[str, str]) -> Fi
         if state in {"loyalty", "freshness"}
     )
     with _axes((9, 4)) as (figure, axes):
+        order = list(reversed(insights))  # the leading policy is drawn last, on top
+        lines = long.reset_index(drop=True)
         sns.lineplot(
-            long.reset_index(drop=True),
+            lines,
             x="day",
             y="value",
             hue="policy",
+            hue_order=order,
             style="state",
             markers=True,
             palette=colours,
@@ -163,7 +167,7 @@ def share_of_optimum(campaigns: pd.DataFrame, colours: dict[str, str]) -> Figure
                 several, x="share_of_optimum", y="policy", order=order, color="black", size=3, jitter=False, ax=axes
             )
         for position, value in enumerate(means):
-            axes.annotate(f"{value:.1%}", (value, position), (4, 0), textcoords="offset points", va="center")
+            axes.annotate(percent(float(value)), (value, position), (4, 0), textcoords="offset points", va="center")
         axes.set(xlabel="share of the optimum", ylabel="", xlim=(0, 1.1 * float(means.max())))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     return figure

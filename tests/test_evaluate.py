@@ -13,7 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from evaluate.__main__ import main
-from evaluate.policies import entries, yardsticks
+from evaluate.policies import entries, single_env, yardsticks
 from evaluate.rollouts import play_all
 from tests.programs import ROOT, run
 from train.__main__ import main as train
@@ -23,7 +23,9 @@ from train.run_dir import load_run
 FIGURES = json.loads((ROOT / "tests/article_figures.json").read_text(encoding="utf-8"))["seeds"]
 LINEAR = EnvConfig(id="envs:LinearCampaign-v0")
 COLUMNS = ["policy", "seed", "campaign", "day", "posts", "ads", "rewards", "likes", "comments", "shares", "engagement"]
-CHARTS = {"daily_metrics", "cumulative_engagement", "spend_by_day", "share_of_optimum", "engagement_over_training"}
+ALWAYS = {"daily_metrics", "cumulative_engagement", "spend_by_day", "share_of_optimum", "engagement_over_training"}
+LINEAR_CHARTS = ALWAYS | {"why_this_split"}
+CHARTS = LINEAR_CHARTS | {"audience"}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,7 @@ def test_the_results_are_tidy_and_complete(report: Path) -> None:
     assert runs_of == {
         **{"a2c": 2, "reference": 2, "article/reference": 5, "article/reference (mix)": 5},
         **{"even split": 0, "all posts": 0, "all ads": 0, "all rewards": 0, "random": 0},
+        **{"best constant split": 0, "myopic": 0, "optimal plan": 0},
     }
     per_campaign = results.groupby(["policy", "seed", "campaign"], dropna=False)["day"].apply(list)
     assert per_campaign.map(lambda days: days == [1, 2, 3, 4, 5, 6, 7]).all()
@@ -104,14 +107,14 @@ def test_the_page_stands_alone_and_shows_every_chart(report: Path) -> None:
     page = (report / "index.html").read_text()
     assert set(re.findall(r'(?:src|href)="(?!data:)', page)) == set()
     assert "<script" not in page
-    assert page.count("data:image/png;base64,") == len(CHARTS)
-    assert page.count("alt=") == len(CHARTS)
+    assert page.count("data:image/png;base64,") == len(LINEAR_CHARTS)
+    assert page.count("alt=") == len(LINEAR_CHARTS)
     assert 'alt=""' not in page
     assert len(page) < 2_000_000
     assert "All ads is right here because the response is linear" in page
     for policy in ("a2c", "article/reference (mix)", "even split"):
         assert f"<td>{policy}</td>" in page
-    for name in CHARTS:
+    for name in LINEAR_CHARTS:
         picture = matplotlib.image.imread(report / f"{name}.png")
         assert picture.shape[1] > 600
         assert picture.std() > 0.01
@@ -123,7 +126,7 @@ def test_tensorboard_shows_the_evaluation(report: Path) -> None:
     assert accumulator.Scalars("evaluation/engagement")[0].value == pytest.approx(4690)
     charts = EventAccumulator(str(report / "tensorboard/charts"))
     charts.Reload()
-    assert set(charts.Tags()["images"]) == {f"evaluation/{name}" for name in CHARTS}
+    assert set(charts.Tags()["images"]) == {f"evaluation/{name}" for name in LINEAR_CHARTS}
 
 
 def test_every_policy_meets_the_same_campaigns_and_twice_the_same_ones() -> None:
@@ -157,6 +160,33 @@ def test_the_table_of_an_environment_without_an_optimum(tmp_path: Path) -> None:
     page = (out / "index.html").read_text()
     assert "share of the optimum" not in page
     assert "<th>return</th>" in page
+
+
+def test_the_report_of_the_dynamic_campaign_says_why_the_budget_is_split_so(tmp_path: Path) -> None:
+    quick = ["--total-timesteps", "4000", "--agents", "reference", "--runs-dir", str(tmp_path / "runs")]
+    assert train(["configs/dynamic.yaml", *quick]) == 0
+    out = tmp_path / "report"
+    assert main(["configs/dynamic.yaml", "--runs-dir", str(tmp_path / "runs"), "--out", str(out)]) == 0
+    summary = json.loads((out / "summary.json").read_text())["policies"]
+    assert summary["optimal plan"]["engagement"] == pytest.approx(4659.8, abs=0.1)
+    assert summary["optimal plan"]["share_of_optimum"] == pytest.approx(1.0, abs=1e-6)
+    assert summary["best constant split"]["engagement"] == pytest.approx(4337.8, abs=0.1)
+    page = (out / "index.html").read_text()
+    assert {path.stem for path in out.glob("*.png")} == CHARTS
+    assert page.count("data:image/png;base64,") == len(CHARTS)
+    assert "Rewards build loyalty" in page
+    assert "The best simple rule" in page
+
+
+def test_a_plan_tells_what_one_more_unit_is_worth_and_where_a_limit_holds_it() -> None:
+    env = single_env(EnvConfig(id="envs:DynamicCampaign-v0", kwargs={"max_spend": [100.0, 100.0, 60.0]}))
+    insight = env.insight(env.yardsticks()["optimal plan"].predict(np.eye(7, 49))[0])
+    inside = insight["binding"] == ""
+    for marginal, free in zip(insight["marginal"], inside, strict=True):
+        np.testing.assert_allclose(marginal[free], marginal[free].mean(), rtol=1e-3)
+    assert insight["binding"][0].tolist() == ["", "", "at max"]
+    assert insight["marginal"][0, 2] > 1.05 * insight["marginal"][0, 1]  # more rewards would pay, were they allowed
+    assert (insight["loyalty"][0], insight["freshness"][0]) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(

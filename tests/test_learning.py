@@ -32,6 +32,13 @@ def test_every_seed_masters_the_linear_campaign(agent: str, least: float, seeds:
     assert min(reached.values()) >= least, reached
 
 
+@pytest.mark.parametrize(("agent", "least"), [("a2c", 0.999), ("reference", 0.995)])
+def test_both_agents_master_the_dynamic_campaign(agent: str, least: float, tmp_path: Path) -> None:
+    assert main(["configs/dynamic.yaml", "--agents", agent, "--seeds", "0", "1", "--runs-dir", str(tmp_path)]) == 0
+    reached = shares(tmp_path, "dynamic")
+    assert min(reached.values()) >= least, reached
+
+
 def test_a2c_load_plays_what_was_learned(tmp_path: Path) -> None:
     assert main(["configs/linear.yaml", "--agents", "a2c", "--seeds", "0", "--runs-dir", str(tmp_path)]) == 0
     model = A2C.load(tmp_path / "linear/a2c-seed0-1/model.zip", device="cpu")
