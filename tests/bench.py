@@ -4,25 +4,37 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium
+import numpy as np
+import pandas as pd
+import seaborn as sns
 import torch
 import torch._dynamo  # the first optimiser step would load it
 from gymnasium.vector import AutoresetMode
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 from stable_baselines3 import A2C
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from train import a2c
 from train.callbacks import TrainingLog
-from train.config import load_config
-from train.make_env import make_training_env
+from train.config import TrainConfig, load_config
+from train.make_env import make_env, make_training_env
+from train.play import mean_score
 
 ROUNDS = 5
 LINEAR = load_config(Path("configs/linear.yaml"))
+DYNAMIC = load_config(Path("configs/dynamic.yaml"))
+GROWTH_CHART = Path("reports/bench/growth.png")
 
 
 class Target(NamedTuple):
@@ -52,39 +64,104 @@ class Target(NamedTuple):
         return f"{self.what}: {self.value:,.2f} ({limit}); {self.detail}"
 
 
+class Way(NamedTuple):
+    """A way to train: how many environments, and how many threads of torch."""
+
+    n_envs: int
+    threads: int
+
+
+class UntilShare(BaseCallback):
+    """Stops training once the deterministic policy reaches a share of the optimum, or the time is up.
+
+    The policy is asked after every update; what that takes is not counted.
+
+    Args:
+        share: The share to reach.
+        limit: Seconds to give up after.
+
+    Attributes:
+        seconds: Time from the start of learning to the answer.
+        best: The largest share so far.
+    """
+
+    def __init__(self, share: float, limit: float) -> None:
+        super().__init__()
+        self._share = share
+        self._limit = limit
+        self._single = make_env(DYNAMIC.env, 1)
+        self._since = time.perf_counter()
+        self.seconds = 0.0
+        self.best = 0.0
+
+    @property
+    def reached(self) -> bool:
+        """Whether the policy got there."""
+        return self.best >= self._share
+
+    def _on_step(self) -> bool:
+        return not self.reached and self._elapsed() < self._limit
+
+    def _on_rollout_start(self) -> None:
+        # A rollout starts where the update on the one before has ended.
+        if self.num_timesteps:
+            self._ask()
+
+    def _on_training_end(self) -> None:
+        if not self.reached:
+            self._ask()
+
+    def _ask(self) -> None:
+        self.seconds = self._elapsed()
+        scores = mean_score(self.model.policy, self._single, seed=0)
+        self.best = max(self.best, scores["campaign/share_of_optimum"])
+        self._since = time.perf_counter() - self.seconds
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self._since
+
+
 def main() -> int:
     """Prints a line per figure; 1 where a target is missed."""
     torch.set_num_threads(LINEAR.torch_threads)
     reached = []
-    for measure in (training_against_stock, first_scalar, vector_env_alone, single_env_against_cartpole):
-        target = measure()
-        reached.append(target.reached)
-        print(target, flush=True)
+    for measure in (
+        training_against_stock,
+        first_scalar,
+        vector_env_alone,
+        single_env_against_cartpole,
+        time_to_optimum,
+        training_against_limit,
+        growth,
+    ):
+        for target in measure():
+            reached.append(target.reached)
+            print(target, flush=True)
     return int(not all(reached))
 
 
-def training_against_stock() -> Target:
+def training_against_stock() -> Iterator[Target]:
     """Steps per second of A2C as shipped, against Stable-Baselines3 on eight single environments."""
-    pairs = [(_shipped_speed(150_000), _stock_speed(16_000)) for _ in range(ROUNDS)]
+    pairs = [(_shipped_speed(LINEAR, 150_000), _stock_speed(LINEAR, 16_000)) for _ in range(ROUNDS)]
     ratio = statistics.median(ours / stock for ours, stock in pairs)
     ours, stock = (statistics.median(column) for column in zip(*pairs, strict=True))
-    return Target("training, shipped / stock", ratio, 25.0, f"medians {ours:,.0f} and {stock:,.0f} steps/s")
+    yield Target("training, shipped / stock", ratio, 25.0, f"medians {ours:,.0f} and {stock:,.0f} steps/s")
 
 
-def first_scalar() -> Target:
+def first_scalar() -> Iterator[Target]:
     """Seconds from the start of learning to the first value in TensorBoard."""
     waits = []
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as folder:
             start = time.time()
-            _learn(folder, 20_000)
+            _learn(LINEAR, folder, 20_000)
             events = EventAccumulator(folder)
             events.Reload()
             waits.append(events.Scalars("rollout/ep_rew_mean")[0].wall_time - start)
-    return Target("first scalar [s]", statistics.median(waits), 1.0, f"worst {max(waits):.2f} s", most=True)
+    yield Target("first scalar [s]", statistics.median(waits), 1.0, f"worst {max(waits):.2f} s", most=True)
 
 
-def vector_env_alone() -> Target:
+def vector_env_alone() -> Iterator[Target]:
     """Millions of steps per second of the vector environment at 1,024 campaigns, on one core."""
     envs: Any = gymnasium.make_vec(
         "envs:LinearCampaign-v0",
@@ -97,10 +174,10 @@ def vector_env_alone() -> Target:
     speeds = [1024 * 140 / _cpu_seconds(lambda: [envs.step(actions) for _ in range(140)]) for _ in range(20 * ROUNDS)]
     # An absolute figure says what the machine can do when others leave it alone: the fastest round.
     detail = f"the fastest of {len(speeds)} rounds, median {statistics.median(speeds) / 1e6:.2f}"
-    return Target("vector environment at 1,024 [million steps/s]", max(speeds) / 1e6, 2.0, detail)
+    yield Target("vector environment at 1,024 [million steps/s]", max(speeds) / 1e6, 2.0, detail)
 
 
-def single_env_against_cartpole() -> Target:
+def single_env_against_cartpole() -> Iterator[Target]:
     """Speed of the single environment through ``gymnasium.make``, against CartPole-v1; the fastest rounds of each."""
     campaign, cartpole = _single("envs:LinearCampaign-v0"), _single("CartPole-v1")
     pairs = [(campaign(), cartpole()) for _ in range(20 * ROUNDS)]
@@ -109,27 +186,216 @@ def single_env_against_cartpole() -> Target:
     detail = (
         f"{ours:,.0f} and {theirs:,.0f} steps/s, the fastest of {len(pairs)} rounds; median of the ratios {median:.2f}"
     )
-    return Target("single environment / CartPole-v1", ours / theirs, 0.2, detail)
+    yield Target("single environment / CartPole-v1", ours / theirs, 0.2, detail)
 
 
-def _shipped_speed(total_timesteps: int) -> float:
+def time_to_optimum() -> Iterator[Target]:
+    """Seconds to 0.99 of the optimum, as shipped and with Stable-Baselines3's own defaults on eight environments.
+
+    Both play the same campaign, whose optimum is solved before. The stock path gets ten times our seconds of the same
+    seed; where they do not suffice they count as its time, so that the ratio says at least.
+    """
+    mean_score(_agent(DYNAMIC)[0].policy, make_env(DYNAMIC.env, 1), seed=0)
+    torch.set_num_threads(DYNAMIC.torch_threads)
+    ours, stock = [], []
+    for seed in range(ROUNDS):
+        ours.append(_shipped_until(0.99, seed))
+        stock.append(_stock_until(0.99, seed, limit=10 * ours[-1].seconds))
+    failed = [run.best for run in ours if not run.reached]
+    ratio = 0.0 if failed else statistics.median(b.seconds / a.seconds for a, b in zip(ours, stock, strict=True))
+    missed = [f"{run.best:.3f}" for run in stock if not run.reached]
+    detail = (
+        f"medians {statistics.median(run.seconds for run in ours):.2f} s (of {ROUNDS - len(failed)} seeds of {ROUNDS})"
+        f" and {statistics.median(run.seconds for run in stock):.1f} s; stock was stopped at ten times ours on"
+        f" {len(missed)} seeds, at shares of {', '.join(missed) or 'none'}"
+    )
+    yield Target("time to 0.99 of the optimum, stock / shipped", ratio, 10.0, detail)
+
+
+def training_against_limit() -> Iterator[Target]:
+    """Training with the shipped networks at the best batch, against those networks alone and against stock."""
+    way = _fastest(_ways())
+    rounds = [
+        (_speed_of(way, 200_000), _networks_alone(way, 200_000), _stock_speed(DYNAMIC, 8_000)) for _ in range(ROUNDS)
+    ]
+    ours, limit, stock = (statistics.median(column) for column in zip(*rounds, strict=True))
+    name = f"{way.n_envs:,} environments, {way.threads} thread{'s'[: way.threads - 1]}"
+    alone = f"{name}: medians {ours:,.0f} and {limit:,.0f} steps/s"
+    yield Target("training / its networks alone", statistics.median(a / b for a, b, _ in rounds), 0.6, alone)
+    against = f"{name}: medians {ours:,.0f} and {stock:,.0f} steps/s"
+    yield Target("training at the best batch / stock", statistics.median(a / c for a, _, c in rounds), 60.0, against)
+
+
+def growth() -> Iterator[Target]:
+    """How speed and memory grow with environments and days: a table, a chart, and memory per environment and day.
+
+    Memory is what the environments hold on to: state, past and observations. The rollout buffer is Stable-Baselines3's;
+    each day's observation holds all days, so per environment and day it is flat in environments and rises with days.
+    """
+    torch.set_num_threads(DYNAMIC.torch_threads)
+    table = pd.DataFrame(
+        [_growth_row(n_envs, days) for days, n_envs in product((7, 14, 28), (64, 256, 1024, 4096, 16384))]
+    )
+    print(
+        table.to_string(
+            index=False, formatters=dict.fromkeys(table.columns, "{:,.0f}".format) | {"both [MB]": "{:,.1f}".format}
+        )
+    )
+    GROWTH_CHART.parent.mkdir(parents=True, exist_ok=True)
+    _growth_chart(table)
+    held = table["environment [B/env/day]"]
+    detail = f"{held.min():.0f} to {held.max():.0f} bytes per environment and day; chart in {GROWTH_CHART}"
+    yield Target("memory per environment and day, most / least", held.max() / held.min(), 1.25, detail, most=True)
+
+
+def _growth_row(n_envs: int, days: int) -> dict[str, float]:
+    config = _of_days(days)
+    mean_score(_agent(config, 1)[0].policy, make_env(config.env, 1), seed=0)  # solves the optimum, once per days
+    agent, _ = _agent(config, n_envs)
+    buffer = sum(part.nbytes for part in vars(agent.rollout_buffer).values() if isinstance(part, np.ndarray))
+    # Less that of one environment: what all of them share, as the parameters, is left out.
+    held = (_bytes_held(config, n_envs) - _bytes_held(config, 1)) / (n_envs - 1)
+    return {
+        "days": days,
+        "environments": n_envs,
+        "steps/s": _shipped_speed(config, 30_000, n_envs),
+        "environment [B/env/day]": held / days,
+        "rollout buffer [B/env/day]": buffer / n_envs / days,
+        "both [MB]": (held * n_envs + buffer) / 1e6,
+    }
+
+
+def _growth_chart(table: pd.DataFrame) -> None:
+    columns = ("steps/s", "environment [B/env/day]", "both [MB]")
+    with sns.axes_style("whitegrid"):
+        figure = Figure(figsize=(13, 4), layout="constrained")
+        for axes, column in zip(figure.subplots(1, len(columns)), columns, strict=True):
+            sns.lineplot(table, x="environments", y=column, hue="days", palette="colorblind", marker="o", ax=axes)
+            axes.set_xscale("log", base=2)
+            if column == "both [MB]":
+                axes.set_yscale("log")
+            else:
+                axes.set_ylim(0, None)
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        figure.savefig(GROWTH_CHART, dpi=120)
+
+
+def _of_days(days: int) -> TrainConfig:
+    """The shipped config for campaigns of other lengths: a rollout stays a campaign."""
+    env = DYNAMIC.env.model_copy(update={"kwargs": {**DYNAMIC.env.kwargs, "days": days}})
+    part = DYNAMIC.agent("a2c").model_copy(update={"n_steps": days})
+    return DYNAMIC.model_copy(update={"env": env, "a2c": part})
+
+
+def _bytes_held(config: TrainConfig, n_envs: int) -> int:
+    """What the environments hold on to after a whole campaign."""
+    tracemalloc.start()
+    envs: Any = make_env(config.env, n_envs)
+    envs.reset(seed=0)
+    actions = np.zeros((n_envs, *envs.single_action_space.shape), dtype=np.float32)
+    for _ in range(config.agent("a2c").n_steps):
+        envs.step(actions)
+    del actions
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return held
+
+
+def _ways() -> list[Way]:
+    return [Way(n_envs, threads) for threads, n_envs in product((1, 2), (512, 1024, 2048, 4096))]
+
+
+def _fastest(ways: list[Way]) -> Way:
+    """The way with the fastest short run; all are tried in turn, so that a slow moment hits several."""
+    passes = [[_speed_of(way, 100_000) for way in ways] for _ in range(2)]
+    speeds = [max(tries) for tries in zip(*passes, strict=True)]
+    return ways[speeds.index(max(speeds))]
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    yield
+    torch.set_num_threads(before)
+
+
+def _speed_of(way: Way, total_timesteps: int) -> float:
+    with _threads(way.threads):
+        return _shipped_speed(DYNAMIC, total_timesteps, way.n_envs)
+
+
+def _networks_alone(way: Way, total_timesteps: int) -> float:
+    """Steps per second of the networks' matrix products and activations, on batches of the sizes of training.
+
+    Actor and critic run forward on one batch for each step of a rollout, without gradients, and forward and backward
+    on the whole rollout once. No environment, no distribution, no loss, no clipping, no optimiser; nor the values
+    after the last step, which training computes too.
+    """
+    agent, _ = _agent(DYNAMIC, way.n_envs)
+    policy: Any = agent.policy
+    actor = torch.nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
+    critic = torch.nn.Sequential(*policy.mlp_extractor.value_net, policy.value_net)
+    weights = [*actor.parameters(), *critic.parameters()]
+    batch = torch.rand(way.n_envs, *agent.rollout_buffer.obs_shape)
+    whole = batch.repeat(agent.n_steps, 1)
+    rollouts = -(-total_timesteps // len(whole))
+
+    def work() -> None:
+        for _ in range(rollouts):
+            with torch.no_grad():
+                for _ in range(agent.n_steps):
+                    actor(batch), critic(batch)
+            torch.autograd.grad(actor(whole).sum() + critic(whole).sum(), weights)
+
+    with _threads(way.threads):
+        return rollouts * len(whole) / _seconds(work)
+
+
+def _shipped_until(share: float, seed: int) -> UntilShare:
     with tempfile.TemporaryDirectory() as folder:
-        return _learn(folder, total_timesteps)
+        agent, _ = _agent(DYNAMIC, seed=seed)
+        interval = DYNAMIC.agent("a2c").log_interval
+        with TrainingLog(Path(folder), DYNAMIC.total_timesteps, interval, "bench", show_progress=False) as log:
+            until = UntilShare(share, limit=60.0)
+            callback = CallbackList([a2c.LogCallback(log), until])
+            agent.learn(DYNAMIC.total_timesteps, callback=callback, log_interval=None)  # type: ignore[arg-type]
+    return until
 
 
-def _learn(folder: str, total_timesteps: int) -> float:
+def _stock_until(share: float, seed: int, limit: float) -> UntilShare:
+    envs = make_vec_env(DYNAMIC.env.id, n_envs=8, seed=seed, env_kwargs=DYNAMIC.env.kwargs)
+    policy_kwargs = {"net_arch": list(DYNAMIC.agent("a2c").policy_kwargs.net_arch)}
+    agent = A2C("MlpPolicy", envs, policy_kwargs=policy_kwargs, seed=seed, device="cpu")
+    until = UntilShare(share, limit)
+    agent.learn(sys.maxsize, callback=until)
+    return until
+
+
+def _agent(config: TrainConfig, n_envs: int | None = None, seed: int = 0) -> tuple[a2c.BatchA2C, Any]:
+    part = config.agent("a2c")
+    envs = make_training_env(config.env, n_envs or part.n_envs, part.stats_window_size)
+    return a2c.build(envs, part, seed), envs
+
+
+def _shipped_speed(config: TrainConfig, total_timesteps: int, n_envs: int | None = None) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        return _learn(config, folder, total_timesteps, n_envs)
+
+
+def _learn(config: TrainConfig, folder: str, total_timesteps: int, n_envs: int | None = None) -> float:
     """Trains as ``python -m train`` does, log included; steps per second."""
-    part = LINEAR.agent("a2c")
-    envs = make_training_env(LINEAR.env, part.n_envs, part.stats_window_size)
-    agent = a2c.build(envs, part, seed=0)
-    with TrainingLog(Path(folder), total_timesteps, part.log_interval, "bench", show_progress=False) as log:
+    agent, envs = _agent(config, n_envs)
+    interval = config.agent("a2c").log_interval
+    with TrainingLog(Path(folder), total_timesteps, interval, "bench", show_progress=False) as log:
         seconds = _seconds(lambda: a2c.learn(agent, envs, total_timesteps, 0, log))
     return agent.num_timesteps / seconds
 
 
-def _stock_speed(total_timesteps: int) -> float:
-    part = LINEAR.agent("a2c")
-    envs = make_vec_env(LINEAR.env.id, n_envs=8, seed=0, env_kwargs=LINEAR.env.kwargs)
+def _stock_speed(config: TrainConfig, total_timesteps: int) -> float:
+    part = config.agent("a2c")
+    envs = make_vec_env(config.env.id, n_envs=8, seed=0, env_kwargs=config.env.kwargs)
     policy_kwargs = {"net_arch": list(part.policy_kwargs.net_arch)}
     agent = A2C("MlpPolicy", envs, n_steps=part.n_steps, gamma=part.gamma, policy_kwargs=policy_kwargs, device="cpu")
     return total_timesteps / _seconds(lambda: agent.learn(total_timesteps))

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3 import A2C
+from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.utils import LinearSchedule, safe_mean
 
 from train.callbacks import TrainingLog
@@ -24,8 +27,36 @@ ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 MAX_WEIGHTS_BYTES = 256 * 2**20
 
 
+class WholeRollout(RolloutBuffer):
+    """A rollout that is learned from at once: to shuffle it first, as for minibatches, would only copy it thrice."""
+
+    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
+        """The rollout in the order in which it came, (n_steps * n_envs, ...); minibatches are Stable-Baselines3's."""
+        if batch_size is not None:
+            yield from super().get(batch_size)
+            return
+        columns = (self.values, self.log_probs, self.advantages, self.returns)
+        observations, actions = (part.reshape(-1, *part.shape[2:]) for part in (self.observations, self.actions))
+        parts = (observations, actions.astype(np.float32, copy=False), *(column.reshape(-1) for column in columns))
+        # No copy: the next rollout is written into new arrays.
+        yield RolloutBufferSamples(*(self.to_torch(part, copy=False) for part in parts))
+
+
 class BatchA2C(A2C):
-    """A2C that reads the statistics of finished episodes from the batch instead of from every info."""
+    """A2C that learns from a rollout as it is, and reads what episodes returned from the batch, not from every info."""
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        # Not as rollout_buffer_class: the saved file would then need this module, and A2C.load must open it anywhere.
+        self.rollout_buffer = WholeRollout(
+            self.n_steps,
+            self.observation_space,
+            self.action_space,
+            device=self.device,
+            gamma=self.gamma,
+            gae_lambda=self.gae_lambda,
+            n_envs=self.n_envs,
+        )
 
     def _update_info_buffer(self, infos: Any, dones: NDArray[np.bool_] | None = None) -> None:
         if not isinstance(infos, BatchInfos):
