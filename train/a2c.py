@@ -21,7 +21,7 @@ from stable_baselines3.common.utils import LinearSchedule, safe_mean
 from train.callbacks import TrainingLog
 from train.config import AgentConfig, InputError
 from train.make_env import BatchEnv
-from train.sb3_vec_env import BatchInfos, SB3VecEnv
+from train.sb3_vec_env import EndedInfos, LazyInfos, SB3VecEnv
 
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 MAX_WEIGHTS_BYTES = 256 * 2**20
@@ -59,7 +59,7 @@ class BatchA2C(A2C):
         )
 
     def _update_info_buffer(self, infos: Any, dones: NDArray[np.bool_] | None = None) -> None:
-        if not isinstance(infos, BatchInfos):
+        if not isinstance(infos, (EndedInfos, LazyInfos)):
             super()._update_info_buffer(infos, dones)
             return
         ended = infos.batch.get("_episode")

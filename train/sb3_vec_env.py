@@ -1,7 +1,8 @@
 """Gives any Gymnasium vector environment to Stable-Baselines3, without a Python loop over environments."""
 
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
-from typing import Any
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -11,26 +12,53 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 FINAL = {"final_info", "_final_info", "final_obs", "_final_obs"}
-TERMINAL = ("terminal_observation", "TimeLimit.truncated")
+
+
+class Batch(NamedTuple):
+    """One vector step's info in same-step mode, as Gymnasium gave it.
+
+    Attributes:
+        infos: Names to arrays (n_envs, ...).
+        final_obs: The last observation of each ended episode, (n_envs,); nothing where none ended.
+        dones: Episodes that ended in this step, (n_envs,).
+        timeouts: Those among them that were cut off rather than finished, (n_envs,).
+    """
+
+    infos: dict[str, Any]
+    final_obs: Any
+    dones: NDArray[np.bool_]
+    timeouts: list[bool]
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Every entry of one environment; of the episode's last step where it has ended."""
+        info = _row({name: value for name, value in self.infos.items() if name not in FINAL}, i)
+        if not self.dones[i]:
+            return info
+        last = self.infos.get("final_info")
+        ended = {"terminal_observation": self.final_obs[i], "TimeLimit.truncated": self.timeouts[i]}
+        return {**info, **(_row(last, i) if last else {}), **ended}
 
 
 class RowInfo(MutableMapping[str, Any]):
     """The info of one environment, put together from the batch when something in it is read.
 
-    Stable-Baselines3 asks every finished episode for two entries in each step; those two cost nothing here.
+    Stable-Baselines3 asks every finished episode for two entries in each step; those two cost next to nothing here.
     """
 
-    __slots__ = ("_entries", "_index", "_infos")
+    __slots__ = ("_batch", "_entries", "_index")
 
-    def __init__(self, infos: "BatchInfos", index: int) -> None:
-        self._infos = infos
+    def __init__(self, batch: Batch, index: int) -> None:
+        self._batch = batch
         self._index = index
         self._entries: dict[str, Any] | None = None
 
     def get(self, name: str, default: Any = None) -> Any:
         """The entry of a name, or the default."""
-        if self._entries is None and name in TERMINAL:
-            return self._infos.terminal(name, self._index, default)
+        if self._entries is None and self._batch.final_obs is not None:
+            if name == "terminal_observation":
+                return self._batch.final_obs[self._index]  # nothing where the episode goes on
+            if name == "TimeLimit.truncated" and self._batch.dones[self._index]:
+                return self._batch.timeouts[self._index]
         return self._built.get(name, default)
 
     def copy(self) -> dict[str, Any]:
@@ -58,49 +86,41 @@ class RowInfo(MutableMapping[str, Any]):
     @property
     def _built(self) -> dict[str, Any]:
         if self._entries is None:
-            self._entries = self._infos.row(self._index)
+            self._entries = self._batch.row(self._index)
         return self._entries
 
 
-class BatchInfos(Sequence[RowInfo]):
-    """Gymnasium's batched info as the list of infos that Stable-Baselines3 expects.
-
-    Args:
-        batch: The info of a vector step in same-step mode.
-        dones: Episodes that ended in this step, (n_envs,).
-        timeouts: Those among them that were cut off rather than finished, (n_envs,).
+class LazyInfos(Sequence[RowInfo]):
+    """The list of infos of a step in which no episode ended: nobody reads it, so nothing is built until somebody does.
 
     Attributes:
         batch: The info as Gymnasium gave it.
     """
 
-    def __init__(self, batch: dict[str, Any], dones: NDArray[np.bool_], timeouts: NDArray[np.bool_]) -> None:
-        self.batch = batch
-        self._dones = dones
-        self._timeouts = timeouts
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch.infos
+        self._batch = batch
         self._rows: list[RowInfo] | None = None
 
     def __len__(self) -> int:
-        return len(self._dones)
+        return len(self._batch.dones)
 
     def __getitem__(self, index: Any) -> Any:
         if self._rows is None:
-            self._rows = [RowInfo(self, i) for i in range(len(self))]
+            self._rows = _rows(self._batch)
         return self._rows[index]
 
-    def terminal(self, name: str, i: int, default: Any) -> Any:
-        """One of the two entries that Stable-Baselines3 expects of an environment whose episode has ended."""
-        if not self._dones[i]:
-            return default
-        return self.batch["final_obs"][i] if name == "terminal_observation" else bool(self._timeouts[i])
 
-    def row(self, i: int) -> dict[str, Any]:
-        """Every entry of one environment; of the episode's last step where it has ended."""
-        info = _row({name: value for name, value in self.batch.items() if name not in FINAL}, i)
-        if not self._dones[i]:
-            return info
-        last = self.batch.get("final_info")
-        return {**info, **(_row(last, i) if last else {}), **{name: self.terminal(name, i, None) for name in TERMINAL}}
+class EndedInfos(list[RowInfo]):
+    """The list of infos of a step in which episodes ended: a real list, as Stable-Baselines3 reads every entry.
+
+    Attributes:
+        batch: The info as Gymnasium gave it.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(_rows(batch))
+        self.batch = batch.infos
 
 
 class SB3VecEnv(VecEnv):
@@ -145,8 +165,9 @@ class SB3VecEnv(VecEnv):
         """Steps all environments: observations, rewards, dones, infos, each of length n_envs."""
         observations, rewards, terminated, truncated, infos = self.envs.step(self._actions)
         dones = terminated | truncated
-        batch = BatchInfos(infos, dones, truncated & ~terminated)
-        return observations, rewards.astype(np.float32), dones, batch  # type: ignore[return-value]
+        batch = Batch(infos, infos.get("final_obs"), dones, (truncated & ~terminated).tolist())
+        listed = EndedInfos(batch) if dones.any() else LazyInfos(batch)
+        return observations, rewards.astype(np.float32), dones, listed  # type: ignore[return-value]
 
     def close(self) -> None:
         """Closes the environments."""
@@ -186,6 +207,10 @@ class SB3VecEnv(VecEnv):
 def _attribute(target: Any, name: str) -> Any:
     """Looks past the wrappers that do not have the attribute themselves."""
     return getattr(target, name) if hasattr(target, name) else getattr(target.unwrapped, name)
+
+
+def _rows(batch: Batch) -> list[RowInfo]:
+    return list(map(RowInfo, repeat(batch), range(len(batch.dones))))
 
 
 def _row(infos: dict[str, Any], i: int) -> dict[str, Any]:
