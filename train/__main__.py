@@ -52,11 +52,18 @@ def _train_all(args: TrainArgs, command: str) -> int:
                     file=sys.stderr,
                 )
                 return 130
-    print(
-        f"look further:\n  python -m evaluate {args.config} --runs-dir {args.runs_dir}"
-        f"\n  python -m tensorboard.main --logdir {args.runs_dir}"
-    )
+    print("look further:\n  " + "\n  ".join(_next_commands(args)))
     return 0
+
+
+def _next_commands(args: TrainArgs) -> tuple[str, str]:
+    """The two commands to look further: those of the Makefile, or of Python where the runs are elsewhere."""
+    if args.runs_dir == Path("runs"):
+        return f"make evaluate CONFIG={args.config}", "make tensorboard"
+    return (
+        f"python -m evaluate {args.config} --runs-dir {args.runs_dir}",
+        f"python -m tensorboard.main --logdir {args.runs_dir}",
+    )
 
 
 def _train(agent: AgentName, part: AgentConfig, seed: int, args: TrainArgs, command: str) -> Outcome:
