@@ -11,6 +11,7 @@ from stable_baselines3 import A2C
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
+from tests.endless import Endless
 from train.sb3_vec_env import SB3VecEnv
 
 SAME_STEP = AutoresetMode.SAME_STEP
@@ -66,6 +67,8 @@ def test_it_steps_as_dummy_vec_env_does(env_id: str, kwargs: dict[str, Any]) -> 
         np.testing.assert_array_equal(dones, expected[2])
         assert (rewards.dtype, dones.dtype) == (expected[1].dtype, expected[2].dtype)
         for info, their_info in zip(infos, expected[3], strict=True):
+            last = info.get("terminal_observation", 0)  # asked first, as Stable-Baselines3 does: nothing is built yet
+            np.testing.assert_array_equal(last, their_info.get("terminal_observation", 0))
             assert set(info) - {"TimeLimit.truncated"} == set(their_info) - {"TimeLimit.truncated"}
             assert info.get("TimeLimit.truncated", False) == their_info.get("TimeLimit.truncated", False)
             np.testing.assert_array_equal(
@@ -82,6 +85,16 @@ def test_an_episode_that_ends_when_it_would_be_cut_off_has_ended() -> None:
         *_, dones, infos = ours.step(np.array([0]))
     assert dones.tolist() == [True]
     assert infos[0]["TimeLimit.truncated"] is False
+
+
+def test_only_an_episode_that_has_ended_has_a_last_observation() -> None:
+    envs = SyncVectorEnv([lambda: Endless(days=1), lambda: Endless(days=2)], autoreset_mode=SAME_STEP)
+    ours = SB3VecEnv(envs)
+    ours.reset()
+    infos = ours.step(np.array([0, 0]))[3]
+    assert infos[0].get("terminal_observation", "none").shape == (1,)
+    assert infos[1].get("terminal_observation", "none") == "none"
+    assert infos[1].get("TimeLimit.truncated", "none") == "none"
 
 
 def test_the_native_campaign_is_the_single_ones_side_by_side() -> None:

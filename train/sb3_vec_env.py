@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
     infos: dict[str, Any]
     final_obs: Any
-    dones: NDArray[np.bool_]
+    dones: list[bool]
     timeouts: list[bool]
 
     def row(self, i: int) -> dict[str, Any]:
@@ -54,10 +54,10 @@ class RowInfo(MutableMapping[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The entry of a name, or the default."""
-        if self._entries is None and self._batch.final_obs is not None:
+        if self._entries is None and self._batch.dones[self._index]:
             if name == "terminal_observation":
-                return self._batch.final_obs[self._index]  # nothing where the episode goes on
-            if name == "TimeLimit.truncated" and self._batch.dones[self._index]:
+                return self._batch.final_obs[self._index]
+            if name == "TimeLimit.truncated":
                 return self._batch.timeouts[self._index]
         return self._built.get(name, default)
 
@@ -165,7 +165,7 @@ class SB3VecEnv(VecEnv):
         """Steps all environments: observations, rewards, dones, infos, each of length n_envs."""
         observations, rewards, terminated, truncated, infos = self.envs.step(self._actions)
         dones = terminated | truncated
-        batch = Batch(infos, infos.get("final_obs"), dones, (truncated & ~terminated).tolist())
+        batch = Batch(infos, infos.get("final_obs"), dones.tolist(), (truncated & ~terminated).tolist())
         listed = EndedInfos(batch) if dones.any() else LazyInfos(batch)
         return observations, rewards.astype(np.float32), dones, listed  # type: ignore[return-value]
 
