@@ -187,6 +187,10 @@ def test_a_plan_tells_what_one_more_unit_is_worth_and_where_a_limit_holds_it() -
     assert insight["binding"][0].tolist() == ["", "", "at max"]
     assert insight["marginal"][0, 2] > 1.05 * insight["marginal"][0, 1]  # more rewards would pay, were they allowed
     assert (insight["loyalty"][0], insight["freshness"][0]) == (0.0, 1.0)
+    linear = single_env(LINEAR)
+    ads = linear.insight(linear.yardsticks()["all ads"].predict(np.eye(7, 49))[0])
+    assert ads["binding"].tolist() == [["at 0", "all", "at 0"]] * 7
+    np.testing.assert_allclose(ads["marginal"], [[3.6, 8.5, 8.0]] * 7)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,9 @@ def trajectory(params: CampaignParams, spend: FloatArray) -> Trajectory:
 
 
 def binding(params: CampaignParams, spend: FloatArray, tolerance: float = 0.005) -> NDArray[np.str_]:
-    """The limit that each spend of a plan (days, 3) [bu/day] stands at: "at 0", "at min", "at max", or nothing.
+    """The limit that each spend of a plan (days, 3) [bu/day] stands at, or nothing.
+
+    It is "at 0", "at min", "at max", or "all" where the whole daily budget is on one channel.
 
     Args:
         params: The campaign.
@@ -146,7 +148,8 @@ def binding(params: CampaignParams, spend: FloatArray, tolerance: float = 0.005)
     low, high = limits_of(params)
     near = tolerance * params.daily_budget
     least = np.where(low > 0, "at min", "at 0")
-    return np.where(spend <= low + near, least, np.where(spend >= high - near, "at max", ""))
+    most = np.where(high < params.daily_budget, "at max", "all")
+    return np.where(spend <= low + near, least, np.where(spend >= high - near, most, ""))
 
 
 def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
