@@ -14,3 +14,9 @@ register(
     vector_entry_point="envs.campaign.vector_env:CampaignVectorEnv",
     kwargs={"preset": "dynamic"},
 )
+register(
+    id="UncertainCampaign-v0",
+    entry_point="envs.campaign.env:CampaignEnv",
+    vector_entry_point="envs.campaign.vector_env:CampaignVectorEnv",
+    kwargs={"preset": "uncertain"},
+)

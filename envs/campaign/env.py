@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from envs.campaign import planner, rendering, yardsticks
 from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
+from envs.campaign.draws import given_truths
 from envs.campaign.observation import OBSERVATIONS, Observations
-from envs.campaign.params import CHANNELS, CampaignParams, make_params
+from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, make_params
 from envs.campaign.progress import Campaigns
 
 METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
@@ -150,14 +151,19 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observations, dict[str, Any]]:
-        """Starts a new campaign; ``options`` has no entries yet.
+        """Starts a new campaign.
+
+        Args:
+            seed: Fixes what is drawn: the strength of the channels and the noise of every day.
+            options: ``params`` plays a given draw: a mapping of ``counts``, ``inv_half_saturation``, ``carry_over``,
+                ``loyalty_lift`` or ``ad_wear`` to their values in this campaign; the others are nominal.
 
         Raises:
-            ValueError: An unknown option.
+            ValueError: An unknown option or a bad value.
         """
         super().reset(seed=seed)
-        check_options(options, known=())
-        self._campaigns.reset()
+        check_options(options, known=("params",))
+        self._campaigns.reset(self.np_random, truth=given(self.params, options, count=1))
         return self._campaigns.observations[0].copy(), {}
 
     def step(self, action: Any) -> tuple[Observations, float, bool, bool, dict[str, Any]]:
@@ -236,6 +242,11 @@ def check_choices(params: CampaignParams, action: str, observation: str, render_
             "campaign: action='channel' puts the whole budget on one channel, which min_spend and max_spend forbid: "
             "use 'logits' or 'spend', or leave the limits out"
         )
+
+
+def given(params: CampaignParams, options: dict[str, Any] | None, count: int) -> Coefficients | None:
+    """The draw that the options of ``reset`` ask for, if they do."""
+    return given_truths(params, options["params"], count) if options and "params" in options else None
 
 
 def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The campaign as pure functions over leading axes (...): state and spend in, expected metrics and next state out.
+"""The campaign as pure functions over leading axes (...): state and spend in, metrics and next state out.
 
 The numbers in brackets are those of the seven equations. Forms (1) and (2) are those of Jin et al. 2017, (6) is of
 Naik, Mantrala and Sawyer 1998, (7) of Nerlove and Arrow 1962, bounded as in Vidale and Wolfe 1957.
@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
+from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, FloatArray
+from envs.campaign.poisson import poisson
 
 ONE_DAY = np.array(1, dtype=np.int64)
 ONE = np.array(1.0)
@@ -41,7 +42,9 @@ def initial_state(shape: tuple[int, ...] = ()) -> State:
     )
 
 
-def transition(params: CampaignParams, state: State, spend: FloatArray) -> tuple[FloatArray, State]:
+def transition(
+    params: CampaignParams, state: State, spend: FloatArray, truth: Coefficients | None = None
+) -> tuple[FloatArray, State]:
     """Plays one day.
 
     Today's rewards raise loyalty, and today's ads tire the audience, for tomorrow only.
@@ -50,13 +53,14 @@ def transition(params: CampaignParams, state: State, spend: FloatArray) -> tuple
         params: The campaign.
         state: Where it stands, arrays of shape (...,).
         spend: Budget units put on each channel today, (..., 3 channels) [bu/day].
+        truth: What holds in each of these campaigns, where they differ; else the coefficients of ``params``.
 
     Returns:
         The expected metrics of the day, (..., 3 metrics) [counts/day], and the next state.
     """
-    of = params.coefficients
+    of = truth or params.coefficients
     day, carry_over, freshness, loyalty = state
-    if params.is_linear:
+    if truth is None and params.is_linear:
         effect = carry_over = spend  # what (1) to (3) give then, to the last bit; (6) and (7) change nothing
     else:
         carry_over = of.fresh * spend + of.carry_over * carry_over  # (1) adstock
@@ -68,18 +72,43 @@ def transition(params: CampaignParams, state: State, spend: FloatArray) -> tuple
         freshness = freshness + of.ad_recovery * (ONE - freshness)  # (6) the tiredness mends
         reward = np.minimum(saturated[..., 2] / of.reference_budget, ONE)  # (7) at most a full day of rewards
         loyalty = loyalty + of.loyalty_gain * (ONE - loyalty) * reward - of.loyalty_decay * loyalty  # (7) loyalty
-    metrics = np.einsum("...c,ck->...k", effect, of.counts)
+    metrics = np.einsum("...c,...ck->...k" if of.counts.ndim > 2 else "...c,ck->...k", effect, of.counts)
     metrics += of.base
-    metrics *= of.day_factors.take(day, axis=0)  # (4) what is expected, and (5) without noise what comes
+    metrics *= of.day_factors.take(day, axis=0)  # (4) what is expected
     return metrics, State(day + ONE_DAY, carry_over, freshness, loyalty)
 
 
-def rollout(params: CampaignParams, spend: FloatArray) -> tuple[FloatArray, list[State]]:
+class Noise(NamedTuple):
+    """The chance in a day's metrics, drawn beforehand, so that several policies can meet the same.
+
+    Attributes:
+        shock: n, standard normal, shared by the metrics, (...,) [1].
+        heterogeneity: g, mean 1, (..., 3 metrics) [1].
+        count: Standard normal: which quantile of the Poisson distribution comes, (..., 3 metrics) [1].
+    """
+
+    shock: FloatArray
+    heterogeneity: FloatArray
+    count: FloatArray
+
+
+def observed(params: CampaignParams, expected: FloatArray, noise: Noise | None) -> FloatArray:
+    """The metrics that come, (..., 3) [counts/day], where these are expected; without noise just those."""
+    if noise is None:
+        return expected
+    shock = np.exp(params.shock_sd * noise.shock - params.shock_sd**2 / 2)  # (5) z
+    return poisson(expected * shock[..., np.newaxis] * noise.heterogeneity, noise.count)  # (5) counts
+
+
+def rollout(
+    params: CampaignParams, spend: FloatArray, truth: Coefficients | None = None
+) -> tuple[FloatArray, list[State]]:
     """Plays whole campaigns.
 
     Args:
         params: The campaign.
         spend: A plan, or a batch of them, (..., days, 3 channels) [bu/day].
+        truth: As in ``transition``.
 
     Returns:
         The expected metrics, (..., days, 3 metrics) [counts/day], and the states: before each day and after the last.
@@ -87,7 +116,7 @@ def rollout(params: CampaignParams, spend: FloatArray) -> tuple[FloatArray, list
     states = [initial_state(spend.shape[:-2])]
     metrics = []
     for day in range(spend.shape[-2]):
-        earned, state = transition(params, states[-1], spend[..., day, :])
+        earned, state = transition(params, states[-1], spend[..., day, :], truth)
         metrics.append(earned)
         states.append(state)
     return np.stack(metrics, axis=-2), states

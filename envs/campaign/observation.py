@@ -1,36 +1,45 @@
 """What the agent sees of a campaign: bounds of the observation and how a day is written into it."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.campaign import belief
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
 
 Observations = NDArray[np.float32]
 Rows = slice | NDArray[np.bool_]
 
+DRAWN_ROOM = 10.0
+BELIEF_BOUND = 8.0
+KNOWN = 5 + 2 * belief.SIZE  # of a belief: the nominal state, means, standard deviations
+
 
 class Observation(NamedTuple):
-    """One kind of observation: two functions over a batch that is kept from day to day.
+    """One kind of observation: functions over a batch that is kept from day to day.
 
     Attributes:
         bounds: Parameters to the lowest and highest observation, each (size,).
         write: Writes into observations (batch, size), at the given rows, what one more day has brought:
-            ``write(params, observations, rows, day, played)`` with the number of the day, from 0, and
+            ``write(params, memory, observations, rows, day, played)`` with the number of the day, from 0, and
             played (rows, 6), the day's spend [bu/day] and metrics [counts/day] of those rows.
         first: Parameters to the observation before the first day, (size,).
+        memory: Parameters and size of the batch to what is kept beside the observations: a tuple of arrays
+            (batch, ...), changed in place by ``write``.
     """
 
     bounds: Callable[[CampaignParams], tuple[Observations, Observations]]
-    write: Callable[[CampaignParams, Observations, Rows, int, FloatArray], None]
+    write: Callable[[CampaignParams, Any, Observations, Rows, int, FloatArray], None]
     first: Callable[[CampaignParams], Observations]
+    memory: Callable[[CampaignParams, int], tuple[FloatArray, ...]] = lambda *_: ()
 
 
 def _history_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
-    size = 7 * params.days
-    return np.zeros(size, np.float32), np.ones(size, np.float32)
+    high = np.ones(7 * params.days, np.float32)
+    high[params.days :] = np.tile([1.0] * len(CHANNELS) + [_most(params)] * len(METRICS), params.days)
+    return np.zeros_like(high), high
 
 
 def _history_first(params: CampaignParams) -> Observations:
@@ -41,21 +50,21 @@ def _history_first(params: CampaignParams) -> Observations:
 
 def _history_write(
     params: CampaignParams,
+    _: Any,
     observations: Observations,
     rows: Rows,
     day: int,
     played: FloatArray,
 ) -> None:
     """Moves the one-hot day on and fills the day's six numbers: shares of the budget, then scaled metrics."""
-    observations[rows, day] = 0.0
-    if day + 1 < params.days:
-        observations[rows, day + 1] = 1.0
+    _next_day(params, observations, rows, day)
     start = params.days + 6 * day
-    observations[rows, start : start + 6] = played / params.played_ceiling
+    observations[rows, start : start + 6] = np.minimum(played / params.played_ceiling, _most(params))
 
 
 def _totals_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
-    high = np.array([params.days, *(params.days * params.played_ceiling[len(CHANNELS) :])], np.float32)
+    most = _most(params) * params.days * params.played_ceiling[len(CHANNELS) :]
+    high = np.array([params.days, *most], np.float32)
     return np.zeros(1 + len(METRICS), np.float32), high * np.float32(1.001)  # room for the rounding of the sums
 
 
@@ -63,13 +72,66 @@ def _totals_first(_: CampaignParams) -> Observations:
     return np.zeros(1 + len(METRICS), np.float32)
 
 
-def _totals_write(_: CampaignParams, observations: Observations, rows: Rows, day: int, played: FloatArray) -> None:
+def _totals_write(
+    params: CampaignParams, _: Any, observations: Observations, rows: Rows, day: int, played: FloatArray
+) -> None:
     """Counts the day and adds its metrics to the article's running totals."""
     observations[rows, 0] = day + 1
     observations[rows, 1:] += played[:, len(CHANNELS) :]
+    if params.is_noisy or params.is_drawn:
+        np.minimum(observations, _totals_bounds(params)[1], out=observations)
+
+
+def _belief_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
+    high = np.full(params.days + KNOWN, BELIEF_BOUND, np.float32)
+    high[: params.days] = 1.0
+    low = -high
+    low[: params.days] = 0.0
+    return low, high
+
+
+def _belief_first(params: CampaignParams) -> Observations:
+    first = np.zeros(params.days + KNOWN, np.float32)
+    first[0] = 1.0
+    first[params.days :] = _known(params, belief.start(params, 1), slice(None))[0]
+    return first
+
+
+def _belief_write(
+    params: CampaignParams, memory: Any, observations: Observations, rows: Rows, day: int, played: FloatArray
+) -> None:
+    """Moves the one-hot day on and writes what is believed after the day."""
+    _next_day(params, observations, rows, day)
+    known = belief.Belief(*memory)
+    belief.learn(params, known, rows, day, played)
+    observations[rows, params.days :] = _known(params, known, rows)
+
+
+def _known(params: CampaignParams, known: belief.Belief, rows: Rows) -> FloatArray:
+    """A belief in numbers of about one: the nominal state, then what was learned and how surely, (rows, 27)."""
+    mean, sd = belief.prior(params)
+    scale = np.where(sd > 0, sd, 1.0)
+    state = [known.carry_over[rows, 0] / params.daily_budget, known.freshness[rows, :1], known.loyalty[rows, :1]]
+    learned = (known.mean[rows] - mean) / scale
+    variance = np.einsum("nii->ni", known.covariance[rows])
+    doubt = np.sqrt(np.maximum(variance, 0.0)) / scale
+    values = np.concatenate([*state, learned, doubt], axis=1)
+    return np.minimum(np.maximum(values, -BELIEF_BOUND), BELIEF_BOUND)
+
+
+def _next_day(params: CampaignParams, observations: Observations, rows: Rows, day: int) -> None:
+    observations[rows, day] = 0.0
+    if day + 1 < params.days:
+        observations[rows, day + 1] = 1.0
+
+
+def _most(params: CampaignParams) -> float:
+    """How far metrics may go beyond the ceiling of the nominal campaign; what goes further is clipped [1]."""
+    return DRAWN_ROOM if params.is_noisy or params.is_drawn else 1.0
 
 
 OBSERVATIONS: dict[str, Observation] = {
     "history": Observation(_history_bounds, _history_write, _history_first),
     "totals": Observation(_totals_bounds, _totals_write, _totals_first),
+    "belief": Observation(_belief_bounds, _belief_write, _belief_first, belief.start),
 }

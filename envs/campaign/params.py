@@ -24,10 +24,13 @@ PerMetric = tuple[_NonNegative, _NonNegative, _NonNegative]
 PerWeekday = tuple[_NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative]
 Limits = PerChannel | tuple[PerChannel, ...]
 LIMITS = ("min_spend", "max_spend")
+DRAWN = ("counts_log_sd", "inv_half_saturation_log_sd", "carry_over_range", "loyalty_lift_log_sd", "ad_wear_log_sd")
 
 
 class Coefficients(NamedTuple):
     """The parameters as the equations of the model use them: arrays, since NumPy is slower with plain numbers.
+
+    Where campaigns differ, what is drawn anew for each has leading axes (...,) before the shape given here.
 
     Attributes:
         days: Length of the campaign, () [days].
@@ -158,6 +161,48 @@ class CampaignParams:
         default=None,
         description=("most that each channel gets in a day [bu/day]; a choice of the user"),
     )
+    dispersion: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e9,
+        description=(
+            "size of the negative binomial that a day's counts follow, r [1], None for no such noise; "
+            "uncertain: measured, days of paid campaigns have 9.5 to 12.5"
+        ),
+    )
+    shock_sd: float = Field(
+        default=0.0,
+        ge=0,
+        le=3,
+        description=(
+            "log-sd of the day's shock that all metrics share, sigma_z [1]; uncertain: a choice (likes and shares of "
+            "a post move together)"
+        ),
+    )
+    counts_log_sd: float = Field(
+        default=0.0,
+        ge=0,
+        le=3,
+        description="log-sd of each channel's strength from campaign to campaign, mean kept [1]; uncertain: a choice",
+    )
+    inv_half_saturation_log_sd: float = Field(
+        default=0.0,
+        ge=0,
+        le=3,
+        description="log-sd of each channel's inv_half_saturation, median kept [1]; uncertain: a choice",
+    )
+    carry_over_range: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="how far each channel's carry_over is drawn to either side, uniformly [1]; uncertain: a choice",
+    )
+    loyalty_lift_log_sd: float = Field(
+        default=0.0, ge=0, le=3, description="log-sd of loyalty_lift, mean kept [1]; uncertain: a choice"
+    )
+    ad_wear_log_sd: float = Field(
+        default=0.0, ge=0, le=3, description="log-sd of ad_wear, mean kept [1]; uncertain: a choice"
+    )
     reward_scale: float = Field(
         default=1.0, gt=0, le=1e9, description="reward = reward_scale x engagement [1]; a choice of the learner"
     )
@@ -195,6 +240,16 @@ class CampaignParams:
         """Whether every unit spent earns the same, whatever was spent before or beside it."""
         extras = (*self.inv_half_saturation, *self.carry_over, self.loyalty_gain, self.ad_wear)
         return not any(extras)
+
+    @cached_property
+    def is_noisy(self) -> bool:
+        """Whether a day's metrics are counts drawn around what is expected, equation (5)."""
+        return self.dispersion is not None or self.shock_sd > 0
+
+    @cached_property
+    def is_drawn(self) -> bool:
+        """Whether campaigns differ from each other in what their channels are worth."""
+        return any(getattr(self, name) > 0 for name in DRAWN)
 
     @cached_property
     def limits(self) -> tuple[FloatArray, FloatArray] | None:
@@ -249,6 +304,17 @@ PRESETS: dict[str, CampaignParams] = {
         ad_recovery=0.25,
     ),
 }
+
+PRESETS["uncertain"] = dataclasses.replace(
+    PRESETS["dynamic"],
+    dispersion=10.0,
+    shock_sd=0.25,
+    counts_log_sd=0.5,
+    inv_half_saturation_log_sd=0.3,
+    carry_over_range=0.15,
+    loyalty_lift_log_sd=0.4,
+    ad_wear_log_sd=0.4,
+)
 
 
 def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> CampaignParams:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign import model, planner
+from envs.campaign.draws import draw_noise, draw_truth, replaced
 from envs.campaign.observation import OBSERVATIONS, Rows
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
+from envs.campaign.params import CHANNELS, METRICS, CampaignParams, Coefficients, FloatArray
 
 ALL = slice(None)
 TOTALS = (*(f"campaign/spend_{name}" for name in CHANNELS), *(f"campaign/{name}" for name in METRICS))
@@ -45,6 +46,7 @@ class Campaigns:
     Attributes:
         observations: What the agents see now, (count, size), float32; changed in place by every day.
         over: Which campaigns have played their last day, (count,); a new array after every day.
+        truth: What holds in each campaign, where they differ; else None.
     """
 
     def __init__(self, params: CampaignParams, observation: str, count: int) -> None:
@@ -55,7 +57,12 @@ class Campaigns:
         self._state = self._start
         self.observations = np.tile(self._first, (count, 1))
         self.over = np.zeros(count, dtype=bool)
+        self.truth: Coefficients | None = None
+        self._noise: model.Noise | None = None
         self._past = np.zeros((count, params.days, PLAYED))
+        self._expected = np.zeros(count)
+        self._new = self._observation.memory(params, count)
+        self._memory = tuple(part.copy() for part in self._new)
 
     @property
     def day(self) -> NDArray[np.int64]:
@@ -67,24 +74,40 @@ class Campaigns:
         past = self._past[index, : self.day[index]]
         return past[:, : len(CHANNELS)], past[:, len(CHANNELS) :]
 
-    def reset(self, rows: Rows = ALL) -> None:
-        """Puts the campaigns of the given rows back to their first day."""
+    def reset(self, rng: np.random.Generator, rows: Rows = ALL, truth: Coefficients | None = None) -> None:
+        """Puts the campaigns of the given rows back to their first day, with new draws from ``rng``.
+
+        The noise of all days is drawn here, so that what a policy does changes nothing about what chance brings.
+        """
         self._state = _merge(rows, self._start, self._state)
         self.over = self._state.day >= self.params.coefficients.days
         self.observations[rows] = self._first
         self._past[rows] = 0.0
+        self._expected[rows] = 0.0
+        for part, new in zip(self._memory, self._new, strict=True):
+            part[rows] = new[rows]
+        self._draw(rng, rows, truth)
+
+    def _draw(self, rng: np.random.Generator, rows: Rows, truth: Coefficients | None) -> None:
+        count = len(self.over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
+        drawn = draw_truth(self.params, rng, count) if self.params.is_drawn else None
+        self.truth = replaced(self.truth, rows, truth or drawn)
+        self._noise = _put_noise(self._noise, rows, draw_noise(self.params, rng, count))
 
     def play(self, spend: FloatArray, rows: Rows = ALL) -> Day:
         """Plays one day of the given rows with spend (count, 3) [bu/day]; the other rows stay as they are."""
-        expected, after = model.transition(self.params, self._state, spend)
+        expected, after = model.transition(self.params, self._state, spend, self.truth)
+        metrics = model.observed(self.params, expected, self._todays_noise())
         for group, day in self._groups(rows):
             self._past[group, day, : len(CHANNELS)] = spend[group]
-            self._past[group, day, len(CHANNELS) :] = expected[group]
-            self._observation.write(self.params, self.observations, group, day, self._past[group, day])
+            self._past[group, day, len(CHANNELS) :] = metrics[group]
+            played = self._past[group, day]
+            self._observation.write(self.params, self._memory, self.observations, group, day, played)
         self._state = _merge(rows, after, self._state)
         self.over = self._state.day >= self.params.coefficients.days
-        engagement = model.engagement(self.params, expected)
-        return Day(spend, expected, engagement, engagement)
+        mean = model.engagement(self.params, expected)
+        self._expected[rows] += mean[rows]
+        return Day(spend, metrics, mean if metrics is expected else model.engagement(self.params, metrics), mean)
 
     def episode_metrics(self) -> dict[str, FloatArray]:
         """Totals of each campaign so far, flat names to arrays (count,); unscaled."""
@@ -92,9 +115,16 @@ class Campaigns:
         engagement = model.engagement(self.params, totals[:, len(CHANNELS) :])
         return {
             "campaign/engagement": engagement,
+            "campaign/expected_engagement": self._expected.copy(),
             "campaign/share_of_optimum": engagement / optimum(self.params),
             **dict(zip(TOTALS, totals.T.copy(), strict=True)),
         }
+
+    def _todays_noise(self) -> model.Noise | None:
+        if self._noise is None:
+            return None
+        rows, day = np.arange(len(self.over)), np.minimum(self._state.day, self.params.days - 1)
+        return model.Noise(*(part[rows, day] for part in self._noise))
 
     def _groups(self, rows: Rows) -> list[tuple[Rows, int]]:
         """Splits the rows by the day they are on; campaigns that started together are one group."""
@@ -110,6 +140,15 @@ class Campaigns:
 def optimum(params: CampaignParams) -> float:
     """The optimum of the nominal parameters [1], solved once per parameters and process."""
     return planner.plan(params).engagement
+
+
+def _put_noise(old: model.Noise | None, rows: Rows, new: model.Noise | None) -> model.Noise | None:
+    """The noise with that of the given rows replaced, in place."""
+    if old is None or new is None or isinstance(rows, slice):
+        return new
+    for before, after in zip(old, new, strict=True):
+        before[rows] = after
+    return old
 
 
 def _merge(rows: Rows, new: model.State, old: model.State) -> model.State:

@@ -68,8 +68,10 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             ValueError: An unknown option, or a mask that does not fit.
         """
         super().reset(seed=seed)
-        single.check_options(options, known=("reset_mask",))
-        self._campaigns.reset(_reset_rows(options, self.num_envs))
+        single.check_options(options, known=("reset_mask", "params"))
+        rows = _reset_rows(options, self.num_envs)
+        count = self.num_envs if isinstance(rows, slice) else int(rows.sum())
+        self._campaigns.reset(self.np_random, rows, single.given(self.params, options, count))
         return self._campaigns.observations.copy(), {}
 
     def step(self, actions: NDArray[Any]) -> tuple[Observations, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
@@ -90,10 +92,10 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         rewards = np.where(played, self.params.reward_scale * day.engagement, 0.0)
         infos = self._infos(day, played, terminated)
         if waiting.any():
-            campaigns.reset(waiting)
+            campaigns.reset(self.np_random, waiting)
         elif self._mode is AutoresetMode.SAME_STEP and terminated.any():
             infos = self._final_infos(infos, day, terminated)
-            campaigns.reset(terminated)
+            campaigns.reset(self.np_random, terminated)
         truncated = np.zeros(self.num_envs, dtype=bool)
         return campaigns.observations.copy(), rewards, terminated, truncated, infos
 
@@ -165,7 +167,7 @@ def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
 
 
 def _reset_rows(options: dict[str, Any] | None, num_envs: int) -> slice | Mask:
-    if not options:
+    if not options or "reset_mask" not in options:
         return ALL
     mask = np.asarray(options["reset_mask"])
     if mask.shape != (num_envs,) or mask.dtype != np.bool_:

@@ -1,0 +1,96 @@
+"""What chance decides: how strong the channels of a campaign are, and the noise of its days."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.campaign.model import Noise
+from envs.campaign.params import CHANNELS, METRICS, CampaignParams, Coefficients, FloatArray, make_params
+
+KNOWN = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "ad_wear")
+"""Fields of ``CampaignParams`` in which campaigns may differ."""
+
+DIFFERING = (*KNOWN, "fresh")
+"""The same of ``Coefficients``."""
+
+MOST_KEPT = 0.95  # of a channel's effect, from one day to the next
+
+
+def draw_truth(params: CampaignParams, rng: np.random.Generator, count: int) -> Coefficients:
+    """Draws what holds in each of some campaigns, arrays (count, ...); what is not drawn has no leading axis."""
+    of = params.coefficients
+    channels = (count, len(CHANNELS))
+    kept = of.carry_over + params.carry_over_range * rng.uniform(-1.0, 1.0, channels)
+    kept = np.minimum(np.maximum(kept, 0.0), np.maximum(MOST_KEPT, of.carry_over))
+    saturation = np.exp(params.inv_half_saturation_log_sd * rng.standard_normal(channels))  # median 1
+    return of._replace(
+        counts=_factors(params.counts_log_sd, rng, channels)[..., np.newaxis] * of.counts,
+        inv_half_saturation=saturation * of.inv_half_saturation,
+        fresh=1.0 - kept,
+        carry_over=kept,
+        loyalty_lift=_factors(params.loyalty_lift_log_sd, rng, (count,)) * of.loyalty_lift,
+        ad_wear=_factors(params.ad_wear_log_sd, rng, (count,)) * of.ad_wear,
+    )
+
+
+def draw_noise(params: CampaignParams, rng: np.random.Generator, count: int) -> Noise | None:
+    """Draws the noise of every day of some campaigns, arrays (count, days, ...); None where there is none."""
+    if not params.is_noisy:
+        return None
+    shape = (count, params.days, len(METRICS))
+    shock, counts = rng.standard_normal(shape[:2]), rng.standard_normal(shape)
+    r = params.dispersion
+    return Noise(shock, np.ones(shape) if r is None else rng.standard_gamma(r, shape) / r, counts)
+
+
+def given_truths(params: CampaignParams, fields: Any, count: int) -> Coefficients:
+    """What holds in campaigns whose draws are given.
+
+    Args:
+        params: What all campaigns have in common.
+        fields: Fields of ``CampaignParams`` in which campaigns may differ, one mapping for all or one for each.
+        count: How many campaigns.
+
+    Raises:
+        ValueError: A field is unknown or does not differ between campaigns, a bad value, or too few mappings.
+    """
+    given = [fields] * count if isinstance(fields, Mapping) else list(fields)
+    if len(given) != count or not all(isinstance(each, Mapping) for each in given):
+        raise ValueError(f"reset: params: must be a mapping of fields to values, or {count} of them; got {fields!r}")
+    return stack([_changed(params, dict(each)).coefficients for each in given])
+
+
+def stack(truths: list[Coefficients]) -> Coefficients:
+    """One batch of the coefficients of single campaigns: what may be drawn gets a leading axis (count, ...)."""
+    return truths[0]._replace(**{name: np.stack([getattr(truth, name) for truth in truths]) for name in DIFFERING})
+
+
+def take(truth: Coefficients, rows: Any) -> Coefficients:
+    """The coefficients of some campaigns of a batch."""
+    return truth._replace(**{name: getattr(truth, name)[rows] for name in DIFFERING})
+
+
+def replaced(old: Coefficients | None, rows: slice | NDArray[np.bool_], new: Coefficients | None) -> Coefficients | None:
+    """The coefficients of a batch with those of the given rows replaced, in place."""
+    if old is None or new is None or isinstance(rows, slice):
+        return new
+    for name in DIFFERING:
+        getattr(old, name)[rows] = getattr(new, name)
+    return old
+
+
+def _changed(params: CampaignParams, fields: dict[str, Any]) -> CampaignParams:
+    for name in fields:
+        if name not in KNOWN:
+            raise ValueError(f"reset: params: {name!r} does not differ between campaigns; known: {', '.join(KNOWN)}")
+    checked = make_params("linear", **fields)
+    return dataclasses.replace(params, **{name: getattr(checked, name) for name in fields})
+
+
+def _factors(log_sd: float, rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+    """Log-normal factors of mean 1."""
+    factors: FloatArray = np.exp(log_sd * rng.standard_normal(shape) - log_sd**2 / 2)
+    return factors
