@@ -122,7 +122,24 @@ def build(envs: BatchEnv, config: AgentConfig, seed: int) -> BatchA2C:
         device="cpu",
     )
     agent.set_logger(Logger(folder=None, output_formats=[]))
+    _blindfold(agent.policy, envs.metadata.get("privileged", 0))
     return agent
+
+
+def _blindfold(policy: ActorCriticPolicy, columns: int) -> None:
+    """Keeps the actor from seeing the last columns of the observations, which are for the critic alone.
+
+    Its weights from them are zero and stay so, as their gradients are: an asymmetric actor-critic (Pinto et al. 2018)
+    in Stable-Baselines3's own policy, so that ``A2C.load`` opens it anywhere.
+    """
+    if not columns:
+        return
+    first: Any = policy.mlp_extractor.policy_net[0]
+    seen = torch.ones_like(first.weight)
+    seen[:, -columns:] = 0.0
+    with torch.no_grad():
+        first.weight.mul_(seen)
+    first.weight.register_hook(lambda gradient: gradient * seen)
 
 
 def learn(agent: BatchA2C, envs: BatchEnv, total_timesteps: int, seed: int, log: TrainingLog) -> None:  # noqa: ARG001

@@ -14,6 +14,8 @@ from scipy import special
 from envs.campaign import model
 from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, FloatArray
 
+Rows = slice | NDArray[np.bool_]
+
 SIZE = 4
 OTHERS = SIZE - len(CHANNELS)  # all but the strengths, which only scale what the model gives
 STEP = 1e-4
@@ -49,7 +51,9 @@ def start(params: CampaignParams, count: int) -> Belief:
     return Belief(np.tile(mean, (count, 1)), np.tile(np.diag(sd**2), (count, 1, 1)), *state[1:])
 
 
-def learn(params: CampaignParams, belief: Belief, rows: slice | NDArray[np.bool_], day: int, played: FloatArray) -> None:
+def learn(
+    params: CampaignParams, belief: Belief, rows: slice | NDArray[np.bool_], day: int, played: FloatArray
+) -> None:
     """Takes one more day in: played (rows, 6) is spend [bu/day] and metrics [counts/day], day its number from 0."""
     spend, metrics = played[:, :3], played[:, 3:]
     before = model.State(np.full((len(played), 1), day), *(part[rows] for part in belief[2:]))

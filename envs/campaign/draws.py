@@ -1,7 +1,7 @@
 """What chance decides: how strong the channels of a campaign are, and the noise of its days."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,12 @@ KNOWN = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "ad_wear
 
 DIFFERING = (*KNOWN, "fresh")
 """The same of ``Coefficients``."""
+
+SPLITS = np.cumsum([9, 3, 3, 1])
+TOLD = 17
+"""Numbers that ``told`` gives: 9 counts, a channel's three metrics at a time, 3, 3, 1 and 1."""
+
+MOST_TOLD = 100.0  # a channel a hundred times as strong as nominal is not told from a stronger one
 
 MOST_KEPT = 0.95  # of a channel's effect, from one day to the next
 
@@ -68,12 +74,34 @@ def stack(truths: list[Coefficients]) -> Coefficients:
     return truths[0]._replace(**{name: np.stack([getattr(truth, name) for truth in truths]) for name in DIFFERING})
 
 
+def told(params: CampaignParams, truth: Coefficients | None, count: int) -> FloatArray:
+    """What holds in each campaign as numbers around one: ratios to the nominal values, (count, 17); see ``TOLD``."""
+    columns = [
+        _ratio(getattr(truth or params.coefficients, name), getattr(params.coefficients, name)) for name in KNOWN
+    ]
+    return np.concatenate([np.broadcast_to(part, (count, part.shape[-1])) for part in columns], axis=1)
+
+
+def understood(params: CampaignParams, numbers: FloatArray) -> Coefficients:
+    """What ``told`` was told of, from its numbers (count, 17)."""
+    of, parts = params.coefficients, dict(zip(KNOWN, np.split(numbers, SPLITS, axis=1), strict=True))
+    found = {name: getattr(of, name) * part.reshape(-1, *getattr(of, name).shape) for name, part in parts.items()}
+    return of._replace(**found, fresh=1.0 - found["carry_over"])
+
+
 def take(truth: Coefficients, rows: Any) -> Coefficients:
     """The coefficients of some campaigns of a batch."""
-    return truth._replace(**{name: getattr(truth, name)[rows] for name in DIFFERING})
+    return each(truth, lambda part: part[rows])
 
 
-def replaced(old: Coefficients | None, rows: slice | NDArray[np.bool_], new: Coefficients | None) -> Coefficients | None:
+def each(truth: Coefficients, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Coefficients:
+    """The coefficients with every array that differs between campaigns changed."""
+    return truth._replace(**{name: change(getattr(truth, name)) for name in DIFFERING})
+
+
+def replaced(
+    old: Coefficients | None, rows: slice | NDArray[np.bool_], new: Coefficients | None
+) -> Coefficients | None:
     """The coefficients of a batch with those of the given rows replaced, in place."""
     if old is None or new is None or isinstance(rows, slice):
         return new
@@ -88,6 +116,12 @@ def _changed(params: CampaignParams, fields: dict[str, Any]) -> CampaignParams:
             raise ValueError(f"reset: params: {name!r} does not differ between campaigns; known: {', '.join(KNOWN)}")
     checked = make_params("linear", **fields)
     return dataclasses.replace(params, **{name: getattr(checked, name) for name in fields})
+
+
+def _ratio(value: FloatArray, nominal: FloatArray) -> FloatArray:
+    """Values over the nominal ones, flat, (count or 1, size); 1 where the nominal one is 0."""
+    ratio = np.divide(value, nominal, out=np.ones(np.broadcast_shapes(value.shape, nominal.shape)), where=nominal != 0)
+    return ratio.reshape(-1, max(nominal.size, 1))
 
 
 def _factors(log_sd: float, rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from envs.campaign import planner, rendering, yardsticks
 from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
-from envs.campaign.draws import given_truths
+from envs.campaign.draws import MOST_TOLD, TOLD, given_truths
 from envs.campaign.observation import OBSERVATIONS, Observations
-from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, make_params
-from envs.campaign.progress import Campaigns
+from envs.campaign.params import CHANNELS, METRICS, CampaignParams, make_params
+from envs.campaign.progress import Campaigns, Given
 
 METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
-KWARGS = ("action", "observation", "render_mode")
+KWARGS = ("action", "observation", "privileged", "reward", "render_mode")
+SPENT_ROUNDING = 1e-6  # a written sum may be rounded
+REWARDS = ("observed", "expected")
 
 
 class CampaignEnv(gymnasium.Env[Observations, Any]):
@@ -132,6 +134,8 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         preset: str = "linear",
         action: str = "logits",
         observation: str = "history",
+        privileged: bool = False,
+        reward: str = "observed",
         render_mode: str | None = None,
         **params: Any,
     ) -> None:
@@ -141,12 +145,14 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
             ValueError: An unknown argument or a bad value; the message names it and what is allowed.
         """
         self.params = make_params(preset, known=KWARGS, **params)
-        check_choices(self.params, action, observation, render_mode)
+        check_choices(self.params, action, observation, privileged, reward, render_mode)
         self.action_space = action_space(self.params, action)
-        self.observation_space: spaces.Space[Observations] = observation_space(self.params, observation)
+        self.observation_space: spaces.Space[Observations] = observation_space(self.params, observation, privileged)
+        self.metadata = METADATA | {"privileged": TOLD * privileged}
         self.render_mode = render_mode
         self._allocate = ALLOCATIONS[action]
-        self._campaigns = Campaigns(self.params, observation, count=1)
+        self._campaigns = Campaigns(self.params, observation, count=1, privileged=privileged)
+        self._reward = reward
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -156,14 +162,16 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         Args:
             seed: Fixes what is drawn: the strength of the channels and the noise of every day.
             options: ``params`` plays a given draw: a mapping of ``counts``, ``inv_half_saturation``, ``carry_over``,
-                ``loyalty_lift`` or ``ad_wear`` to their values in this campaign; the others are nominal.
+                ``loyalty_lift`` or ``ad_wear`` to their values in this campaign; the others are nominal. ``past``
+                starts after some days: a row for each, spend [bu/day] and metrics [counts/day]; what holds is drawn
+                from what is still likely after them.
 
         Raises:
             ValueError: An unknown option or a bad value.
         """
         super().reset(seed=seed)
-        check_options(options, known=("params",))
-        self._campaigns.reset(self.np_random, truth=given(self.params, options, count=1))
+        check_options(options, known=("params", "past"))
+        self._campaigns.reset(self.np_random, given=given(self.params, options, count=1))
         return self._campaigns.observations[0].copy(), {}
 
     def step(self, action: Any) -> tuple[Observations, float, bool, bool, dict[str, Any]]:
@@ -189,8 +197,8 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         terminated = bool(campaigns.over[0])
         if terminated:
             info["episode_metrics"] = {name: value.item() for name, value in campaigns.episode_metrics().items()}
-        reward = self.params.reward_scale * info["engagement"]
-        return campaigns.observations[0].copy(), reward, terminated, False, info
+        earned = info["engagement"] if self._reward == "observed" else info["expected_engagement"]
+        return campaigns.observations[0].copy(), self.params.reward_scale * earned, terminated, False, info
 
     def render(self) -> Any:
         """The campaign so far as a table (``ansi``) or as an image (``rgb_array``)."""
@@ -228,11 +236,15 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         return yardsticks.explanation(self.params)
 
 
-def check_choices(params: CampaignParams, action: str, observation: str, render_mode: str | None) -> None:
-    """Raises ``ValueError`` for an unknown kind of action, observation or rendering, or one that does not fit."""
+def check_choices(
+    params: CampaignParams, action: str, observation: str, privileged: bool, reward: str, render_mode: str | None
+) -> None:
+    """Raises ``ValueError`` for an unknown choice, or one that does not fit."""
     for name, value, allowed in (
         ("action", action, tuple(ALLOCATIONS)),
         ("observation", observation, tuple(OBSERVATIONS)),
+        ("privileged", privileged, (False, True)),
+        ("reward", reward, REWARDS),
         ("render_mode", render_mode, (None, *rendering.RENDER_MODES)),
     ):
         if value not in allowed:
@@ -244,9 +256,38 @@ def check_choices(params: CampaignParams, action: str, observation: str, render_
         )
 
 
-def given(params: CampaignParams, options: dict[str, Any] | None, count: int) -> Coefficients | None:
-    """The draw that the options of ``reset`` ask for, if they do."""
-    return given_truths(params, options["params"], count) if options and "params" in options else None
+def given(params: CampaignParams, options: dict[str, Any] | None, count: int) -> Given:
+    """What the options of ``reset`` tell of ``count`` campaigns.
+
+    Raises:
+        ValueError: A bad value; the message names it and what is allowed.
+    """
+    told = options or {}
+    truth = given_truths(params, told["params"], count) if "params" in told else None
+    return Given(truth, checked_past(params, told["past"])) if "past" in told else Given(truth)
+
+
+def checked_past(params: CampaignParams, past: Any) -> NDArray[np.float64]:
+    """The days played so far as numbers, (days so far, 6).
+
+    Raises:
+        ValueError: Another shape, too many days, a number that is negative or not finite, or more than the budget.
+    """
+    try:
+        days = np.array(past, dtype=np.float64).reshape(-1, len(CHANNELS) + len(METRICS))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"reset: past: needs a row of {(*CHANNELS, *METRICS)} for each day: {error}") from None
+    if len(days) >= params.days:
+        raise ValueError(f"reset: past has {len(days)} days, must be fewer than the {params.days} of a campaign")
+    if not (np.isfinite(days) & (days >= 0)).all():
+        raise ValueError("reset: past: every number must be finite and 0 or more")
+    spent = days[:, : len(CHANNELS)].sum(axis=1)
+    if (spent > params.daily_budget * (1 + SPENT_ROUNDING)).any():
+        day = int(spent.argmax())
+        raise ValueError(
+            f"reset: past: day {day + 1} spends {spent[day]:g}, over the budget of {params.daily_budget:g}"
+        )
+    return days
 
 
 def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:
@@ -264,9 +305,11 @@ def action_space(params: CampaignParams, action: str) -> spaces.Space[Any]:
     return spaces.Box(low, high, (len(CHANNELS),), np.float32)
 
 
-def observation_space(params: CampaignParams, observation: str) -> spaces.Box[Any]:
-    """The space of one kind of observation."""
+def observation_space(params: CampaignParams, observation: str, privileged: bool) -> spaces.Box[Any]:
+    """The space of one kind of observation, with the columns for a critic where it is privileged."""
     low, high = OBSERVATIONS[observation].bounds(params)
+    more = TOLD * privileged
+    low, high = np.append(low, np.zeros(more, np.float32)), np.append(high, np.full(more, MOST_TOLD, np.float32))
     return spaces.Box(low, high, dtype=np.float32)
 
 

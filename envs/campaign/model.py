@@ -84,12 +84,12 @@ class Noise(NamedTuple):
     Attributes:
         shock: n, standard normal, shared by the metrics, (...,) [1].
         heterogeneity: g, mean 1, (..., 3 metrics) [1].
-        count: Standard normal: which quantile of the Poisson distribution comes, (..., 3 metrics) [1].
+        quantile: Standard normal: which quantile of the Poisson distribution comes, (..., 3 metrics) [1].
     """
 
     shock: FloatArray
     heterogeneity: FloatArray
-    count: FloatArray
+    quantile: FloatArray
 
 
 def observed(params: CampaignParams, expected: FloatArray, noise: Noise | None) -> FloatArray:
@@ -97,7 +97,7 @@ def observed(params: CampaignParams, expected: FloatArray, noise: Noise | None) 
     if noise is None:
         return expected
     shock = np.exp(params.shock_sd * noise.shock - params.shock_sd**2 / 2)  # (5) z
-    return poisson(expected * shock[..., np.newaxis] * noise.heterogeneity, noise.count)  # (5) counts
+    return poisson(expected * shock[..., np.newaxis] * noise.heterogeneity, noise.quantile)  # (5) counts
 
 
 def rollout(

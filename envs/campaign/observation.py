@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign import belief
+from envs.campaign.belief import Rows
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
 
 Observations = NDArray[np.float32]
-Rows = slice | NDArray[np.bool_]
-
 DRAWN_ROOM = 10.0
 BELIEF_BOUND = 8.0
 KNOWN = 5 + 2 * belief.SIZE  # of a belief: the nominal state, means, standard deviations
@@ -115,8 +114,8 @@ def _known(params: CampaignParams, known: belief.Belief, rows: Rows) -> FloatArr
     learned = (known.mean[rows] - mean) / scale
     variance = np.einsum("nii->ni", known.covariance[rows])
     doubt = np.sqrt(np.maximum(variance, 0.0)) / scale
-    values = np.concatenate([*state, learned, doubt], axis=1)
-    return np.minimum(np.maximum(values, -BELIEF_BOUND), BELIEF_BOUND)
+    values: FloatArray = np.concatenate([*state, learned, doubt], axis=1)
+    return np.clip(values, -BELIEF_BOUND, BELIEF_BOUND)
 
 
 def _next_day(params: CampaignParams, observations: Observations, rows: Rows, day: int) -> None:

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign import model, planner
-from envs.campaign.draws import draw_noise, draw_truth, replaced
-from envs.campaign.observation import OBSERVATIONS, Rows
+from envs.campaign.adaptive import draw_likely
+from envs.campaign.belief import Rows
+from envs.campaign.draws import MOST_TOLD, TOLD, draw_noise, draw_truth, replaced, told
+from envs.campaign.observation import OBSERVATIONS
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, Coefficients, FloatArray
 
 ALL = slice(None)
@@ -35,6 +37,21 @@ class Day(NamedTuple):
     expected_engagement: FloatArray
 
 
+class Given(NamedTuple):
+    """What a reset is told of the campaigns instead of drawing it.
+
+    Attributes:
+        truth: What holds in each campaign; None draws it.
+        past: Spend [bu/day] and metrics [counts/day] of the days played so far, (days so far, 6).
+    """
+
+    truth: Coefficients | None = None
+    past: FloatArray = np.zeros((0, PLAYED))
+
+
+NOTHING_GIVEN = Given()
+
+
 class Campaigns:
     """Campaigns in progress.
 
@@ -42,6 +59,7 @@ class Campaigns:
         params: What all of them have in common.
         observation: A name of ``OBSERVATIONS``.
         count: How many campaigns.
+        privileged: Whether what holds in each campaign stands in the last columns of the observations.
 
     Attributes:
         observations: What the agents see now, (count, size), float32; changed in place by every day.
@@ -49,13 +67,15 @@ class Campaigns:
         truth: What holds in each campaign, where they differ; else None.
     """
 
-    def __init__(self, params: CampaignParams, observation: str, count: int) -> None:
+    def __init__(self, params: CampaignParams, observation: str, count: int, privileged: bool = False) -> None:
         self.params = params
         self._observation = OBSERVATIONS[observation]
         self._first = self._observation.first(params)
         self._start = model.initial_state((count,))
         self._state = self._start
-        self.observations = np.tile(self._first, (count, 1))
+        self.observations = np.zeros((count, len(self._first) + TOLD * privileged), dtype=np.float32)
+        self._seen = self.observations[:, : len(self._first)]
+        self._told = self.observations[:, len(self._first) :]
         self.over = np.zeros(count, dtype=bool)
         self.truth: Coefficients | None = None
         self._noise: model.Noise | None = None
@@ -74,35 +94,49 @@ class Campaigns:
         past = self._past[index, : self.day[index]]
         return past[:, : len(CHANNELS)], past[:, len(CHANNELS) :]
 
-    def reset(self, rng: np.random.Generator, rows: Rows = ALL, truth: Coefficients | None = None) -> None:
+    def reset(self, rng: np.random.Generator, rows: Rows = ALL, given: Given = NOTHING_GIVEN) -> None:
         """Puts the campaigns of the given rows back to their first day, with new draws from ``rng``.
 
-        The noise of all days is drawn here, so that what a policy does changes nothing about what chance brings.
+        The noise of all days is drawn here, so that what a policy does changes nothing about what chance brings. Days
+        that have been played are played again with what they brought; what holds is then drawn from what is still
+        likely after them.
         """
         self._state = _merge(rows, self._start, self._state)
         self.over = self._state.day >= self.params.coefficients.days
-        self.observations[rows] = self._first
+        self._seen[rows] = self._first
         self._past[rows] = 0.0
         self._expected[rows] = 0.0
         for part, new in zip(self._memory, self._new, strict=True):
             part[rows] = new[rows]
-        self._draw(rng, rows, truth)
+        self._draw(rng, rows, given)
+        for day in np.repeat(given.past[:, np.newaxis], len(self.over), axis=1):
+            self._play(day[:, : len(CHANNELS)], rows, metrics=day[:, len(CHANNELS) :])
 
-    def _draw(self, rng: np.random.Generator, rows: Rows, truth: Coefficients | None) -> None:
+    def _draw(self, rng: np.random.Generator, rows: Rows, given: Given) -> None:
         count = len(self.over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
-        drawn = draw_truth(self.params, rng, count) if self.params.is_drawn else None
-        self.truth = replaced(self.truth, rows, truth or drawn)
+        truth = given.truth
+        if truth is None and self.params.is_drawn:
+            truth = draw_likely(self.params, rng, count, given.past) if len(given.past) else None
+            truth = truth or draw_truth(self.params, rng, count)
+        self.truth = replaced(self.truth, rows, truth)
+        if self._told.size:
+            self._told[rows] = np.minimum(told(self.params, self.truth, len(self.over))[rows], MOST_TOLD)
         self._noise = _put_noise(self._noise, rows, draw_noise(self.params, rng, count))
 
     def play(self, spend: FloatArray, rows: Rows = ALL) -> Day:
         """Plays one day of the given rows with spend (count, 3) [bu/day]; the other rows stay as they are."""
+        return self._play(spend, rows)
+
+    def _play(self, spend: FloatArray, rows: Rows, metrics: FloatArray | None = None) -> Day:
+        """Plays one day, which brings the given metrics (count, 3) where it is past."""
         expected, after = model.transition(self.params, self._state, spend, self.truth)
-        metrics = model.observed(self.params, expected, self._todays_noise())
+        if metrics is None:
+            metrics = model.observed(self.params, expected, self._todays_noise())
         for group, day in self._groups(rows):
             self._past[group, day, : len(CHANNELS)] = spend[group]
             self._past[group, day, len(CHANNELS) :] = metrics[group]
             played = self._past[group, day]
-            self._observation.write(self.params, self._memory, self.observations, group, day, played)
+            self._observation.write(self.params, self._memory, self._seen, group, day, played)
         self._state = _merge(rows, after, self._state)
         self.over = self._state.day >= self.params.coefficients.days
         mean = model.engagement(self.params, expected)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from envs.campaign import env as single
 from envs.campaign.allocation import ALLOCATIONS
+from envs.campaign.draws import TOLD
 from envs.campaign.observation import Observations
 from envs.campaign.params import CHANNELS, METRICS, make_params
 from envs.campaign.progress import ALL, Campaigns, Day
@@ -26,7 +27,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         autoreset_mode: What happens after the last day, as Gymnasium defines it: ``NEXT_STEP`` (its default) ignores
             the next action and starts anew, ``SAME_STEP`` starts anew at once and hands the last day over as
             ``final_obs`` and ``final_info``, ``DISABLED`` waits for ``reset(options={"reset_mask": mask})``.
-        preset, action, observation, render_mode, **params: As in ``CampaignEnv``.
+        preset, action, observation, privileged, reward, render_mode, **params: As in ``CampaignEnv``.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         preset: str = "linear",
         action: str = "logits",
         observation: str = "history",
+        privileged: bool = False,
+        reward: str = "observed",
         render_mode: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         **params: Any,
@@ -47,17 +50,18 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ValueError(f"campaign: num_envs={num_envs!r}: must be a whole number of 1 or more")
         self.params = make_params(preset, known=(*single.KWARGS, "num_envs", "autoreset_mode"), **params)
-        single.check_choices(self.params, action, observation, render_mode)
+        single.check_choices(self.params, action, observation, privileged, reward, render_mode)
         self.num_envs = num_envs
         self.render_mode = render_mode
         self._mode = _autoreset_mode(autoreset_mode)
-        self.metadata = {**single.METADATA, "autoreset_mode": self._mode}
+        self.metadata = {**single.METADATA, "autoreset_mode": self._mode, "privileged": TOLD * privileged}
         self.single_action_space = single.action_space(self.params, action)
-        self.single_observation_space = single.observation_space(self.params, observation)
+        self.single_observation_space = single.observation_space(self.params, observation, privileged)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._allocate = ALLOCATIONS[action]
-        self._campaigns = Campaigns(self.params, observation, num_envs)
+        self._campaigns = Campaigns(self.params, observation, num_envs, privileged)
+        self._reward = reward
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -68,7 +72,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             ValueError: An unknown option, or a mask that does not fit.
         """
         super().reset(seed=seed)
-        single.check_options(options, known=("reset_mask", "params"))
+        single.check_options(options, known=("reset_mask", "params", "past"))
         rows = _reset_rows(options, self.num_envs)
         count = self.num_envs if isinstance(rows, slice) else int(rows.sum())
         self._campaigns.reset(self.np_random, rows, single.given(self.params, options, count))
@@ -89,7 +93,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         played = ~waiting
         day = campaigns.play(spend, played if waiting.any() else ALL)
         terminated = campaigns.over & played
-        rewards = np.where(played, self.params.reward_scale * day.engagement, 0.0)
+        rewards = np.where(played, self.params.reward_scale * self._earned(day), 0.0)
         infos = self._infos(day, played, terminated)
         if waiting.any():
             campaigns.reset(self.np_random, waiting)
@@ -113,6 +117,9 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         if self.render_mode is None:
             return None
         return tuple(single.render(self._campaigns, index, self.render_mode) for index in range(self.num_envs))
+
+    def _earned(self, day: Day) -> NDArray[np.float64]:
+        return day.engagement if self._reward == "observed" else day.expected_engagement
 
     def _infos(self, day: Day, played: Mask, terminated: Mask) -> dict[str, Any]:
         """The day's info; in same-step mode a campaign's last day is found in ``final_info`` alone."""

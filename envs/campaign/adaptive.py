@@ -1,0 +1,170 @@
+"""Planning where the channels' strength is not known: for many campaigns at once, each with several possible truths.
+
+It serves three yardsticks: the best fixed plan (one plan for the whole prior), the plan of the clairvoyant (who knows
+the draw), and the daily re-planner, a particle filter that knows the prior and the noise and plans the rest of the
+week anew each day for the mean over what is still likely.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from envs.campaign import model
+from envs.campaign.draws import draw_truth, each, take
+from envs.campaign.limits import nearest
+from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, FloatArray
+from envs.campaign.planner import limits_of
+
+PARTICLES = 2_000
+TINY = 1e-30  # far below rounding: nothing is subtracted, so there is nothing to cancel
+FIRST_STEP = 0.15  # of the daily budget
+MEMORY = 0.9
+NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+
+
+class Prospect(NamedTuple):
+    """What may hold in each of some campaigns, all on the same day, and how each campaign would then stand.
+
+    Attributes:
+        truth: Coefficients with leading axes (campaigns, truths).
+        state: Arrays (campaigns, truths, ...).
+    """
+
+    truth: Coefficients
+    state: model.State
+
+
+def at_start(truth: Coefficients, campaigns: int, truths: int) -> Prospect:
+    """Campaigns before their first day, from coefficients (campaigns x truths, ...) or (truths, ...) for all alike."""
+    shaped = each(truth, lambda part: part.reshape(-1, truths, *part.shape[1:]))
+    return Prospect(shaped, model.initial_state((campaigns, truths)))
+
+
+def best_plans(params: CampaignParams, prospect: Prospect, start: FloatArray, iterations: int) -> FloatArray:
+    """The plans that earn most over the days left, in the mean over the truths of each campaign.
+
+    Projected gradient ascent with momentum; each day's step is scaled by the size of its own gradient, and falls
+    linearly to nothing.
+
+    Args:
+        params: What all campaigns have in common.
+        prospect: What may hold, and where the campaigns stand.
+        start: Where to begin, (campaigns, days left, 3 channels) [bu/day].
+        iterations: How many steps to take.
+
+    Returns:
+        Plans (campaigns, days left, 3 channels) [bu/day].
+    """
+    low, high = (limit[-start.shape[1] :] for limit in limits_of(params))
+    plans, best = start, start
+    most = np.full(len(start), -np.inf)
+    direction, size = np.zeros_like(start), np.zeros((*start.shape[:2], 1))
+    for i in range(iterations + 1):
+        earned, gradient = _value_and_gradient(params, prospect, plans)
+        better = earned > most
+        most, best = np.where(better, earned, most), np.where(better[:, np.newaxis, np.newaxis], plans, best)
+        gradient = gradient - gradient.mean(axis=-1, keepdims=True)  # along the budget
+        direction = MEMORY * direction + (1.0 - MEMORY) * gradient
+        size = MEMORY * size + (1.0 - MEMORY) * (gradient**2).sum(axis=-1, keepdims=True)
+        step = FIRST_STEP * params.daily_budget * (1.0 - i / iterations)
+        plans = nearest(plans + step * direction / np.sqrt(size + 1e-300), low, high, params.daily_budget)
+    return best
+
+
+def expected(params: CampaignParams, prospect: Prospect, plans: FloatArray) -> FloatArray:
+    """What plans (campaigns, days left, 3) [bu/day] earn under every truth, (campaigns, truths) [1]."""
+    return _earned(params, prospect, plans[:, np.newaxis])
+
+
+class Particles(NamedTuple):
+    """Truths drawn from the prior: what a particle filter weighs by how well they explain the days played."""
+
+    truth: Coefficients
+    size: int
+
+
+def draw_particles(params: CampaignParams, rng: np.random.Generator, count: int) -> Particles:
+    """Draws the particles."""
+    return Particles(draw_truth(params, rng, count), count)
+
+
+def weigh(params: CampaignParams, particles: Particles, past: FloatArray) -> tuple[FloatArray, model.State]:
+    """How likely each particle is after what was played.
+
+    Args:
+        params: What all campaigns have in common.
+        particles: The truths to weigh.
+        past: Spend [bu/day] and metrics [counts/day] of the days so far, (campaigns, days, 6).
+
+    Returns:
+        Weights (campaigns, particles), each row summing to 1, and the states (campaigns, particles, ...) today.
+    """
+    state = model.initial_state((len(past), particles.size))
+    likelihood = np.zeros((len(past), particles.size))
+    for day in range(past.shape[1]):
+        spend, metrics = past[:, day, np.newaxis, :3], past[:, day, np.newaxis, 3:]
+        mean, state = model.transition(params, state, np.broadcast_to(spend, (*likelihood.shape, 3)), particles.truth)
+        likelihood += _log_likelihood(params, metrics, mean)
+    weights: FloatArray = special.softmax(likelihood, axis=-1)
+    return weights, state
+
+
+def draw_likely(params: CampaignParams, rng: np.random.Generator, count: int, past: FloatArray) -> Coefficients:
+    """What may hold in a campaign after the days played, (days, 6), drawn ``count`` times, arrays (count, ...)."""
+    particles = draw_particles(params, rng, PARTICLES)
+    weights, state = weigh(params, particles, past[np.newaxis])
+    return take(resample(particles, weights, state, count, rng).truth, 0)
+
+
+def resample(
+    particles: Particles, weights: FloatArray, state: model.State, count: int, rng: np.random.Generator
+) -> Prospect:
+    """A few equally likely truths a campaign in place of many weighted ones: systematic resampling."""
+    places = (np.arange(count) + rng.uniform(size=(len(weights), 1))) / count
+    total = np.cumsum(weights, axis=-1)
+    chosen = np.stack([np.searchsorted(row, place) for row, place in zip(total, places, strict=True)])
+    chosen = np.minimum(chosen, particles.size - 1)
+    rows = np.arange(len(weights))[:, np.newaxis]
+    return Prospect(take(particles.truth, chosen), model.State(*(part[rows, chosen] for part in state)))
+
+
+def _log_likelihood(params: CampaignParams, metrics: FloatArray, mean: FloatArray) -> FloatArray:
+    """Log-probability of the metrics (..., 3) where these are expected, but for a constant, (...,): equation (5).
+
+    The shared shock is integrated out by Gauss-Hermite quadrature, the Gamma exactly: a negative binomial is left.
+    """
+    shock = np.exp(params.shock_sd * NODES - params.shock_sd**2 / 2)  # (nodes,)
+    rate = np.maximum(mean, 1e-9)[..., np.newaxis, :] * shock[:, np.newaxis]  # (..., nodes, 3)
+    y, r = metrics[..., np.newaxis, :], params.dispersion
+    logs = y * np.log(rate) - (rate if r is None else (y + r) * np.log(r + rate))
+    total: FloatArray = special.logsumexp(logs.sum(axis=-1), b=NODE_WEIGHTS, axis=-1)
+    return total
+
+
+def _value_and_gradient(params: CampaignParams, prospect: Prospect, plans: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean engagement over the truths, (campaigns,) [1], and its exact gradient (campaigns, days, 3) [1/bu].
+
+    The complex-step derivative: a row for each number of the plan.
+    """
+    days = plans.shape[1]
+    size = days * len(CHANNELS)
+    nudged = plans[:, np.newaxis] + (-1j * TINY) * np.eye(size).reshape(size, days, len(CHANNELS))
+    earned = _earned(params, prospect, nudged[:, np.newaxis]).mean(axis=1)  # (campaigns, size), complex
+    return earned[:, 0].real, (earned.imag / -TINY).reshape(plans.shape)
+
+
+def _earned(params: CampaignParams, prospect: Prospect, plans: FloatArray) -> FloatArray:
+    """Engagement over the days left (campaigns, truths, ...) [1] of plans (campaigns, 1 or truths, ..., days, 3)."""
+    inner = [1] * (plans.ndim - 4)
+
+    def spaced(part: NDArray[Any]) -> NDArray[Any]:
+        return part.reshape(*part.shape[:2], *inner, *part.shape[2:])
+
+    truth, state = each(prospect.truth, spaced), model.State(*map(spaced, prospect.state))
+    total: FloatArray = np.zeros(1)
+    for day in range(plans.shape[-2]):
+        metrics, state = model.transition(params, state, plans[..., day, :], truth)
+        total = total + model.engagement(params, metrics)
+    return total
