@@ -11,14 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from envs.campaign import model
+from envs.campaign import model, planner
 from envs.campaign.draws import draw_truth, each, take
 from envs.campaign.limits import nearest
 from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, FloatArray
-from envs.campaign.planner import limits_of
 
 PARTICLES = 2_000
-TINY = 1e-30  # far below rounding: nothing is subtracted, so there is nothing to cancel
+CHUNK = 50  # campaigns at a time: what their particles need fits into memory
+TRUTHS = 48  # that a day's plan is made for; with 16 a fiftieth of the gap less is closed
+DAILY_ITERATIONS = 40
+KNOWN_ITERATIONS = 80  # the worst of 1,000 campaigns then ends within 4e-5 of its optimum, with 40 within 4e-3
+FIXED_ITERATIONS = 60
+FIXED_TRUTHS = 2_000
+NUDGE = 1e-5  # of the daily budget
 FIRST_STEP = 0.15  # of the daily budget
 MEMORY = 0.9
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
@@ -34,6 +39,13 @@ class Prospect(NamedTuple):
 
     truth: Coefficients
     state: model.State
+
+
+class Particles(NamedTuple):
+    """Truths drawn from the prior: what a particle filter weighs by how well they explain the days played."""
+
+    truth: Coefficients
+    size: int
 
 
 def at_start(truth: Coefficients, campaigns: int, truths: int) -> Prospect:
@@ -57,7 +69,7 @@ def best_plans(params: CampaignParams, prospect: Prospect, start: FloatArray, it
     Returns:
         Plans (campaigns, days left, 3 channels) [bu/day].
     """
-    low, high = (limit[-start.shape[1] :] for limit in limits_of(params))
+    low, high = (limit[-start.shape[1] :] for limit in planner.limits_of(params))
     plans, best = start, start
     most = np.full(len(start), -np.inf)
     direction, size = np.zeros_like(start), np.zeros((*start.shape[:2], 1))
@@ -78,11 +90,38 @@ def expected(params: CampaignParams, prospect: Prospect, plans: FloatArray) -> F
     return _earned(params, prospect, plans[:, np.newaxis])
 
 
-class Particles(NamedTuple):
-    """Truths drawn from the prior: what a particle filter weighs by how well they explain the days played."""
+def best_fixed_plan(params: CampaignParams, rng: np.random.Generator) -> FloatArray:
+    """The plan (days, 3) [bu/day] that earns most in the mean over the prior: it knows how channels vary, no draw."""
+    truths = at_start(draw_truth(params, rng, FIXED_TRUTHS), 1, FIXED_TRUTHS)
+    best: FloatArray = best_plans(params, truths, planner.plan(params).spend[np.newaxis], FIXED_ITERATIONS)[0]
+    return best
 
-    truth: Coefficients
-    size: int
+
+def clairvoyant_plans(params: CampaignParams, truth: Coefficients, fixed: FloatArray) -> FloatArray:
+    """The best plan of every campaign whose truth (campaigns, ...) is known, (campaigns, days, 3) [bu/day]."""
+    prospect = at_start(truth, len(truth.loyalty_lift), 1)
+    start = np.repeat(fixed[np.newaxis], len(truth.loyalty_lift), axis=0)
+    return best_plans(params, prospect, start, KNOWN_ITERATIONS)
+
+
+def replanned(
+    params: CampaignParams, particles: Particles, past: FloatArray, fixed: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """Today's spend (campaigns, 3) [bu/day] of the plan that is best for what is still likely.
+
+    Args:
+        params: What all campaigns have in common.
+        particles: Draws of the prior.
+        past: Spend [bu/day] and metrics [counts/day] of the days so far, (campaigns, days so far, 6).
+        fixed: The plan to start from, (days, 3) [bu/day].
+        rng: For choosing the few truths that the plan is made for.
+    """
+    spends = []
+    for some in np.array_split(past, -(-len(past) // CHUNK)):
+        prospect = resample(particles, *weigh(params, particles, some), TRUTHS, rng)
+        start = np.repeat(fixed[np.newaxis, some.shape[1] :], len(some), axis=0)
+        spends.append(best_plans(params, prospect, start, DAILY_ITERATIONS)[:, 0])
+    return np.concatenate(spends)
 
 
 def draw_particles(params: CampaignParams, rng: np.random.Generator, count: int) -> Particles:
@@ -144,15 +183,17 @@ def _log_likelihood(params: CampaignParams, metrics: FloatArray, mean: FloatArra
 
 
 def _value_and_gradient(params: CampaignParams, prospect: Prospect, plans: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean engagement over the truths, (campaigns,) [1], and its exact gradient (campaigns, days, 3) [1/bu].
+    """Mean engagement over the truths, (campaigns,) [1], and its slope (campaigns, days, 3) [1/bu].
 
-    The complex-step derivative: a row for each number of the plan.
+    Forward differences, a row for each number of the plan: three times as fast as complex numbers, and good enough for
+    an ascent that keeps the plan with the most value.
     """
     days = plans.shape[1]
-    size = days * len(CHANNELS)
-    nudged = plans[:, np.newaxis] + (-1j * TINY) * np.eye(size).reshape(size, days, len(CHANNELS))
-    earned = _earned(params, prospect, nudged[:, np.newaxis]).mean(axis=1)  # (campaigns, size), complex
-    return earned[:, 0].real, (earned.imag / -TINY).reshape(plans.shape)
+    step = NUDGE * params.daily_budget
+    nudges = step * np.eye(1 + days * len(CHANNELS), days * len(CHANNELS), -1)  # the first row is the plan itself
+    nudged = plans[:, np.newaxis] + nudges.reshape(-1, days, len(CHANNELS))
+    earned = _earned(params, prospect, nudged[:, np.newaxis]).mean(axis=1)  # (campaigns, 1 + days x 3)
+    return earned[:, 0], ((earned[:, 1:] - earned[:, :1]) / step).reshape(plans.shape)
 
 
 def _earned(params: CampaignParams, prospect: Prospect, plans: FloatArray) -> FloatArray:

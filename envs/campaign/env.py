@@ -1,7 +1,7 @@
 """The campaign as a Gymnasium environment: spaces, seeding and checks around the pure model."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -126,9 +126,6 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     metadata: dict[str, Any] = METADATA
 
-    yardstick_kwargs: ClassVar[dict[str, Any]] = {"action": "spend"}
-    """Arguments of the environment in which yardsticks and mixed channel probabilities are played."""
-
     def __init__(
         self,
         preset: str = "linear",
@@ -203,6 +200,11 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     def render(self) -> Any:
         """The campaign so far as a table (``ansi``) or as an image (``rgb_array``)."""
         return render(self._campaigns, 0, self.render_mode)
+
+    @property
+    def yardstick_kwargs(self) -> dict[str, Any]:
+        """Arguments of the environment in which yardsticks and mixed channel probabilities are played."""
+        return yardsticks.form(self.params)
 
     @property
     def problem(self) -> CampaignParams:

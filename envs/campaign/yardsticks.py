@@ -11,6 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign import model, planner
+from envs.campaign.adaptive import (
+    PARTICLES,
+    Particles,
+    best_fixed_plan,
+    clairvoyant_plans,
+    draw_particles,
+    replanned,
+)
+from envs.campaign.draws import TOLD, understood
 from envs.campaign.limits import fill, nearest
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
 
@@ -42,6 +51,50 @@ class Planned(NamedTuple):
         return self.make(self.params)[day_of(self.params, observation)], state
 
 
+class Clairvoyant(NamedTuple):
+    """Knows what holds in each campaign, from the privileged columns of its observation: the upper bound."""
+
+    params: CampaignParams
+
+    def predict(
+        self, observation: NDArray[Any], state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[NDArray[Any], Any]:
+        """See ``Policy.predict``; the plans are made on the first day and kept in the state."""
+        batch = np.atleast_2d(observation)
+        if state is None or np.any(episode_start):
+            truth = understood(self.params, batch[:, -TOLD:].astype(np.float64))
+            state = clairvoyant_plans(self.params, truth, best_fixed(self.params))
+        spend = state[np.arange(len(batch)), day_of(self.params, batch)]
+        return spend.reshape(*observation.shape[:-1], len(CHANNELS)), state
+
+
+class DailyReplanner(NamedTuple):
+    """Plans the rest of the week anew each day for what is still likely: a particle filter that knows prior and noise.
+
+    Attributes:
+        params: The campaign.
+        particles: Draws of the prior.
+        rng: For choosing among them.
+    """
+
+    params: CampaignParams
+    particles: Particles
+    rng: np.random.Generator
+
+    def predict(
+        self, observation: NDArray[Any], state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[NDArray[Any], Any]:
+        """See ``Policy.predict``."""
+        batch = np.atleast_2d(observation)
+        days, fixed = day_of(self.params, batch), best_fixed(self.params)
+        spend = fixed[days]
+        for day in np.unique(days[days > 0]):
+            rows = days == day
+            past = _past(self.params, batch[rows], day)
+            spend[rows] = replanned(self.params, self.particles, past, fixed, self.rng)
+        return spend.reshape(*observation.shape[:-1], len(CHANNELS)), state
+
+
 class RandomSplit(NamedTuple):
     """A split drawn anew each day, uniformly among all splits of what can be spent."""
 
@@ -58,15 +111,39 @@ class RandomSplit(NamedTuple):
 
 
 def yardsticks(params: CampaignParams, rng: np.random.Generator) -> dict[str, Policy]:
-    """The yardsticks of a campaign by name, for environments with ``action="spend"``."""
-    return {
+    """The yardsticks of a campaign by name, for environments made with what ``form`` says."""
+    policies: dict[str, Policy] = {
         "even split": Planned(params, even_split),
         **{f"all {name}": Planned(params, alone) for name, alone in zip(CHANNELS, ALONE, strict=True)},
         "best constant split": Planned(params, best_constant_split),
         "myopic": Planned(params, myopic),
-        "optimal plan": Planned(params, _optimal),
+        "nominal plan" if params.is_drawn else "optimal plan": Planned(params, _optimal),
         "random": RandomSplit(params, rng),
     }
+    return policies | (_for_drawn(params, rng) if params.is_drawn else {})
+
+
+def form(params: CampaignParams) -> dict[str, Any]:
+    """Arguments of the environment in which the yardsticks decide."""
+    return {"action": "spend"} | ({"observation": "history", "privileged": True} if params.is_drawn else {})
+
+
+def _for_drawn(params: CampaignParams, rng: np.random.Generator) -> dict[str, Policy]:
+    """The rivals where channels differ between campaigns: what an expert would use, and the upper bound."""
+    replanner: dict[str, Policy] = {
+        "daily re-planner": DailyReplanner(params, draw_particles(params, rng, PARTICLES), rng)
+    }
+    return {
+        "best fixed plan": Planned(params, best_fixed),
+        **(replanner if params.is_noisy else {}),  # without noise a day or two would tell all
+        "clairvoyant": Clairvoyant(params),
+    }
+
+
+@cache
+def best_fixed(params: CampaignParams) -> FloatArray:
+    """The best plan for the mean over the prior, (days, 3) [bu/day]; it knows how much channels vary."""
+    return best_fixed_plan(params, np.random.default_rng(0))
 
 
 def day_of(params: CampaignParams, observation: NDArray[Any]) -> NDArray[np.int64]:
@@ -75,6 +152,13 @@ def day_of(params: CampaignParams, observation: NDArray[Any]) -> NDArray[np.int6
         return np.minimum(observation[..., 0].astype(np.int64), params.days - 1)
     days = observation[..., : params.days]
     return np.where(days.any(axis=-1), days.argmax(axis=-1), params.days - 1)
+
+
+def _past(params: CampaignParams, observation: NDArray[Any], day: int) -> FloatArray:
+    """Spend [bu/day] and metrics [counts/day] of the days so far, (batch, day, 6), from a history (batch, size)."""
+    history = observation[:, params.days : params.days + 6 * day].astype(np.float64)
+    past: FloatArray = history.reshape(len(history), day, 6) * params.played_ceiling
+    return past
 
 
 @cache
