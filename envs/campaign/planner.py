@@ -6,7 +6,7 @@ that the formulas stand in the model alone.
 """
 
 import warnings
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,8 @@ MOST_STARTS = 24
 AGREEING = 2
 LEAPS = 5
 HOPS = 50
-COARSE, FINE, FINEST = 1e-5, 1e-8, 1e-15  # a climb ends where a round of steps gains less, as a share of engagement
+PULSES = 0.3  # share of days that keep all their ads in starts that are drawn
+COARSE, FINE, FINEST = 1e-4, 1e-8, 1e-15  # a climb ends where a round of steps gains less, as a share of engagement
 ROUND = 8
 ROUNDS = 25
 POWERS = np.array([2.0, 3.0])[:, np.newaxis, np.newaxis]
@@ -335,7 +336,7 @@ def _onto(params: CampaignParams, spend: FloatArray, metric: FloatArray) -> Floa
 
 
 def _polish(params: CampaignParams, start: FloatArray) -> FloatArray:
-    """Where SLSQP ends, or the start if that is no gain; plans (days, 3) [bu/day]. Inside, effort is solved for."""
+    """Where SLSQP ends, or the start if it is no nearer to stationary; plans (days, 3) [bu/day]. It solves for effort."""
     budget = params.daily_budget
     curve = np.maximum(params.coefficients.inv_half_saturation, 1e-6 / budget)  # a straight line where all but 0
     length = np.log1p(curve * budget)
@@ -370,7 +371,8 @@ def _polish(params: CampaignParams, start: FloatArray) -> FloatArray:
         options={"ftol": 1e-13, "maxiter": 200},
     )
     end = _within(params, spend_of(result.x))
-    return end if expected_engagement(params, end) >= expected_engagement(params, start) else start
+    as_good = expected_engagement(params, end) >= expected_engagement(params, start) * (1.0 - GAIN)
+    return end if as_good and _residual(params, end) < _residual(params, start) else start
 
 
 def _best(params: CampaignParams, ends: FloatArray) -> Plan:
@@ -378,8 +380,9 @@ def _best(params: CampaignParams, ends: FloatArray) -> Plan:
     earned = expected_engagement(params, ends)
     spend = _climb(params, ends[[earned.argmax()]], FINEST)[0]
     scale = max(float(expected_engagement(params, spend)), 1e-300)
-    if _residual(params, spend) > TOLERANCE * scale:
-        spend = _polish(params, spend)
+    for start in (spend, ends[earned.argmax()]):  # SLSQP may go nowhere from the one and all the way from the other
+        if _residual(params, spend) > TOLERANCE * scale:
+            spend = min(spend, _polish(params, start), key=partial(_residual, params))
     most = float(expected_engagement(params, spend))
     scale = max(most, 1e-300)
     spend.flags.writeable = False
@@ -434,11 +437,13 @@ def _simple_starts(params: CampaignParams) -> list[FloatArray]:
 def _drawn_starts(params: CampaignParams, rng: np.random.Generator, count: int) -> list[FloatArray]:
     """Random splits of each day's budget; where that would wear ads out, with as few ads as the audience stands.
 
-    Beyond that point ads are as good as dead and less of them makes no difference: no climb comes back from there.
+    Beyond that point ads are as good as dead and less of them makes no difference: no climb comes back from there. Some
+    days keep all their ads: it can pay to wear them out at once and to wait until they have recovered.
     """
     limits = (*limits_of(params), params.daily_budget)
     shares = rng.dirichlet(np.full(len(CHANNELS), 0.7), (count, params.days)) + 1e-9  # (count, days, 3 channels)
     wear = max(params.ad_wear * params.daily_budget / params.reference_budget, 1.0)
     starts = np.stack([fill(share, *limits) for share in shares])
-    starts[..., 1] *= wear ** -rng.uniform(0.5, 1.5, (count, 1))
+    spared = rng.random((count, params.days)) < PULSES
+    starts[..., 1] *= np.where(spared, 1.0, wear ** -rng.uniform(0.5, 1.5, (count, 1)))
     return [nearest(start, *limits) for start in starts]
