@@ -269,7 +269,7 @@ def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
     days = np.arange(len(spend))
     day, to = (number.reshape(-1, 1) for number in np.meshgrid(days, days))
     order = np.where(days == day, to + 0.5 * np.sign(to - day), days).argsort(axis=1)
-    return _within(params, spend[order])
+    return spend[order] if params.limits is None else _within(params, spend[order])
 
 
 def _climb(params: CampaignParams, starts: FloatArray, stalled: float) -> FloatArray:
@@ -336,7 +336,7 @@ def _onto(params: CampaignParams, spend: FloatArray, metric: FloatArray) -> Floa
 
 
 def _polish(params: CampaignParams, start: FloatArray) -> FloatArray:
-    """Where SLSQP ends, or the start if it is no nearer to stationary; plans (days, 3) [bu/day]. It solves for effort."""
+    """Where SLSQP ends, or the start if that is no worse; plans (days, 3) [bu/day]. Effort is solved for."""
     budget = params.daily_budget
     curve = np.maximum(params.coefficients.inv_half_saturation, 1e-6 / budget)  # a straight line where all but 0
     length = np.log1p(curve * budget)
