@@ -111,6 +111,52 @@ def test_the_gradient_is_that_of_differences() -> None:
         assert marginal[day, channel] == pytest.approx((ends[0] - ends[1]) / 2e-3, rel=1e-5)
 
 
+def test_plans_in_a_batch_have_the_gradients_that_they_have_alone() -> None:
+    params = make_params("dynamic", daily_budget=1e4, days=4)
+    plans = np.random.default_rng(1).uniform(0, 3e3, (5, 4, 3))
+    values, gradients = planner._value_and_gradient(params, plans)
+    np.testing.assert_allclose(values, planner.expected_engagement(params, plans), rtol=1e-14)
+    for plan, gradient in zip(plans, gradients, strict=True):
+        np.testing.assert_allclose(gradient, planner.marginal_engagement(params, plan), rtol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31), st.floats(-2, 6))
+def test_a_step_is_projected_to_where_no_other_plan_is_nearer(seed: int, magnitude: float) -> None:
+    rng = np.random.default_rng(seed)
+    params = make_params("dynamic", days=2, min_spend=[5.0, 0.0, 10.0], max_spend=[60.0, 100.0, 70.0])
+    spend, metric = rng.normal(30, 10**magnitude, (2, 3)), 10 ** rng.uniform(-1, 1, (2, 3))
+    onto = planner._onto(params, spend, metric)
+    low, high = planner.limits_of(params)
+    assert ((onto >= low) & (onto <= high)).all()
+    assert (onto.sum(axis=1) <= 100 * (1 + 1e-9)).all()
+    others = planner._within(params, rng.uniform(0, 100, (50, 2, 3)))  # the angle at a projection is never acute
+    towards = ((spend - onto) / metric * (others - onto)).sum(axis=-1)
+    assert (towards <= 1e-9 * 100 * np.abs((spend - onto) / metric).sum(axis=-1) + 1e-9).all()
+
+
+def test_a_day_is_moved_to_each_other_place() -> None:
+    params = make_params("dynamic", days=3)
+    first, second, third = spend = np.diag([50.0, 60.0, 70.0])
+    plans = {tuple(map(tuple, plan)) for plan in planner._moved(params, spend)}
+    orders = [(0, 1, 2), (1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1)]
+    assert plans == {tuple(tuple((first, second, third)[day]) for day in order) for order in orders}
+
+
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [
+        ({"daily_budget": 1e5}, 31302.14),
+        ({"daily_budget": 1e6}, 31697.29),
+        ({"daily_budget": 1e6, "max_spend": [5e5, 3e5, 4e5]}, 31585.42),
+    ],
+)
+def test_where_days_of_many_ads_pay_the_best_of_them_are_found(changes: dict[str, Any], known: float) -> None:
+    plan = planner.plan(make_params("dynamic", **changes))
+    assert plan.engagement >= known
+    assert plan.certificate.supports
+
+
 def test_the_next_unit_is_worth_the_same_wherever_the_best_plan_spends() -> None:
     plan = planner.plan(DYNAMIC)
     marginal = planner.marginal_engagement(DYNAMIC, plan.spend)
@@ -128,15 +174,15 @@ def test_a_full_day_of_rewards_where_loyalty_stops_to_gain_is_certified() -> Non
 
 def test_a_leap_leaves_where_ads_are_so_worn_out_that_no_gradient_leads_on() -> None:
     params = make_params("dynamic", daily_budget=1e6, days=2)
-    stuck = np.array([[3e5, 4e5, 3e5], [4e5, 4e5, 2e5]])
-    climbed, solved = (go(params, stuck) for go in (planner._climb, planner._solve))
-    gain = planner.expected_engagement(params, solved) - planner.expected_engagement(params, climbed)
-    assert gain > 1e-3 * planner.expected_engagement(params, climbed)
+    stuck = np.array([[[3e5, 4e5, 3e5], [4e5, 4e5, 2e5]]])
+    climbed = planner.expected_engagement(params, planner._climb(params, stuck, 1e-10))[0]
+    assert planner.expected_engagement(params, planner._solve(params, stuck))[0] > climbed * (1 + 1e-3)
 
 
 def test_an_answer_that_is_not_stationary_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "_climb", lambda _, start: start)
-    monkeypatch.setattr(planner, "_leap", lambda _, spend: spend)
+    monkeypatch.setattr(planner, "_climb", lambda _, starts, __: starts.copy())
+    for way in ("_leap", "_polish"):
+        monkeypatch.setattr(planner, way, lambda _, spend: spend)
     with pytest.warns(planner.PlanWarning, match=r"not certain to be the most: KKT residual .* \(at most 1e-06\)"):
         plan = planner.plan(make_params("dynamic", days=3), seed=1)
     assert plan.certificate.residual > 1e-3
