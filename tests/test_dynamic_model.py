@@ -1,5 +1,6 @@
 """The seven equations against known values and against a second writing of them, in plain Python numbers."""
 
+import dataclasses
 import math
 import re
 from fractions import Fraction
@@ -156,14 +157,25 @@ def test_the_linear_ceiling_is_the_whole_budget_on_the_best_channel() -> None:
     assert LINEAR.played_ceiling.tolist() == [100.0, 100.0, 100.0, 500.0, 100.0, 200.0]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_table_in_the_docstring_has_the_values_of_the_preset(preset: str) -> None:
+def table_of(column: str) -> list[dict[str, str]]:
+    """The rows of the docstring's table of fields that has such a column."""
     lines = [line.strip() for line in (CampaignEnv.__doc__ or "").splitlines()]
-    start = next(i for i, line in enumerate(lines) if line.startswith("| field |"))
+    start = next(i for i, line in enumerate(lines) if line.startswith("| field |") and f"| {column} |" in line)
     header, _, *rows = [line.strip("| ").split(" | ") for line in lines[start : lines.index("", start)]]
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def test_the_uncertain_campaign_is_the_dynamic_one_but_for_the_values_in_its_table() -> None:
+    rows = table_of("uncertain")
+    changes: dict[str, Any] = {row["field"]: float(Fraction(row["uncertain"])) for row in rows}
+    assert dataclasses.replace(DYNAMIC, **changes) == PRESETS["uncertain"]
+    assert all(row["unit"] in (FIELDS[row["field"]].description or "") for row in rows)
+
+
+@pytest.mark.parametrize("preset", ["linear", "dynamic"])
+def test_the_table_in_the_docstring_has_the_values_of_the_preset(preset: str) -> None:
     told = set()
-    for row in rows:
-        values = dict(zip(header, row, strict=True))
+    for values in table_of("linear"):
         name, entry = re.fullmatch(r"(\w+)(?: \((\w+)\))?", values["field"]).groups()  # type: ignore[union-attr]
         actual = getattr(PRESETS[preset], name)
         actual = actual[CHANNELS.index(entry)] if entry else actual

@@ -72,16 +72,18 @@ def best_plans(params: CampaignParams, prospect: Prospect, start: FloatArray, it
     low, high = (limit[-start.shape[1] :] for limit in planner.limits_of(params))
     plans, best = start, start
     most = np.full(len(start), -np.inf)
+    near = 1e-6 * params.daily_budget
     direction, size = np.zeros_like(start), np.zeros((*start.shape[:2], 1))
     for i in range(iterations + 1):
         earned, gradient = _value_and_gradient(params, prospect, plans)
         better = earned > most
         most, best = np.where(better, earned, most), np.where(better[:, np.newaxis, np.newaxis], plans, best)
-        gradient = gradient - gradient.mean(axis=-1, keepdims=True)  # along the budget
+        gradient = _along(gradient, plans <= low + near, plans >= high - near)
         direction = MEMORY * direction + (1.0 - MEMORY) * gradient
         size = MEMORY * size + (1.0 - MEMORY) * (gradient**2).sum(axis=-1, keepdims=True)
         step = FIRST_STEP * params.daily_budget * (1.0 - i / iterations)
-        plans = nearest(plans + step * direction / np.sqrt(size + 1e-300), low, high, params.daily_budget)
+        ahead = plans + step * direction / np.sqrt(size + 1e-300)
+        plans = nearest(ahead + params.daily_budget, low, high, params.daily_budget)  # the nearest that spends it all
     return best
 
 
@@ -194,6 +196,14 @@ def _value_and_gradient(params: CampaignParams, prospect: Prospect, plans: Float
     nudged = plans[:, np.newaxis] + nudges.reshape(-1, days, len(CHANNELS))
     earned = _earned(params, prospect, nudged[:, np.newaxis]).mean(axis=1)  # (campaigns, 1 + days x 3)
     return earned[:, 0], ((earned[:, 1:] - earned[:, :1]) / step).reshape(plans.shape)
+
+
+def _along(gradient: FloatArray, at_low: NDArray[np.bool_], at_high: NDArray[np.bool_]) -> FloatArray:
+    """The part of a gradient (..., 3) that keeps each day's total and does not push against a limit."""
+    excess = gradient - gradient.mean(axis=-1, keepdims=True)
+    free = ~((at_low & (excess < 0)) | (at_high & (excess > 0)))
+    mean = (gradient * free).sum(axis=-1, keepdims=True) / np.maximum(free.sum(axis=-1, keepdims=True), 1)
+    return np.where(free, gradient - mean, 0.0)
 
 
 def _earned(params: CampaignParams, prospect: Prospect, plans: FloatArray) -> FloatArray:

@@ -1,7 +1,7 @@
 """What chance decides: how strong the channels of a campaign are, and the noise of its days."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,8 +63,8 @@ def given_truths(params: CampaignParams, fields: Any, count: int) -> Coefficient
     Raises:
         ValueError: A field is unknown or does not differ between campaigns, a bad value, or too few mappings.
     """
-    given = [fields] * count if isinstance(fields, Mapping) else list(fields)
-    if len(given) != count or not all(isinstance(each, Mapping) for each in given):
+    given = [fields] * count if isinstance(fields, Mapping) else fields
+    if not isinstance(given, Sequence) or len(given) != count or not all(isinstance(each, Mapping) for each in given):
         raise ValueError(f"reset: params: must be a mapping of fields to values, or {count} of them; got {fields!r}")
     return stack([_changed(params, dict(each)).coefficients for each in given])
 

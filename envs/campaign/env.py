@@ -31,7 +31,9 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     the agent maximises engagement, their weighted sum. ``envs:LinearCampaign-v0`` is the campaign of the article
     that this project grew from: linear, without memory, without noise. In ``envs:DynamicCampaign-v0`` the parts pull
     against each other: channels saturate and carry over, ads tire the audience, rewards make it loyal, and a loyal
-    audience lifts what posts earn. The equations stand in ``envs/campaign/model.py``.
+    audience lifts what posts earn. In ``envs:UncertainCampaign-v0`` how strong they are is drawn for each campaign,
+    and what a day brings is noisy: what holds shows itself only day by day. The equations stand in
+    ``envs/campaign/model.py``.
 
     ## Action Space
 
@@ -62,16 +64,29 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | totals | 1 | likes so far | 0.0 | 3503.5 | [counts] |
     | totals | 2 | comments so far | 0.0 | 700.7 | [counts] |
     | totals | 3 | shares so far | 0.0 | 1401.4 | [counts] |
+    | belief | 0 to 6 | the day to be decided, one-hot; all zero after the last | 0.0 | 1.0 | [1] |
+    | belief | 7 to 11 | carry-over of each channel over the budget, freshness, loyalty, nominal | -8.0 | 8.0 | [1] |
+    | belief | 12 to 15 | strength of posts, ads, rewards, and loyalty_lift: estimates | -8.0 | 8.0 | [prior sd] |
+    | belief | 16 to 19 | how uncertain these estimates are | -8.0 | 8.0 | [prior sd] |
 
-    In ``history`` spends are divided by the daily budget and each metric by a bound of what a day can earn of it.
+    In ``history`` spends are divided by the daily budget and each metric by a bound of what a day can earn of it. Where
+    campaigns differ or are noisy the metrics of ``history`` and ``totals`` may be up to ten times as large. ``belief``
+    is computed from the same past days (``envs/campaign/belief.py``) and knows nothing more.
+
+    ``privileged=True`` adds 17 columns, from 0.0 to 100.0: what holds in this campaign as ratios to the nominal values
+    (9 counts, a channel's metrics at a time, 3 inv_half_saturation, 3 carry_over, loyalty_lift, ad_wear). They are for
+    the critic while it trains and for the clairvoyant; ``metadata["privileged"]`` says how many they are.
 
     ## Rewards
 
-    ``reward_scale`` times the day's engagement: likes + 2 comments + 3 shares.
+    ``reward_scale`` times the day's engagement: likes + 2 comments + 3 shares. With ``reward="expected"`` it is the
+    engagement that was to be expected, without the day's noise.
 
     ## Starting State
 
-    The first day, nothing spent, nothing earned, fresh ads, no loyalty. Nothing is drawn.
+    The first day, nothing spent, nothing earned, fresh ads, no loyalty. In the uncertain campaign ``reset`` draws how
+    strong the channels are and the noise of every day, so that a seed brings every policy the same.
+    ``options={"params": {...}}`` plays a given draw, ``options={"past": [...]}`` goes on after days already played.
 
     ## Episode End
 
@@ -84,10 +99,10 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     ## Arguments
 
-    ``action``, ``observation`` (the tables above), ``render_mode`` (``ansi`` or ``rgb_array``) and every field of
-    ``CampaignParams``: ``gymnasium.make("envs:LinearCampaign-v0", action="spend", days=14)``.
+    ``action``, ``observation``, ``privileged``, ``reward`` (see above), ``render_mode`` (``ansi`` or ``rgb_array``) and
+    every field of ``CampaignParams``: ``gymnasium.make("envs:LinearCampaign-v0", action="spend", days=14)``.
 
-    The numbers of the two campaigns, channels in the order posts, ads, rewards, weekdays from Monday:
+    The numbers of the campaigns, channels in the order posts, ads, rewards, weekdays from Monday:
 
     | field | unit | linear | dynamic | kind | source |
     | --- | --- | --- | --- | --- | --- |
@@ -114,7 +129,26 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | ad_recovery | [1/day] | 0 | .25 | chosen | form: the same |
     | min_spend | [bu/day] | none | none | chosen | 3 numbers, or a row of 3 for every day |
     | max_spend | [bu/day] | none | none | chosen | 3 numbers, or a row of 3 for every day |
+    | dispersion | [1] | none | none | chosen | for the uncertain campaign |
+    | shock_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
+    | counts_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
+    | inv_half_saturation_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
+    | carry_over_range | [1] | 0 | 0 | chosen | for the uncertain campaign |
+    | loyalty_lift_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
+    | ad_wear_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
     | reward_scale | [1] | 1 | 1 | chosen | the learner's |
+
+    The uncertain campaign is the dynamic one but for these:
+
+    | field | unit | uncertain | kind | source |
+    | --- | --- | --- | --- | --- |
+    | dispersion | [1] | 10 | measured | days of paid campaigns: 9.5 to 12.5; organic days 1.5 to 2 |
+    | shock_sd | [1] | .25 | chosen | [M]: likes and shares of a post move together, log-correlation .88 |
+    | counts_log_sd | [1] | .5 | chosen | how much channels differ between campaigns; mean kept |
+    | inv_half_saturation_log_sd | [1] | .3 | chosen | the same; median kept |
+    | carry_over_range | [1] | .15 | chosen | the same; uniform to either side, clipped to 0 and .95 |
+    | loyalty_lift_log_sd | [1] | .4 | chosen | the same; mean kept |
+    | ad_wear_log_sd | [1] | .4 | chosen | the same; mean kept |
 
     [M]: 500 posts of the "Facebook metrics" data (Moro, Rita, Vala 2016). [T]: 2,212 page-days of the "Facebook Live
     Sellers in Thailand" data.

@@ -1,0 +1,261 @@
+"""Campaigns of unknown strength: the draws, the noise, what is believed, and the rivals that know the prior."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from envs.campaign import adaptive, belief, draws, model, planner, yardsticks
+from envs.campaign.params import CHANNELS, PRESETS, make_params
+from envs.campaign.poisson import poisson
+
+ID = "envs:UncertainCampaign-v0"
+UNCERTAIN = PRESETS["uncertain"]
+PAST = [[0.0, 13.0, 87.0, 200.0, 80.0, 160.0], [38.0, 16.0, 46.0, 900.0, 150.0, 160.0]]
+AS_NOMINAL: dict[str, Any] = {"counts": UNCERTAIN.counts}
+
+
+def make(num_envs: int, **kwargs: Any) -> Any:
+    return gymnasium.make_vec(ID, num_envs=num_envs, vectorization_mode="vector_entry_point", **kwargs)
+
+
+@settings(max_examples=200, deadline=None)
+@given(mean=st.floats(0.0, 1e6), normal=st.floats(-6.0, 6.0))
+def test_counts_are_the_quantiles_of_scipy(mean: float, normal: float) -> None:
+    count = poisson(np.array([mean]), np.array([normal]))
+    assert count == stats.poisson.ppf(special.ndtr(normal), mean) or mean == count == 0
+
+
+def test_the_draws_have_the_moments_that_the_parameters_say() -> None:
+    truth = draws.draw_truth(UNCERTAIN, np.random.default_rng(0), 200_000)
+    of = UNCERTAIN.coefficients
+    strength = truth.counts / of.counts
+    assert strength == pytest.approx(
+        strength[:, :, :1].repeat(3, axis=2), rel=1e-12
+    )  # one draw a channel, for all three of its metrics
+    assert strength.mean(axis=0) == pytest.approx(1.0, abs=0.01)
+    assert np.log(strength).std(axis=0) == pytest.approx(0.5, abs=0.01)
+    assert np.median(truth.inv_half_saturation, axis=0) / of.inv_half_saturation == pytest.approx(1.0, abs=0.01)
+    assert np.log(truth.inv_half_saturation).std(axis=0) == pytest.approx(0.3, abs=0.01)
+    assert truth.loyalty_lift.mean() == pytest.approx(3.0, abs=0.03)
+    assert np.log(-truth.ad_wear).std() == pytest.approx(0.4, abs=0.01)
+    assert (truth.carry_over.min(axis=0), truth.carry_over.max(axis=0)) == (
+        pytest.approx([0.25, 0.0, 0.15], abs=1e-3),
+        pytest.approx([0.55, 0.25, 0.45], abs=1e-3),
+    )
+    assert (truth.fresh + truth.carry_over == 1.0).all()
+    correlation: Any = np.corrcoef(strength[:, :, 0].T)
+    assert np.abs(correlation - np.eye(3)).max() < 0.01
+
+
+def test_the_noise_is_a_negative_binomial_with_a_shared_shock() -> None:
+    noise = draws.draw_noise(UNCERTAIN, np.random.default_rng(1), 60_000)
+    assert noise is not None
+    mean = np.array([400.0, 60.0, 30.0])
+    seen = model.observed(UNCERTAIN, np.broadcast_to(mean, noise.quantile.shape), noise).reshape(-1, 3)
+    shock = np.exp(0.25**2) - 1.0
+    own = (1.0 + shock) * (1.0 + 1.0 / 10.0) - 1.0
+    assert seen.mean(axis=0) == pytest.approx(mean, rel=0.01)
+    assert seen.var(axis=0) == pytest.approx(mean + mean**2 * own, rel=0.03)
+    assert np.cov(seen.T)[0, 1] == pytest.approx(mean[0] * mean[1] * shock, rel=0.1)
+    assert (seen == np.round(seen)).all()
+
+
+def test_a_seed_brings_every_policy_the_same_chances() -> None:
+    spends = np.random.default_rng(0).uniform(0, 30, (7, 5, 3)).astype(np.float32)
+    envs = [make(5, action="spend"), make(5, action="spend")]
+    for env in envs:
+        env.reset(seed=3)
+    for day, spend in enumerate(spends[:-1]):
+        other = spend if day != 1 else 2.0 * spend
+        first, second = envs[0].step(spend)[-1], envs[1].step(other)[-1]
+        if day == 0:
+            assert (first["likes"] == second["likes"]).all()
+        if day == 1:
+            assert (first["likes"] <= second["likes"]).all()
+    assert (envs[0]._campaigns.truth.counts == envs[1]._campaigns.truth.counts).all()
+    assert len({float(value) for value in envs[0]._campaigns.truth.counts[:, 0, 0]}) == 5
+
+
+def test_a_given_draw_is_played_and_the_rest_is_nominal() -> None:
+    counts = (2.0 * np.array(UNCERTAIN.counts)).tolist()
+    spend = np.array([30.0, 20.0, 50.0], dtype=np.float32)
+    nominal, strong = gymnasium.make(ID, action="spend"), gymnasium.make(ID, action="spend")
+    nominal.reset(seed=0, options={"params": AS_NOMINAL})
+    strong.reset(seed=0, options={"params": {"counts": counts}})
+    dynamic = gymnasium.make("envs:DynamicCampaign-v0", action="spend")
+    dynamic.reset()
+    for _ in range(3):
+        once, twice, known = (env.step(spend)[-1]["expected_engagement"] for env in (nominal, strong, dynamic))
+        assert twice == pytest.approx(2 * once, rel=1e-12)
+        assert once == pytest.approx(known, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"params": {"days": 3}}, "'days' does not differ between campaigns; known: counts, inv_half_saturation"),
+        ({"params": {"carry_over": [2, 0, 0]}}, "carry_over[0]=2"),
+        ({"params": 3}, "must be a mapping of fields to values, or 2 of them"),
+        ({"params": [AS_NOMINAL]}, "or 2 of them"),
+        ({"past": [[1, 2, 3]]}, "needs a row of"),
+        ({"past": [[50, 50, 1, 1, 1, 1]]}, "day 1 spends 101, over the budget of 100"),
+        ({"past": [[1, 1, -1, 1, 1, 1]]}, "finite and 0 or more"),
+        ({"past": PAST * 4}, "has 8 days, must be fewer than the 7"),
+        ({"passed": PAST}, "unknown option 'passed'; known: reset_mask, params, past"),
+    ],
+)
+def test_bad_options_of_reset_are_refused(options: dict[str, Any], part: str) -> None:
+    with pytest.raises(ValueError, match=r"^(reset|campaign): ") as error:
+        make(2).reset(options=options)
+    assert part in str(error.value)
+
+
+def test_days_already_played_are_observed_and_what_holds_is_drawn_from_what_is_likely_after_them() -> None:
+    campaigns = make(400, observation="belief")
+    seen, _ = campaigns.reset(seed=0, options={"past": PAST})
+    assert (seen == seen[0]).all()
+    assert seen[0, :7].tolist() == [0, 0, 1, 0, 0, 0, 0]
+    strength = np.log(campaigns._campaigns.truth.counts[:, 2, 0])  # of rewards, which did well
+    assert strength.mean() > 0.2  # less than 0 before the first day
+    assert strength.std() < 0.4  # 0.5 before the first day
+    single = gymnasium.make(ID, observation="belief")
+    assert single.reset(seed=0, options={"past": PAST})[0].tobytes() == seen[0].tobytes()
+    assert campaigns._campaigns.day.tolist() == [2] * 400
+
+
+def test_privileged_columns_tell_what_holds() -> None:
+    campaigns = make(4, privileged=True)
+    assert campaigns.metadata["privileged"] == draws.TOLD
+    seen, _ = campaigns.reset(seed=0)
+    plain, _ = make(4).reset(seed=0)
+    assert (seen[:, : -draws.TOLD] == plain).all()
+    truth = campaigns._campaigns.truth
+    again = draws.understood(UNCERTAIN, seen[:, -draws.TOLD :].astype(np.float64))
+    for name in draws.DIFFERING:
+        assert getattr(again, name) == pytest.approx(getattr(truth, name), rel=1e-6), name
+
+
+def test_the_reward_may_be_what_was_to_be_expected() -> None:
+    env = gymnasium.make(ID, reward="expected", reward_scale=0.5)
+    env.reset(seed=0)
+    _, reward, _, _, info = env.step(np.zeros(3))
+    assert reward == 0.5 * info["expected_engagement"] != 0.5 * info["engagement"]
+
+
+def test_the_belief_starts_at_the_prior_and_comes_nearer_to_the_truth() -> None:
+    campaigns = make(3_000, observation="belief")
+    seen, _ = campaigns.reset(seed=0)
+    assert seen[:, 12:].tolist() == [[0.0] * 4 + [1.0] * 4] * 3_000
+    truth = np.log(campaigns._campaigns.truth.counts[:, :, 0] / UNCERTAIN.coefficients.counts[:, 0])
+    prior, sd = belief.prior(UNCERTAIN)
+    errors = []
+    for _ in range(6):
+        seen, *_ = campaigns.step(np.zeros((3_000, 3)))
+        errors.append((prior[:3] + sd[:3] * seen[:, 12:15] - truth).std(axis=0))
+    assert (np.diff(errors, axis=0) < 0.005).all()
+    assert (errors[-1] < 0.42).all()  # 0.5 before the first day
+    assert seen[:, 16:19].mean(axis=0) * 0.5 == pytest.approx(errors[-1], rel=0.15)  # and it knows how well it knows
+
+
+def test_the_belief_of_one_channel_alone_is_that_of_a_gaussian_by_hand() -> None:
+    """With one channel and no other unknown the filter is exact: a sum of log ratios, weighted by their precision."""
+    params = make_params("linear", counts_log_sd=0.5, dispersion=10.0, shock_sd=0.25, days=3)
+    known = belief.start(params, 1)
+    spend, bias = np.array([0.0, 100.0, 0.0]), special.psi(10.0) - np.log(10.0) - 0.25**2 / 2
+    seen = np.array([[700.0, 120.0, 40.0], [450.0, 130.0, 70.0]])
+    mean, precision = -(0.5**2) / 2, 1 / 0.5**2
+    for day, metrics in enumerate(seen):
+        expected = np.exp(mean) * np.array([500.0, 100.0, 50.0])
+        noise = np.diag(special.polygamma(1, 10.0) + 1 / (expected + 0.5)) + 0.25**2
+        weights = np.linalg.solve(noise, np.ones(3))
+        gap = np.log(metrics + 0.5) - np.log(expected + 0.5) - bias
+        precision += weights.sum()
+        mean += weights @ gap / precision
+        belief.learn(params, known, slice(None), day, np.array([[*spend, *metrics]]))
+        assert known.mean[0, 1] == pytest.approx(mean, rel=1e-9)
+        assert known.covariance[0, 1, 1] == pytest.approx(1 / precision, rel=1e-9)
+    assert known.mean[0, 0] == pytest.approx(-(0.5**2) / 2)  # of channels that got nothing nothing is learned
+
+
+def test_the_particle_filter_weighs_as_the_probabilities_say() -> None:
+    params = make_params("uncertain", shock_sd=0.0)
+    particles = adaptive.draw_particles(params, np.random.default_rng(0), 5)
+    weights, state = adaptive.weigh(params, particles, np.array([PAST]))
+    spend = np.array(PAST)[:, :3]
+    metrics, states = model.rollout(params, np.broadcast_to(spend, (5, 2, 3)), particles.truth)
+    log_likelihood = stats.nbinom.logpmf(np.array(PAST)[:, 3:], 10.0, 10.0 / (10.0 + metrics)).sum(axis=(1, 2))
+    assert weights[0] == pytest.approx(special.softmax(log_likelihood), rel=1e-9)
+    assert state.loyalty[0] == pytest.approx(states[-1].loyalty)
+
+
+def test_the_shared_shock_is_integrated_out() -> None:
+    metrics, mean = np.array([500.0, 80.0, 60.0]), np.array([400.0, 90.0, 50.0])
+    shocks = np.random.default_rng(0).standard_normal(400_000)
+    rate = mean * np.exp(0.25 * shocks - 0.25**2 / 2)[:, np.newaxis]
+
+    def exact(scale: float) -> float:
+        likelihood = stats.nbinom.pmf(metrics, 10.0, 10.0 / (10.0 + scale * rate)).prod(axis=1)
+        return float(np.log(likelihood.mean()))
+
+    quadrature = [float(adaptive._log_likelihood(UNCERTAIN, metrics, scale * mean)) for scale in (1.0, 1.4)]
+    assert quadrature[1] - quadrature[0] == pytest.approx(exact(1.4) - exact(1.0), abs=0.01)
+
+
+def test_plans_for_one_known_truth_are_those_of_the_planner() -> None:
+    params = make_params("uncertain", min_spend=[5, 0, 0], max_spend=[100, 30, 60])
+    nominal = draws.stack([params.coefficients, params.coefficients])
+    fixed = 0.6 * planner.plan(params).spend + 0.4 * yardsticks.even_split(params)
+    plans = adaptive.clairvoyant_plans(params, nominal, fixed)
+    low, high = planner.limits_of(params)
+    assert (plans >= low - 1e-9).all()
+    assert (plans <= high + 1e-9).all()
+    assert (plans.sum(axis=-1) <= params.daily_budget * (1 + 1e-9)).all()
+    earned = planner.expected_engagement(params, plans)
+    assert earned == pytest.approx(planner.plan(params).engagement, rel=1e-4)
+    assert (earned <= planner.plan(params).engagement * (1 + 1e-9)).all()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A best fixed plan over a few draws only."""
+    monkeypatch.setattr(adaptive, "FIXED_TRUTHS", 100)
+    monkeypatch.setattr(adaptive, "FIXED_ITERATIONS", 25)
+    yardsticks.best_fixed.cache_clear()
+    yield
+    yardsticks.best_fixed.cache_clear()
+
+
+def test_the_rivals_stand_in_the_order_of_what_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adaptive, "TRUTHS", 12)
+    monkeypatch.setattr(adaptive, "DAILY_ITERATIONS", 15)
+    monkeypatch.setattr(yardsticks, "PARTICLES", 500)
+    earned = {}
+    policies = make(60).yardsticks(seed=0)
+    for name in ("even split", "best fixed plan", "daily re-planner", "clairvoyant"):
+        envs: Any = make(60, **yardsticks.form(UNCERTAIN), autoreset_mode="SameStep")
+        seen, _ = envs.reset(seed=5)
+        state, total = None, 0.0
+        for day in range(7):
+            spend, state = policies[name].predict(seen, state, np.full(60, day == 0))
+            seen, *_, infos = envs.step(spend.astype(np.float32))
+            total += infos.get("final_info", infos)["expected_engagement"].mean()
+        earned[name] = total
+    assert list(earned.values()) == sorted(earned.values())
+    assert earned["clairvoyant"] > 1.05 * earned["best fixed plan"]
+
+
+def test_a_rival_decides_the_same_for_one_campaign_as_in_a_batch() -> None:
+    batch = make(3, **yardsticks.form(UNCERTAIN))
+    seen, _ = batch.reset(seed=0)
+    policy = yardsticks.Clairvoyant(UNCERTAIN)
+    together, _ = policy.predict(seen)
+    for row in range(3):
+        alone, _ = policy.predict(seen[row])
+        assert alone.shape == (len(CHANNELS),)
+        assert alone == pytest.approx(together[row], abs=1e-6)
