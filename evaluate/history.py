@@ -88,7 +88,7 @@ def read_history(path: Path, history: History) -> NDArray[np.float64]:
     rows, places = list(sheet.rows), [WHOLE_ROW, *wanted]
     for (index, column), wrong in found.items():
         place = places.index(column) if column in places else len(places)
-        faults.append(Fault(rows[index], place, f"column {column}: {wrong}" if column else wrong))
+        faults.append(Fault(rows[index], place, f", column {column}: {wrong}" if column else f": {wrong}"))
     if faults:
         raise InputError(_message(path, faults, wanted))
     return table[:, 1:]
@@ -110,16 +110,18 @@ def _bytes(path: Path) -> bytes:
 def _decoded(data: bytes) -> tuple[str, list[Fault]]:
     """The text as far as there is one; a byte that is none stands in it by its number."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "", [Fault(1, 0, f"the text is UTF-16, expected UTF-8: {PLAIN_CSV}")]
+        return data.decode("utf-16", errors="replace"), [Fault(1, 0, f": is UTF-16, expected UTF-8: {PLAIN_CSV}")]
     faults = []
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         row = data[: error.start].count(b"\n") + 1
-        faults.append(Fault(row, 0, f"the byte 0x{data[error.start]:02x} is no text in UTF-8, expected plain numbers"))
+        faults.append(
+            Fault(row, 0, f": the byte 0x{data[error.start]:02x} is no text in UTF-8, expected plain numbers")
+        )
         text = data.decode("utf-8", errors="backslashreplace")
     if text.startswith(BYTE_ORDER_MARK):
-        faults.append(Fault(1, 0, f"the file starts with a byte-order mark, expected none: {PLAIN_CSV}"))
+        faults.append(Fault(1, 0, f": the file starts with a byte-order mark, expected none: {PLAIN_CSV}"))
     return text.removeprefix(BYTE_ORDER_MARK), faults
 
 
@@ -129,7 +131,7 @@ def _sheet(text: str, wanted: Sequence[str]) -> tuple[Sheet, list[Fault]]:
     separator = next((mark for mark in SEPARATORS if mark in first and "," not in first), ",")
     faults = []
     if separator != ",":
-        faults.append(Fault(1, 0, f"columns are separated by {SEPARATORS[separator]}, expected commas"))
+        faults.append(Fault(1, 0, f": columns are separated by {SEPARATORS[separator]}, expected commas"))
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     rows: dict[int, list[str]] = {}
     try:
@@ -138,9 +140,9 @@ def _sheet(text: str, wanted: Sequence[str]) -> tuple[Sheet, list[Fault]]:
             if any(cells):
                 rows[number] = cells
     except csv.Error as error:
-        faults.append(Fault(len(rows) + 1, 0, f"is no row of a CSV file ({error}), expected numbers between commas"))
+        faults.append(Fault(len(rows) + 1, 0, f": is no row of a CSV file ({error}), expected numbers between commas"))
     if not rows:
-        return Sheet([], {}), faults or [Fault(1, 0, "the file is empty, expected at least the header")]
+        return Sheet([], {}), faults or [Fault(1, 0, ": the file is empty, expected at least the header")]
     number = next(iter(rows))
     names = _without_blanks(rows.pop(number), 0)
     return Sheet(names, rows), faults + _header_faults(number, names, wanted)
@@ -148,15 +150,15 @@ def _sheet(text: str, wanted: Sequence[str]) -> tuple[Sheet, list[Fault]]:
 
 def _header_faults(row: int, names: list[str], wanted: Sequence[str]) -> list[Fault]:
     if set(names).isdisjoint(wanted):
-        return [Fault(row, 0, f"{','.join(names)[:60]!r} is not the header, expected {','.join(wanted)}")]
-    faults = [Fault(row, 0, f"column {name}: is missing") for name in wanted if name not in names]
+        return [Fault(row, 0, f": {','.join(names)[:60]!r} is not the header, expected {','.join(wanted)}")]
+    faults = [Fault(row, 0, f", column {name}: is missing") for name in wanted if name not in names]
     for place, name in enumerate(names, start=1):
         if name not in wanted:
             faults.append(
-                Fault(row, place, f"column {name!r}: is unknown{nearest(name, wanted)}, expected no such column")
+                Fault(row, place, f", column {name!r}: is unknown{nearest(name, wanted)}, expected no such column")
             )
         elif name in names[: place - 1]:
-            faults.append(Fault(row, place, f"column {name}: stands twice, expected once"))
+            faults.append(Fault(row, place, f", column {name}: stands twice, expected once"))
     return faults
 
 
@@ -222,7 +224,7 @@ def _without_blanks(cells: list[str], least: int) -> list[str]:
 
 def _message(path: Path, faults: list[Fault], wanted: Sequence[str]) -> str:
     counted = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    lines = [f"  row {fault.row}: {fault.text}" for fault in sorted(faults)]
+    lines = [f"  row {fault.row}{fault.text}" for fault in sorted(faults)]
     more = [f"  and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
     expected = f"expected the header {','.join(wanted)} and a row for each past day"
     return "\n".join([f"history {path}: {counted}; {expected}", *lines[:MOST_SHOWN], *more])

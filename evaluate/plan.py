@@ -205,7 +205,11 @@ def _range(plan: Plan) -> str:
     earned = f"Expected {TOTAL} of {span}: {plan.expected:,.0f}"
     if plan.campaigns == 1:
         return f"{earned} (exact: chance has no part in this campaign)"
-    later = "\nSplits of later days are averages: each is decided anew once the day before is known." * (first < last)
+    later = (
+        "\nSplits of later days are averages: each is decided anew once the day before is known."
+        if first < last
+        else ""
+    )
     known = " that fit the days so far" if first > 1 else ""
     return (
         f"{earned}\n{SHARE:.0%} of {plan.campaigns:,} simulated campaigns{known} earn "
