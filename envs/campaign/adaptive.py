@@ -18,6 +18,7 @@ from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, FloatAr
 from envs.campaign.planner import limits_of
 
 PARTICLES = 2_000
+POSSIBLE = 20_000  # of one campaign: after a week some leave a hundredth of them that count
 TINY = 1e-30  # far below rounding: nothing is subtracted, so there is nothing to cancel
 FIRST_STEP = 0.15  # of the daily budget
 MEMORY = 0.9
@@ -113,7 +114,7 @@ def weigh(params: CampaignParams, particles: Particles, past: FloatArray) -> tup
 
 def draw_likely(params: CampaignParams, rng: np.random.Generator, count: int, past: FloatArray) -> Coefficients:
     """What may hold in a campaign after the days played, (days, 6), drawn ``count`` times, arrays (count, ...)."""
-    particles = draw_particles(params, rng, PARTICLES)
+    particles = draw_particles(params, rng, POSSIBLE)
     weights, state = weigh(params, particles, past[np.newaxis])
     return take(resample(particles, weights, state, count, rng).truth, 0)
 
