@@ -27,7 +27,7 @@ from train.run_dir import load_run
 
 HEADER = "day,posts,ads,rewards,likes,comments,shares"
 CHANNELS = ("posts", "ads", "rewards")
-DAYS = [[20, 30, 50, 240, 70, 121], [45.5, 14.5, 40, 402, 97.5, 118]]
+DAYS: list[list[Any]] = [[20, 30, 50, 240, 70, 121], [45.5, 14.5, 40, 402, 97.5, 118]]
 CAMPAIGNS = {
     "linear": "{id: 'envs:LinearCampaign-v0', kwargs: {daily_budget: 250}}",
     "dynamic": "{id: 'envs:DynamicCampaign-v0', kwargs: {days: 4}}",
@@ -73,7 +73,7 @@ def refused(path: Path) -> str:
 def test_the_plan_is_what_the_policy_does_after_the_days_so_far(
     runs: Path, name: str, played: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    history = ["--history", runs / "so_far.csv"] if played else []
+    history: list[str | Path] = ["--history", runs / "so_far.csv"] if played else []
     plan = asked(capsys, runs / "runs" / name / "a2c-seed0-1", *history)
     last_day = 4 if name == "dynamic" else 7
     assert (plan["day"], plan["last_day"], plan["agent"]) == (played + 1, last_day, "a2c")
@@ -223,7 +223,7 @@ def number(value: float, draw: Callable[[Any], Any]) -> str:
     return str(draw(st.sampled_from(ways)))
 
 
-FAULTY = {
+FAULTY: dict[str, tuple[bytes, list[str]]] = {
     "empty": (b"", ["row 1: the file is empty, expected at least the header"]),
     "blank": (b"\n \r\n\n", ["row 1: the file is empty, expected at least the header"]),
     "mark": (f"\ufeff{as_csv(DAYS)}".encode(), ["row 1: the file starts with a byte-order mark, expected none: save"]),
