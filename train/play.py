@@ -34,9 +34,9 @@ class Step(NamedTuple):
     infos: dict[str, Any]
 
 
-def play(policy: Policy, envs: BatchEnv, seed: int) -> Iterator[Step]:
-    """Plays until every environment has finished one episode; ``envs`` is in same-step mode."""
-    observations, _ = envs.reset(seed=seed)
+def play(policy: Policy, envs: BatchEnv, seed: int, options: dict[str, Any] | None = None) -> Iterator[Step]:
+    """Plays until every environment has finished one episode; ``envs`` is in same-step mode, reset with ``options``."""
+    observations, _ = envs.reset(seed=seed, options=options)
     active = np.ones(envs.num_envs, dtype=bool)
     state, starts = None, active
     while active.any():

@@ -17,6 +17,7 @@ from envs.campaign.limits import nearest
 from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, FloatArray
 
 PARTICLES = 2_000
+POSSIBLE = 20_000  # of one campaign: after a week some leave a hundredth of them that count
 CHUNK = 50  # campaigns at a time: what their particles need fits into memory
 TRUTHS = 48  # that a day's plan is made for; with 16 a fiftieth of the gap less is closed
 DAILY_ITERATIONS = 40
@@ -154,7 +155,7 @@ def weigh(params: CampaignParams, particles: Particles, past: FloatArray) -> tup
 
 def draw_likely(params: CampaignParams, rng: np.random.Generator, count: int, past: FloatArray) -> Coefficients:
     """What may hold in a campaign after the days played, (days, 6), drawn ``count`` times, arrays (count, ...)."""
-    particles = draw_particles(params, rng, PARTICLES)
+    particles = draw_particles(params, rng, POSSIBLE)
     weights, state = weigh(params, particles, past[np.newaxis])
     return take(resample(particles, weights, state, count, rng).truth, 0)
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from envs.campaign import planner, rendering, yardsticks
 from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
 from envs.campaign.draws import MOST_TOLD, TOLD, given_truths
+from envs.campaign.history import History
 from envs.campaign.observation import OBSERVATIONS, Observations
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, make_params
 from envs.campaign.progress import Campaigns, Given
 
 METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
 KWARGS = ("action", "observation", "privileged", "reward", "render_mode")
-SPENT_ROUNDING = 1e-6  # a written sum may be rounded
 REWARDS = ("observed", "expected")
 
 
@@ -315,14 +315,10 @@ def checked_past(params: CampaignParams, past: Any) -> NDArray[np.float64]:
         raise ValueError(f"reset: past: needs a row of {(*CHANNELS, *METRICS)} for each day: {error}") from None
     if len(days) >= params.days:
         raise ValueError(f"reset: past has {len(days)} days, must be fewer than the {params.days} of a campaign")
-    if not (np.isfinite(days) & (days >= 0)).all():
-        raise ValueError("reset: past: every number must be finite and 0 or more")
-    spent = days[:, : len(CHANNELS)].sum(axis=1)
-    if (spent > params.daily_budget * (1 + SPENT_ROUNDING)).any():
-        day = int(spent.argmax())
-        raise ValueError(
-            f"reset: past: day {day + 1} spends {spent[day]:g}, over the budget of {params.daily_budget:g}"
-        )
+    faults = History(params).faults(days)
+    if faults:
+        listed = "; ".join(f"day {row + 1}, {column}: {text}" for (row, column), text in faults.items())
+        raise ValueError(f"reset: past: {listed}")
     return days
 
 

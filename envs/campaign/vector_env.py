@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from envs.campaign import env as single
 from envs.campaign.allocation import ALLOCATIONS
 from envs.campaign.draws import TOLD
+from envs.campaign.history import History
 from envs.campaign.observation import Observations
 from envs.campaign.params import CHANNELS, METRICS, make_params
 from envs.campaign.progress import ALL, Campaigns, Day
@@ -107,6 +108,11 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         """The columns that describe a day, out of its info: spend, then metrics, then engagement, each (num_envs,)."""
         spend = dict(zip(CHANNELS, infos["spend"].T, strict=True))
         return spend | {name: infos[name] for name in (*METRICS, "engagement")}
+
+    @property
+    def history(self) -> History:
+        """What days already played look like, for ``reset(options={"past": rows})``."""
+        return History(self.params)
 
     def yardsticks(self, seed: int = 0) -> dict[str, Policy]:
         """What to compare with, by name: policies for this environment made with ``action="spend"``."""
