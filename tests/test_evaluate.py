@@ -32,9 +32,9 @@ CHARTS = LINEAR_CHARTS | {"audience"}
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Short runs of the linear config on two seeds, and of the article's on all of its seeds."""
     folder = tmp_path_factory.mktemp("runs")
-    quick = ["--total-timesteps", "8000", "--runs-dir", str(folder)]
+    quick = ["--total-timesteps", "8000", "--jobs", "1", "--runs-dir", str(folder)]
     assert train(["configs/linear.yaml", "--seeds", "0", "1", *quick]) == 0
-    assert train(["configs/article.yaml", "--seeds", *FIGURES, "--runs-dir", str(folder)]) == 0
+    assert train(["configs/article.yaml", "--seeds", *FIGURES, "--jobs", "1", "--runs-dir", str(folder)]) == 0
     return folder
 
 
