@@ -42,16 +42,17 @@ class Interval(NamedTuple):
 
     def show(self, form: Callable[[float], str]) -> str:
         """In words, ``form`` writing each number: with its ends, ``exact``, or that one seed has no spread to tell."""
-        return f"{form(self.value)} ({self.range(form)})"
+        ends = self.ends(form)
+        return f"{form(self.value)} ({f'{LEVEL:.0%} interval ' if ' to ' in ends else ''}{ends})"
 
-    def range(self, form: Callable[[float], str]) -> str:
-        """The part of ``show`` in brackets."""
+    def ends(self, form: Callable[[float], str]) -> str:
+        """The two ends alone, or why there are none to show."""
         if self.low is None or self.high is None:
             return "one training seed, spread unknown"
         if self.exact:
             return "exact"
         low, high = form(self.low), form(self.high)
-        return f"{LEVEL:.0%} interval {low} to {high}" if low != high else "spread smaller than the last digit"
+        return f"{low} to {high}" if low != high else "spread smaller than the last digit"
 
     def __str__(self) -> str:
         return self.show(lambda value: f"{value:,.4g}")

@@ -1,5 +1,7 @@
 """Evaluation as its user meets it: the same campaigns for all, every file of the report, and every refusal."""
 
+import base64
+import itertools
 import json
 import os
 import re
@@ -14,18 +16,20 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from evaluate.__main__ import main
 from evaluate.policies import entries, single_env, yardsticks
+from evaluate.report import Report, claim, read_logo, summary, write
 from evaluate.rollouts import play_all
 from tests.programs import ROOT, run
 from train.__main__ import main as train
-from train.config import EnvConfig
+from train.config import EnvConfig, InputError
 from train.run_dir import load_run
 
 FIGURES = json.loads((ROOT / "tests/article_figures.json").read_text(encoding="utf-8"))["seeds"]
 LINEAR = EnvConfig(id="envs:LinearCampaign-v0")
 COLUMNS = ["policy", "seed", "campaign", "day", "posts", "ads", "rewards", "likes", "comments", "shares", "engagement"]
-ALWAYS = {"daily_metrics", "cumulative_engagement", "spend_by_day", "share_of_optimum", "engagement_over_training"}
-LINEAR_CHARTS = ALWAYS | {"why_this_split"}
-CHARTS = LINEAR_CHARTS | {"audience"}
+LEARNING = {"engagement_over_training", "engagement_over_time"}
+ONE_SEED = LEARNING | {"plan", "daily_metrics", "cumulative_engagement", "spend_by_day", "share_of_optimum"}
+LINEAR_CHARTS = ONE_SEED | {"why_this_split", "performance_profile"}
+CHARTS = ONE_SEED | {"why_this_split", "audience"}
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,15 @@ def report(runs: Path) -> Path:
     assert str(out / "index.html") in done.stdout
     assert "of the optimum" in done.stdout
     return out
+
+
+@pytest.fixture(scope="module")
+def branded(runs: Path) -> Path:
+    """The report of one run, named by its folder, under a title and a logo of the user's own."""
+    matplotlib.image.imsave(runs / "logo.png", np.zeros((4, 9, 3)))
+    brand = ["--title", "Spring & <friends>", "--logo", str(runs / "logo.png")]
+    assert main([str(runs / "linear/a2c-seed1-1"), "--out", str(runs / "branded"), *brand]) == 0
+    return runs / "branded"
 
 
 @pytest.mark.parametrize("seed", FIGURES)
@@ -120,6 +133,207 @@ def test_the_page_stands_alone_and_shows_every_chart(report: Path) -> None:
         assert picture.std() > 0.01
 
 
+def tables(page: str) -> list[list[list[str]]]:
+    """The cells of every table, the head first."""
+    found = re.findall(r"<table.*?</table>", page, re.DOTALL)
+    rows = [re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL) for table in found]
+    return [[re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in of] for of in rows]
+
+
+def test_every_number_of_the_page_comes_from_the_results(report: Path) -> None:
+    results = pd.read_csv(report / "results.csv").fillna({"seed": -1})
+    totals = results.groupby(["policy", "seed", "campaign"])["engagement"].sum()
+    by_seed = totals.groupby(["policy", "seed"]).mean()
+    plan, yardsticks_table, end, seeds = tables((report / "index.html").read_text())
+    spend = results[results["policy"] == "a2c"].groupby("day")[["posts", "ads", "rewards"]].mean()
+    assert plan[0] == ["day", "posts", "ads", "rewards", "sum"]
+    for row, (day, values) in zip(plan[1:], spend.iterrows(), strict=True):
+        assert row == [str(day), *(f"{value:.1f}" for value in values), f"{values.sum():.1f}"]
+    assert {row[0] for row in yardsticks_table[1:]} == set(results["policy"])
+    for policy, total, share, ends, lead, _, chance in yardsticks_table[1:]:
+        expected = by_seed[policy].mean()
+        assert total == f"{expected:,.1f}"
+        assert share in {f"{expected / 5950:.2%}", "&gt;99.99%"}
+        if policy != "a2c":
+            assert float(lead.replace(",", "").replace("\N{MINUS SIGN}", "-")) == pytest.approx(
+                by_seed["a2c"].mean() - expected, abs=0.051
+            )
+            pairs = by_seed["a2c"].to_numpy()[:, None] - by_seed[policy].to_numpy()
+            if policy != "random":
+                assert chance == f"{(pairs > 1e-6).mean() + (np.abs(pairs) <= 1e-6).mean() / 2:.0%}"
+        assert (ends == "exact") == (policy not in {"a2c", "reference", "random"} and not policy.startswith("article"))
+    assert [row[1] for row in end[1:]] == ["2", "2", "5", "5"]
+    for policy, _, mean, *_, worst, _, failed in end[1:]:
+        assert mean == f"{by_seed[policy].mean() / 5950:.2%}"
+        assert worst == f"{by_seed[policy].min() / 5950:.2%}"
+        assert failed == f"{(by_seed[policy] < 0.99 * 5950).sum()} of {len(by_seed[policy])}"
+    for policy, seed, total, share in seeds[1:]:
+        assert total == f"{by_seed[policy, int(seed)]:,.1f}"
+        assert share == f"{by_seed[policy, int(seed)] / 5950:.2%}"
+
+
+def test_the_intervals_are_those_of_the_training_seeds(report: Path) -> None:
+    results = pd.read_csv(report / "results.csv").fillna({"seed": -1})
+    policy = "article/reference (mix)"
+    totals = results[results["policy"] == policy].groupby(["seed", "campaign"])["engagement"].sum()
+    seeds = totals.groupby("seed").mean().to_numpy()
+    means = [np.mean(drawn) for drawn in itertools.product(seeds, repeat=len(seeds))]
+    found = json.loads((report / "summary.json").read_text())["statistics"]
+    value, low, high = found[policy]["mean"]
+    assert value == pytest.approx(seeds.mean())
+    assert (low, high) == pytest.approx(np.quantile(means, [0.025, 0.975]), rel=0.02)
+    assert found[policy]["failed_seeds"] == (seeds < 0.99 * 5950).sum()
+    assert found["even split"]["mean"] == pytest.approx([4690.0] * 3)
+
+
+def test_the_page_goes_from_the_result_to_how_it_was_made(report: Path) -> None:
+    page = (report / "index.html").read_text()
+    assert re.findall("<h2>(.*?)</h2>", page) == [
+        "The plan",
+        "What it earns against each yardstick",
+        "Day by day",
+        "Why this split",
+        "How it learned",
+        "What was uncertain",
+        "How this was made",
+    ]
+    assert re.search(r'class="result">a2c earns [\d,.]+ engagement \(95% interval [\d,.]+ to [\d,.]+ over 2', page)
+    made = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page, re.DOTALL))
+    assert made["training seeds"] == "0, 1, 2, 3, 4"
+    assert "total_timesteps: 8000" in made["config"]
+    assert "torch" in made["packages"]
+    assert "python -m train configs/linear.yaml" in made["trained by"]
+    assert re.search(r"a2c [\d.]+ s, ", made["training time"])
+    for medium in ("@media print", "prefers-color-scheme: dark", "max-width: 34rem"):
+        assert medium in page
+
+
+def test_one_training_seed_has_no_interval_and_the_page_says_so(branded: Path) -> None:
+    page = (branded / "index.html").read_text()
+    assert "(one training seed, spread unknown)" in page
+    assert "make train SEEDS=" in page
+    assert not re.search(r"\bnan\b|±|\+/-", page)
+    assert json.loads((branded / "summary.json").read_text())["statistics"]["a2c"]["mean"][1:] == [None, None]
+
+
+def test_a_report_carries_the_brand_of_who_sends_it(runs: Path, branded: Path) -> None:
+    page = (branded / "index.html").read_text()
+    assert "<h1>Spring &amp; &lt;friends&gt;</h1>" in page
+    assert f"data:image/png;base64,{base64.b64encode((runs / 'logo.png').read_bytes()).decode()}" in page
+
+
+def test_a_vector_picture_is_a_logo_too(tmp_path: Path) -> None:
+    logo = tmp_path / "logo.svg"
+    logo.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    assert read_logo(logo).startswith("data:image/svg+xml;base64,")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"text", "is no picture of a kind that browsers show: png, jpeg"),
+        (b"\x89PNG\r\n\x1a\nbroken", "is no picture of a kind"),
+        (b"0" * 500_001, "takes 500,001 bytes, at most 500,000"),
+    ],
+)
+def test_a_logo_that_is_no_picture_leaves_the_report_alone(
+    runs: Path, tmp_path: Path, content: bytes | None, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logo, out = tmp_path / "logo.png", tmp_path / "out"
+    if content is not None:
+        logo.write_bytes(content)
+    assert main([str(runs / "linear/a2c-seed1-1"), "--out", str(out), "--logo", str(logo)]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_two_evaluations_into_one_folder_are_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    with claim(out):
+        assert main([str(runs / "linear/a2c-seed1-1"), "--out", str(out)]) == 2
+        assert "another evaluation is writing into it" in capsys.readouterr().err
+        assert list(out.iterdir()) == []
+    assert not out.exists()
+    with claim(out):
+        (out / "index.html").touch()
+    assert out.exists()
+
+
+@pytest.mark.parametrize("broken", ["_write_tensorboard", "os.replace"])
+def test_whatever_fails_the_earlier_report_is_as_it_was(
+    branded: Path, tmp_path: Path, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shutil.copytree(branded, tmp_path / "out")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    results = play_all(yardsticks(LINEAR, seed=0)[:1], campaigns=1, seed=0)
+    original = os.replace
+
+    def full(*paths: Path, **_: object) -> None:
+        if broken != "os.replace" or "results.csv" in str(paths[1]):
+            monkeypatch.undo()
+            raise OSError(28, "No space left on device")
+        original(*paths)
+
+    monkeypatch.setattr(broken if "." in broken else f"evaluate.report.{broken}", full)
+    with pytest.raises(InputError, match="cannot be written: No space left on device"):
+        write(out, Report("new", None, "new", [], {}), results, summary(results), {})
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert not list(out.glob(".new-*"))
+    write(out, Report("new", None, "new", [], {}), results, summary(results), {})
+    assert "<h1>new</h1>" in (out / "index.html").read_text()
+    assert not list(out.glob(".new-*"))
+
+
+def copied(run: Path, target: Path, **values: object) -> Path:
+    """A run's folder under another name, with other values in its config or its state."""
+    shutil.copytree(run, target)
+    for name in ("config.yaml", "run.json"):
+        text = (target / name).read_text()
+        for key, value in values.items():
+            text = re.sub(rf'(^"?{key}"?: |  "{key}": )[^,\n]+', rf"\g<1>{value}", text, flags=re.MULTILINE)
+        (target / name).write_text(text)
+    return target
+
+
+def test_runs_that_are_no_repetitions_of_each_other_are_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = str(runs / "linear/a2c-seed0-1")
+    longer = copied(runs / "linear/a2c-seed1-1", tmp_path / "linear/a2c-seed1-1", total_timesteps=9000)
+    again = copied(runs / "linear/a2c-seed0-1", tmp_path / "linear/a2c-seed0-2")
+    for second, message in (
+        (longer, "is no repetition of .*: total_timesteps 9,000 instead of 8,000; choose runs of equal values"),
+        (again, "has the agent and the seed of"),
+    ):
+        assert main([first, str(second), "--out", str(tmp_path / "out")]) == 2
+        assert re.search(message, capsys.readouterr().err)
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("progress.csv", None, "is incomplete, progress.csv missing"),
+        ("progress.csv", "", "progress.csv cannot be read"),
+        ("timing.csv", "timesteps,seconds\n", "timing.csv holds no rows of training"),
+        ("versions.json", "{", "versions.json cannot be read"),
+    ],
+)
+def test_a_half_written_run_is_named(
+    runs: Path, tmp_path: Path, name: str, content: str | None, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied(runs / "linear/a2c-seed0-1", tmp_path / "linear/a2c-seed0-1")
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content)
+    assert main([str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_tensorboard_shows_the_evaluation(report: Path) -> None:
     accumulator = EventAccumulator(str(report / "tensorboard/even split"))
     accumulator.Reload()
@@ -137,9 +351,8 @@ def test_every_policy_meets_the_same_campaigns_and_twice_the_same_ones() -> None
     assert random[0] != random[1]
 
 
-def test_a_run_may_be_named_by_its_folder(runs: Path, tmp_path: Path) -> None:
-    assert main([str(runs / "linear/a2c-seed1-1"), "--out", str(tmp_path)]) == 0
-    results = pd.read_csv(tmp_path / "results.csv")
+def test_a_run_may_be_named_by_its_folder(branded: Path) -> None:
+    results = pd.read_csv(branded / "results.csv")
     assert set(results.loc[results["policy"] == "a2c", "seed"]) == {1}
 
 
@@ -159,7 +372,7 @@ def test_the_table_of_an_environment_without_an_optimum(tmp_path: Path) -> None:
     assert summary["reference"]["return"] == pd.read_csv(out / "results.csv")["reward"].sum() / 20
     page = (out / "index.html").read_text()
     assert "share of the optimum" not in page
-    assert "<th>return</th>" in page
+    assert '<th scope="col">return</th>' in page
 
 
 def test_the_report_of_the_dynamic_campaign_says_why_the_budget_is_split_so(tmp_path: Path) -> None:
@@ -175,7 +388,7 @@ def test_the_report_of_the_dynamic_campaign_says_why_the_budget_is_split_so(tmp_
     assert {path.stem for path in out.glob("*.png")} == CHARTS
     assert page.count("data:image/png;base64,") == len(CHARTS)
     assert "Rewards build loyalty" in page
-    assert "The best simple rule" in page
+    assert "the best simple rule" in page
 
 
 def test_a_plan_tells_what_one_more_unit_is_worth_and_where_a_limit_holds_it() -> None:
@@ -216,15 +429,14 @@ def test_bad_input_is_one_message_and_exit_code_2(
 
 
 def test_a_run_of_another_campaign_is_refused_and_the_report_stays(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs: Path, branded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "short.yaml"
     config.write_text(
         "env: {id: 'envs:LinearCampaign-v0', kwargs: {days: 3}}\ntotal_timesteps: 100\nreference: {n_envs: 4}\n"
     )
     assert train([str(config), "--runs-dir", str(tmp_path / "runs")]) == 0
-    out = tmp_path / "report"
-    assert main([str(runs / "linear/a2c-seed0-1"), "--out", str(out)]) == 0
+    out = shutil.copytree(branded, tmp_path / "report")
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     both = [str(runs / "linear/a2c-seed0-1"), str(tmp_path / "runs/short/reference-seed0-1")]
     assert main([*both, "--out", str(out)]) == 2
