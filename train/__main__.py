@@ -106,6 +106,7 @@ def _train(
     from train.callbacks import TrainingLog
     from train.learners import LEARNERS
     from train.make_env import flat_observation_space, make_env, make_training_env
+    from train.monitor import write_outcome
     from train.play import mean_score
 
     config, learner = args.train, LEARNERS[agent]
@@ -128,6 +129,8 @@ def _train(
         folder / run_dir.MODEL_FILES[agent], part, flat_observation_space(judged), judged.single_action_space
     )
     score = mean_score(policy, judged, config.evaluation.seed)
+    if state == "finished":
+        write_outcome(folder, config, agent, seed, score, log.timesteps)
     return Outcome(label, folder, state, score, seconds)
 
 
