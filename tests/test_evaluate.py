@@ -1,12 +1,15 @@
 """Evaluation as its user meets it: the same campaigns for all, every file of the report, and every refusal."""
 
 import base64
+import io
 import itertools
 import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -481,3 +484,58 @@ def test_no_code_of_a_model_file_runs(runs: Path, tmp_path: Path, capsys: pytest
         assert main([str(folder), "--out", str(tmp_path / "out")]) == 2
         assert "is no model of its config" in capsys.readouterr().err
         assert not mark.exists()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser: Chromium as the system has it."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_a_browser_shows_the_page_without_a_fault_or_a_request(
+    report: Path, browser: Any, width: int, scheme: str
+) -> None:
+    faults, requests = [], []
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((report / "index.html").as_uri())
+    assert faults == []
+    assert [url for url in requests if not url.startswith("data:")] == [(report / "index.html").as_uri()]
+    pictures = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.clientWidth, i.alt.length])")
+    assert len(pictures) == len(LINEAR_CHARTS)
+    assert all(natural > 600 and shown > 300 and words > 20 for natural, shown, words in pictures)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(23, 22, 28)")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.querySelector('details.screen')).display") == "none"
+    page.close()
+
+
+def test_a_browser_copies_and_saves_the_plan(report: Path, browser: Any, tmp_path: Path) -> None:
+    days = pd.read_csv(report / "results.csv").query("policy == 'a2c'").groupby("day")
+    spend = days[["posts", "ads", "rewards"]].mean().reset_index()
+    page = browser.new_page()
+    page.goto((report / "index.html").as_uri())
+    page.click("summary >> nth=0")
+    page.click("pre.copy >> nth=0")
+    copied = page.evaluate("getSelection().toString()")
+    with page.expect_download() as download:
+        page.click("a[download='plan.csv']")
+    download.value.save_as(tmp_path / "plan.csv")
+    for text in (copied, (tmp_path / "plan.csv").read_text()):
+        plan = pd.read_csv(io.StringIO(text))
+        pd.testing.assert_frame_equal(plan[list(spend)], spend, atol=0.051, check_dtype=False)
+        assert plan["sum"].tolist() == [100.0] * 7
+    page.close()
