@@ -213,7 +213,8 @@ def share_of_optimum(campaigns: pd.DataFrame, colours: dict[str, str]) -> Figure
             )
         for position, value in enumerate(means):
             axes.annotate(percent(float(value)), (value, position), (4, 0), textcoords="offset points", va="center")
-        axes.set(xlabel="share of the optimum", ylabel="", xlim=(0, 1.17 * float(means.max())))
+        axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 1.001 * float(means.max())])
+        axes.set(xlabel="share of the optimum", ylabel="", xlim=(0, 1.22 * float(means.max())))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     return figure
 
