@@ -15,7 +15,7 @@ articles  = $(if $(and $(filter linear,$(name)),$(shell grep -ls '"state": "fini
 help: ## one line for each command
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-train: .venv/run ## train the agents of CONFIG (default configs/dynamic.yaml) on SEEDS (default 0)
+train: .venv/run ## train the agents of CONFIG (default configs/dynamic.yaml) on SEEDS (default 0), several at once
 	@echo "== training $(CONFIG), seeds $(SEEDS)"
 	@$(python) -m train $(CONFIG) --seeds $(SEEDS) $(ARGS)
 

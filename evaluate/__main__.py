@@ -1,5 +1,6 @@
 """``python -m evaluate [TARGET ...]``: judges trained runs against the yardsticks and writes the report."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, NamedTuple
 import tyro
 
 from train.config import EnvConfig, EvaluationConfig, InputError, load_config
+from train.parallel import ONE_THREAD
 from train.run_dir import Run, finished_runs, load_run, modified
 
 DEFAULT_TARGET = Path("configs/dynamic.yaml")
@@ -29,6 +31,8 @@ class Args(NamedTuple):
         tyro.conf.arg(help="training seeds to take of each config, or 'all'; default: the newest run alone"),
     ] = ()
     out: Annotated[Path | None, tyro.conf.arg(help="folder for the report; default: reports/<config>")] = None
+    title: Annotated[str | None, tyro.conf.arg(help="heading of the report; default: names the config")] = None
+    logo: Annotated[Path | None, tyro.conf.arg(help="picture above the heading: PNG, JPEG, GIF, WebP or SVG")] = None
     runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
 
 
@@ -47,8 +51,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = tyro.cli(Args, args=arguments, prog="python -m evaluate", config=(tyro.conf.AvoidSubcommands,))
         subject = find_subject(args)
+        for name in ONE_THREAD:  # small matrices: a second thread would only wait
+            os.environ.setdefault(name, "1")
         from evaluate.judge import judge
+        from evaluate.report import Brand, read_logo
 
+        brand = Brand(args.title, read_logo(args.logo) if args.logo else None)
         out = args.out or Path("reports") / subject.name
         judge(
             subject.name,
@@ -57,6 +65,7 @@ def main(argv: list[str] | None = None) -> int:
             subject.runs,
             out,
             "python -m evaluate " + shlex.join(arguments),
+            brand,
         )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,18 +1,27 @@
 """The pictures that belong to a campaign: its days, its spend, and why the budget is split as it is."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from evaluate import charts
-from evaluate.report import Chart
+from evaluate.report import Chart, Section, Table
 
 CHANNELS, METRICS, TOTAL = ("posts", "ads", "rewards"), ("likes", "comments", "shares"), "engagement"
 OPTIMAL = "optimal plan"
+VARIED = (("seed", "training seeds"), ("campaign", "campaigns"))
 
 
-def campaign_charts(days: pd.DataFrame, learned: list[str], env: Any, colours: dict[str, str]) -> list[Chart]:
-    """The pictures of a campaign; none where the days are not those of one.
+class Pictures(NamedTuple):
+    """The sections that belong to a campaign; none of them where the days are not those of one."""
+
+    plan: Section | None
+    days: Section | None
+    why: Section | None
+
+
+def campaign_sections(days: pd.DataFrame, learned: list[str], env: Any, colours: dict[str, str]) -> Pictures:
+    """The plan, the article's pictures, and why the budget is split so.
 
     Args:
         days: A row per policy, training seed, campaign and day.
@@ -21,32 +30,79 @@ def campaign_charts(days: pd.DataFrame, learned: list[str], env: Any, colours: d
         colours: A colour for each policy.
     """
     if not {*CHANNELS, *METRICS, TOTAL} <= set(days.columns):
-        return []
+        return Pictures(None, None, None)
     leading = learned[0]
-    main = days[days["policy"] == leading]
     beside = [OPTIMAL] if OPTIMAL in set(days["policy"]) else []
-    drawn = [
-        Chart(
-            "daily_metrics",
-            f"What each day of the campaign earns when {leading} decides.",
-            f"Grouped bars of likes, comments and shares by day for {leading}.",
-            charts.daily_metrics(main, METRICS, f"Daily engagement metrics: {leading}"),
-        ),
-        Chart(
-            "cumulative_engagement",
-            "How the engagement adds up over the campaign: likes + 2 comments + 3 shares.",
-            f"A rising line of cumulative engagement for {leading}.",
-            charts.cumulative(main, TOTAL, f"Cumulative engagement: {leading}"),
-        ),
-        Chart(
-            "spend_by_day",
-            "Where each trained policy puts the budget, day by day, beside the best plan that there is.",
-            f"Stacked bars of spend on posts, ads and rewards by day for {', '.join([*learned, *beside])}.",
-            charts.spend_by_day(days, CHANNELS, [*learned, *beside]),
-        ),
-    ]
     insights = {name: env.insight(_plan(days, name)) for name in [leading, *beside]}
-    return drawn + _why(insights, colours)
+    spend = Chart(
+        "spend_by_day",
+        "Where each trained policy puts the budget, day by day, beside the best plan that there is.",
+        f"Stacked bars of spend on posts, ads and rewards by day for {', '.join([*learned, *beside])}.",
+        charts.spend_by_day(days, CHANNELS, [*learned, *beside]),
+    )
+    why = Section("Why this split", [env.explanation()], [], [spend, *_why(insights, colours)])
+    return Pictures(_the_plan(days, leading), _the_days(days, leading), why)
+
+
+def _the_plan(days: pd.DataFrame, leading: str) -> Section:
+    """The leading policy's spend as a picture and as a table to copy."""
+    plan = _plan(days, leading)
+    of = days[days["policy"] == leading]
+    counted = [f"{of[name].nunique()} {label}" for name, label in VARIED if _varies(of, name)]
+    mean = f", the mean over {' and '.join(counted)}" if counted else ""
+    rows = [[str(day), *(f"{value:.1f}" for value in spend), f"{spend.sum():.1f}"] for day, spend in enumerate(plan, 1)]
+    table = Table(
+        f"Spend in budget units by day and channel, as {leading} decides{mean}.",
+        ["day", *CHANNELS, "sum"],
+        rows,
+        copy_as="plan.csv",
+    )
+    words = "; ".join(
+        f"day {row[0]}: " + ", ".join(f"{value} {name}" for name, value in zip(CHANNELS, row[1:-1], strict=True))
+        for row in rows
+    )
+    picture = Chart(
+        "plan",
+        f"The plan of {leading}{mean}.",
+        f"Stacked bars of spend by day. {words}.",
+        charts.plan(of, CHANNELS),
+    )
+    return Section("The plan", [], [table], [picture])
+
+
+def _varies(days: pd.DataFrame, by: str) -> bool:
+    """Whether the spend of a day depends on the training seed, or on the campaign, by as much as is shown."""
+    of_day = days.groupby(["day", by])[list(CHANNELS)].mean().groupby("day")
+    return bool(((of_day.max() - of_day.min()) > 0.05).any(axis=None))
+
+
+def _the_days(days: pd.DataFrame, leading: str) -> Section:
+    """What the days bring: the pictures of the article."""
+    main = days[days["policy"] == leading]
+    earned = main.groupby("day")[[*METRICS, TOTAL]].mean()
+    by_day = "; ".join(
+        f"day {day}: " + ", ".join(f"{row[name]:,.0f} {name}" for name in METRICS) for day, row in earned.iterrows()
+    )
+    together = ", ".join(f"{value:,.0f}" for value in earned[TOTAL].cumsum())
+    return Section(
+        "Day by day",
+        [],
+        [],
+        [
+            Chart(
+                "daily_metrics",
+                f"What each day of the campaign earns when {leading} decides.",
+                f"Grouped bars of likes, comments and shares by day for {leading}. {by_day}.",
+                charts.daily_metrics(main, METRICS, f"Daily engagement metrics: {leading}"),
+            ),
+            Chart(
+                "cumulative_engagement",
+                "How the engagement adds up over the campaign: likes + 2 comments + 3 shares.",
+                f"A rising line of cumulative engagement for {leading}: {together}.",
+                charts.cumulative(main, TOTAL, f"Cumulative engagement: {leading}"),
+            ),
+        ],
+    )
 
 
 def _why(insights: dict[str, dict[str, Any]], colours: dict[str, str]) -> list[Chart]:

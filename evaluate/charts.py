@@ -5,18 +5,29 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+    StrMethodFormatter,
+)
 
 from envs.campaign.rendering import METRIC_COLOURS
+from evaluate.learning import Curve
+from evaluate.statistics import FloatArray, performance_profile
 from train.play import percent
 
 COLOURS = {**METRIC_COLOURS, "posts": "#4c72b0", "ads": "#dd8452", "rewards": "#55a868", "cumulative": "purple"}
 _POLICY_COLOURS = ("#6a3d9a", "#1f78b4", "#b15928", "#e31a1c", "#33a02c", "#ff7f00")
 _YARDSTICK_COLOUR = "#b0b0b0"
+DPI = 160
 
 
 def policy_colours(names: Sequence[str], learned: Sequence[str]) -> dict[str, str]:
@@ -28,12 +39,12 @@ def policy_colours(names: Sequence[str], learned: Sequence[str]) -> dict[str, st
 def daily_metrics(days: pd.DataFrame, metrics: Sequence[str], title: str) -> Figure:
     """Grouped bars: what each day earned of each metric, averaged over campaigns."""
     long = days.melt(id_vars="day", value_vars=list(metrics), var_name="metric", value_name="counts")
-    with _axes((9, 4.5)) as (figure, axes):
+    with _axes((6, 4)) as (figure, axes):
         palette = {name: COLOURS[name] for name in metrics}
         sns.barplot(long, x="day", y="counts", hue="metric", palette=palette, saturation=1, errorbar=None, ax=axes)
         axes.set(title=title, xlabel="day", ylabel="counts per day")
         axes.yaxis.grid(True, linestyle="--", alpha=0.7)
-        _legend_outside(axes)
+        _legend_below(figure, axes)
     return figure
 
 
@@ -41,7 +52,7 @@ def cumulative(days: pd.DataFrame, total: str, title: str) -> Figure:
     """A line with markers: what has come together up to each day, averaged over campaigns."""
     mean = days.groupby("day", as_index=False)[total].mean()
     mean[total] = mean[total].cumsum()
-    with _axes((9, 4)) as (figure, axes):
+    with _axes((6, 3.4)) as (figure, axes):
         sns.lineplot(mean, x="day", y=total, color=COLOURS["cumulative"], marker="o", ax=axes)
         axes.set(title=title, xlabel="day", ylabel=f"cumulative {total}", ylim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -49,26 +60,43 @@ def cumulative(days: pd.DataFrame, total: str, title: str) -> Figure:
     return figure
 
 
-def learning_curves(progress: pd.DataFrame, total: str, colours: dict[str, str], optimum: float | None) -> Figure:
-    """What the agents earned while they learned, a line a run, over environment steps on a logarithmic scale."""
-    with _axes((9, 4.5)) as (figure, axes):
-        sns.lineplot(
-            progress,
-            x="timesteps",
-            y=total,
-            hue="policy",
-            palette=colours,
-            units="run",
-            estimator=None,
-            alpha=0.8,
-            ax=axes,
-        )
+def learning_curves(
+    curves: dict[str, Curve], xlabel: str, total: str, title: str, colours: dict[str, str], optimum: float | None
+) -> Figure:
+    """What the agents earned while they learned: a line a policy, the interval of its mean over seeds as a band."""
+    with _axes((6, 4)) as (figure, axes):
+        for policy, curve in curves.items():
+            axes.plot(curve.x, curve.center, color=colours[policy], label=policy)
+            axes.fill_between(curve.x, curve.low, curve.high, color=colours[policy], alpha=0.25, linewidth=0)
         if optimum is not None:
             axes.axhline(optimum, color="black", linewidth=1, linestyle=":", label="optimum")
-        axes.set(title="Engagement over training" if total == "engagement" else f"{total} over training", xscale="log")
-        axes.set(xlabel="environment steps", ylabel=f"{total} per episode, exploration included")
+        axes.set(title=title, xscale="log")
+        axes.set(xlabel=xlabel, ylabel=f"{total} per episode")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
+        )
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        _legend_outside(axes)
+        _legend_below(figure, axes)
+    return figure
+
+
+def profile(shares: dict[str, FloatArray], colours: dict[str, str]) -> Figure:
+    """Steps: which part of all training seeds and campaigns earned more than each share of the optimum."""
+    least = min(float(values.min()) for values in shares.values())
+    most = max(1.0, *(float(values.max()) for values in shares.values()))
+    thresholds = np.linspace(least - 0.1 * (most - least), most, 400)
+    with _axes((6, 3.2)) as (figure, axes):
+        for policy, values in shares.items():
+            above = performance_profile(values, thresholds)
+            axes.plot(thresholds, above, drawstyle="steps-post", color=colours[policy], label=policy)
+        axes.set(title="Performance profile", xlabel="share of the optimum", ylabel="earned more than that")
+        axes.set(ylim=(-0.02, 1.04))
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        _legend_below(figure, axes)
     return figure
 
 
@@ -79,12 +107,29 @@ def spend_by_day(days: pd.DataFrame, channels: Sequence[str], policies: Sequence
     columns = min(len(policies), 2)
     rows = -(-len(policies) // columns)
     with _theme():
-        figure = Figure(figsize=(4.5 * columns, 3.2 * rows + 0.3), dpi=110, layout="constrained")
+        figure = Figure(figsize=(3 * columns, 2.5 * rows + 0.4), dpi=DPI, layout="constrained")
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
         for axes, policy in zip(grid, policies, strict=False):
-            _stacked(long[long["policy"] == policy], channels, policy, axes, legend=axes is grid[columns - 1])
+            _stacked(long[long["policy"] == policy], channels, policy, axes, legend=axes is grid[0])
+        _legend_below(figure, grid[0])
         for axes in grid[len(policies) :]:
             axes.set_visible(False)
+    return figure
+
+
+def plan(days: pd.DataFrame, channels: Sequence[str]) -> Figure:
+    """Stacked bars of one policy's spend by day, averaged over campaigns and training seeds, the figures inside."""
+    mean = days.groupby("day", as_index=False)[list(channels)].mean()
+    long = mean.melt(id_vars="day", value_vars=list(channels), var_name="channel", value_name="spend")
+    with _axes((6, 3.6)) as (figure, axes):
+        _stacked(long, channels, "", axes, legend=True)
+        _legend_below(figure, axes)
+        base, least = np.zeros(len(mean)), 0.06 * float(mean[list(channels)].sum(axis=1).max())
+        for channel in channels:
+            for day, bottom, value in zip(mean["day"], base, mean[channel], strict=True):
+                if value >= least:
+                    axes.annotate(f"{value:.0f}", (day, bottom + value / 2), ha="center", va="center", color="white")
+            base = base + mean[channel].to_numpy()
     return figure
 
 
@@ -96,7 +141,7 @@ def audience(insights: dict[str, dict[str, Any]], colours: dict[str, str]) -> Fi
         for state, values in insight.items()
         if state in {"loyalty", "freshness"}
     )
-    with _axes((9, 4)) as (figure, axes):
+    with _axes((6, 3.4)) as (figure, axes):
         order = list(reversed(insights))  # the leading policy is drawn last, on top
         lines = long.reset_index(drop=True)
         sns.lineplot(
@@ -117,7 +162,7 @@ def audience(insights: dict[str, dict[str, Any]], colours: dict[str, str]) -> Fi
             ylim=(0, 1.05),
         )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _legend_outside(axes)
+        _legend_below(figure, axes, columns=2)
     return figure
 
 
@@ -127,7 +172,7 @@ def marginal(insights: dict[str, dict[str, Any]], channels: Sequence[str]) -> Fi
     most = max(float(insight["marginal"].max()) for insight in insights.values())
     days = len(next(iter(insights.values()))["marginal"])
     with _theme():
-        figure = Figure(figsize=(9, 1.9 * len(insights) + 0.6), dpi=110, layout="constrained")
+        figure = Figure(figsize=(6, 1.8 * len(insights) + 0.4), dpi=DPI, layout="constrained")
         for axes, (policy, insight) in zip(
             figure.subplots(len(insights), squeeze=False).flatten(), insights.items(), strict=True
         ):
@@ -150,7 +195,7 @@ def share_of_optimum(campaigns: pd.DataFrame, colours: dict[str, str]) -> Figure
     means = seeds.groupby("policy")["share_of_optimum"].mean().sort_values(ascending=False)
     order = list(means.index)
     several = seeds.groupby("policy").filter(lambda group: len(group) > 1)
-    with _axes((9, 0.4 * len(order) + 1.2)) as (figure, axes):
+    with _axes((6, 0.32 * len(order) + 1)) as (figure, axes):
         sns.barplot(
             seeds,
             x="share_of_optimum",
@@ -168,13 +213,23 @@ def share_of_optimum(campaigns: pd.DataFrame, colours: dict[str, str]) -> Figure
             )
         for position, value in enumerate(means):
             axes.annotate(percent(float(value)), (value, position), (4, 0), textcoords="offset points", va="center")
-        axes.set(xlabel="share of the optimum", ylabel="", xlim=(0, 1.1 * float(means.max())))
+        axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 1.001 * float(means.max())])
+        axes.set(xlabel="share of the optimum", ylabel="", xlim=(0, 1.22 * float(means.max())))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     return figure
 
 
-def _legend_outside(axes: Axes) -> None:
-    axes.legend(title=None, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+def _legend_below(figure: Figure, axes: Axes, columns: int | None = None) -> None:
+    """One legend under the picture, so that a narrow screen gives the width to what is drawn."""
+    own = axes.get_legend()
+    handles, labels = axes.get_legend_handles_labels()
+    if own is not None:
+        handles, labels = (
+            [handle for handle in own.legend_handles if handle],
+            [text.get_text() for text in own.get_texts()],
+        )
+        own.remove()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns or min(len(labels), 3), frameon=False)
 
 
 def _stacked(long: pd.DataFrame, channels: Sequence[str], title: str, axes: Axes, legend: bool) -> None:
@@ -193,8 +248,6 @@ def _stacked(long: pd.DataFrame, channels: Sequence[str], title: str, axes: Axes
     )
     axes.set(title=title, xlabel="day", ylabel="spend [budget units]")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if legend:
-        sns.move_legend(axes, "upper left", bbox_to_anchor=(1.0, 1.0), title=None, frameon=False)
 
 
 @contextmanager
@@ -210,5 +263,5 @@ def _theme() -> Iterator[None]:
 @contextmanager
 def _axes(size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
     with _theme():
-        figure = Figure(figsize=size, dpi=110, layout="constrained")
+        figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         yield figure, figure.subplots()

@@ -1,124 +1,112 @@
 """One evaluation from runs to report: plays, sums up, draws and writes."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from evaluate import charts, report
-from evaluate.campaign_charts import OPTIMAL, campaign_charts
+from evaluate import charts, learning, report, sections
+from evaluate.campaign_charts import campaign_sections
 from evaluate.policies import check_comparable, entries, single_env, yardsticks
-from evaluate.report import Chart, Report
-from evaluate.rollouts import Results, play_all
-from train.config import EnvConfig, EvaluationConfig
-from train.play import percent
+from evaluate.report import Brand, Report
+from evaluate.rollouts import play_all
+from evaluate.standings import SHARE, numbers, standings
+from train.config import EnvConfig, EvaluationConfig, InputError
 from train.run_dir import Run
 
 
-def judge(name: str, env: EnvConfig, evaluation: EvaluationConfig, runs: list[Run], out: Path, command: str) -> None:
+def judge(
+    name: str,
+    env: EnvConfig,
+    evaluation: EvaluationConfig,
+    runs: list[Run],
+    out: Path,
+    command: str,
+    brand: Brand,
+) -> None:
     """Judges the runs and writes the report into ``out``.
 
     Raises:
-        InputError: The runs cannot be compared or loaded, or ``out`` cannot be written.
+        InputError: The runs cannot be compared or loaded, or ``out`` cannot be written or is being written to.
     """
+    with report.claim(out):
+        _judge(name, env, evaluation, runs, out, command, brand)
+
+
+def _judge(
+    name: str, env: EnvConfig, evaluation: EvaluationConfig, runs: list[Run], out: Path, command: str, brand: Brand
+) -> None:
     check_comparable(env, f"the config {name}", runs)
-    learned = entries(runs, main=name)
-    print(f"playing {len(learned)} trained policies and the yardsticks on {evaluation.campaigns} campaigns", flush=True)
-    results = play_all(learned + yardsticks(env, evaluation.seed), evaluation.campaigns, evaluation.seed)
+    progress = learning.read_progress(runs, name)
+    _check_alike(runs)
+    trained = entries(runs, main=name)
+    print(f"playing {len(trained)} trained policies and the yardsticks on {evaluation.campaigns} campaigns", flush=True)
+    results = play_all(trained + yardsticks(env, evaluation.seed), evaluation.campaigns, evaluation.seed)
     table = report.summary(results)
-    names = list(dict.fromkeys(entry.name for entry in learned))
+    metric = str(table.columns[0])
+    learned = list(dict.fromkeys(entry.name for entry in trained))
+    found = standings(results.campaigns, learned, metric, evaluation.seed)
+    colours = charts.policy_colours([standing.name for standing in found], learned)
+    pictures = campaign_sections(results.days, learned, single_env(env), colours)
+    parts = [
+        pictures.plan,
+        sections.yardsticks(found, metric, results.campaigns, colours),
+        pictures.days,
+        pictures.why,
+        sections.training(found, metric, progress, colours, evaluation.seed),
+        sections.uncertain(found, metric, evaluation),
+    ]
     page = Report(
-        title=f"Campaign report: {name}",
-        result=_result(table, names),
-        explanation=_explanation(env),
-        table=table,
-        charts=_charts(results, table, names, runs, name, env),
-        provenance=_provenance(command, evaluation, runs),
+        title=brand.title or f"Campaign report: {name}",
+        logo=brand.logo,
+        result=sections.result(found, metric),
+        sections=[part for part in parts if part],
+        provenance=sections.provenance(command, evaluation, runs, progress),
     )
-    report.write(out, page, results, table)
+    report.write(out, page, results, table, numbers(found))
     print(_printed(table))
     print(page.result)
     print(f"report: {out / 'index.html'}")
 
 
-def _result(table: pd.DataFrame, learned: list[str]) -> str:
-    """The result in one sentence: the leading agent beside the best yardstick."""
-    metric = str(table.columns[0])
-    best = learned[0]
-    row: Any = table.loc[best]
-    seeds = f", the worst of {row['seeds']:.0f} training seeds {percent(row['worst_seed'])}" if row["seeds"] > 1 else ""
-    if "share_of_optimum" not in table:
-        return f"{best} earns {metric} {row[metric]:,.1f} on average."
-    rules = table.drop(index=[*learned, OPTIMAL], errors="ignore")
-    others = rules.sort_values("share_of_optimum", ascending=False)
-    rival = (
-        f" The best simple rule, {others.index[0]}, reaches {percent(others['share_of_optimum'].iloc[0])}."
-        if len(others)
-        else ""
-    )
-    return (
-        f"{best} earns {row[metric]:,.1f} engagement, {percent(row['share_of_optimum'])} of the optimum{seeds}.{rival}"
-    )
-
-
-def _charts(
-    results: Results, table: pd.DataFrame, learned: list[str], runs: list[Run], main: str, env: EnvConfig
-) -> list[Chart]:
-    """The pictures of the page: those that belong to the environment, then those of any."""
-    colours = charts.policy_colours(list(table.index), learned)
-    drawn = campaign_charts(results.days, learned, single_env(env), colours)
-    progress = _progress(runs, main)
-    if "share_of_optimum" in table:
-        drawn.append(
-            Chart(
-                "share_of_optimum",
-                "Every policy against the best that is possible; a dot for each training seed where there are several.",
-                "Bars: " + ", ".join(f"{name} {row['share_of_optimum']:.1%}" for name, row in table.iterrows()) + ".",
-                charts.share_of_optimum(results.campaigns, colours),
-            )
-        )
-    column = "engagement" if "engagement" in progress else "ep_rew_mean"
-    best = table[column] / table["share_of_optimum"] if {column, "share_of_optimum"} <= set(table.columns) else None
-    drawn.append(
-        Chart(
-            "engagement_over_training",
-            "What the agents earned while they learned, exploration included, so below what they earn once trained.",
-            f"Lines of {column} over environment steps, one for each training run.",
-            charts.learning_curves(progress, column, colours, None if best is None else float(best.iloc[0])),
-        )
-    )
-    return drawn
-
-
-def _progress(runs: list[Run], main: str) -> pd.DataFrame:
-    frames = []
+def _check_alike(runs: list[Run]) -> None:
+    """Refuses runs that are no repetitions of each other: of one agent with other values, or with the same seed."""
+    seen: dict[tuple[str, str, int], Run] = {}
+    first: dict[tuple[str, str], Run] = {}
     for run in runs:
-        label = run.state.agent if run.name == main else f"{run.name}/{run.state.agent}"
-        frames.append(pd.read_csv(run.folder / "progress.csv").assign(policy=label, run=str(run.folder)))
-    return pd.concat(frames, ignore_index=True)
+        agent = run.state.agent
+        twin = seen.setdefault((run.name, agent, run.state.seed), run)
+        if twin is not run:
+            raise InputError(f"run {run.folder}: has the agent and the seed of {twin.folder}; name one of them")
+        other = first.setdefault((run.name, agent), run)
+        differing = _differing(other, run)
+        if differing:
+            raise InputError(
+                f"run {run.folder}: is no repetition of {other.folder}: {differing}; "
+                f"choose runs of equal values with --seeds or by their folders, or train them anew"
+            )
 
 
-def _explanation(env: EnvConfig) -> str | None:
-    unwrapped = single_env(env)
-    return unwrapped.explanation() if hasattr(unwrapped, "explanation") else None
+def _differing(one: Run, other: Run) -> str:
+    """The first value in which two runs of an agent differ that decides what was learned, or nothing."""
+    values = []
+    for run in (one, other):
+        config = run.config.model_dump(mode="json")
+        values.append(
+            {key: config[key] for key in ("env", "total_timesteps", "torch_threads", run.state.agent)}
+            | {"steps learned from": run.state.timesteps}
+        )
+    for key, mine in values[0].items():
+        if values[1][key] != mine:
+            return f"{key} {_short(values[1][key], mine)} instead of {_short(mine, values[1][key])}"
+    return ""
 
 
-def _provenance(command: str, evaluation: EvaluationConfig, runs: list[Run]) -> dict[str, str]:
-    """How the report was made; nothing in it depends on the clock."""
-    versions = json.loads((runs[0].folder / "versions.json").read_text(encoding="utf-8"))
-    packages = ", ".join(f"{package} {version}" for package, version in versions["packages"].items())
-    return {
-        "command": command,
-        "campaigns": f"{evaluation.campaigns} per policy, seed {evaluation.seed}, the same for all",
-        "runs": "\n".join(
-            f"{run.name}/{run.folder.name}: {run.state.timesteps:,} steps, {run.state.state}" for run in runs
-        ),
-        "trained with": f"Python {versions['python']}, {packages}, {versions['platform']}",
-        "commit": str(versions["commit"] or "unknown"),
-    }
+def _short(value: object, other: object) -> str:
+    if isinstance(value, dict) and isinstance(other, dict):
+        return ", ".join(f"{key}={part}" for key, part in value.items() if other.get(key) != part)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _printed(table: pd.DataFrame) -> str:
-    shown = table[[name for name in (table.columns[0], "share_of_optimum", "seeds", "worst_seed") if name in table]]
+    shown = table[[name for name in (table.columns[0], SHARE, "seeds", "worst_seed") if name in table]]
     return shown.to_string(float_format=lambda value: f"{value:,.4f}")

@@ -1,10 +1,15 @@
 """Evaluation as its user meets it: the same campaigns for all, every file of the report, and every refusal."""
 
+import base64
+import io
+import itertools
 import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -14,27 +19,29 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from evaluate.__main__ import main
 from evaluate.policies import entries, single_env, yardsticks
+from evaluate.report import Report, claim, read_logo, summary, write
 from evaluate.rollouts import play_all
 from tests.programs import ROOT, run
 from train.__main__ import main as train
-from train.config import EnvConfig
+from train.config import EnvConfig, InputError
 from train.run_dir import load_run
 
 FIGURES = json.loads((ROOT / "tests/article_figures.json").read_text(encoding="utf-8"))["seeds"]
 LINEAR = EnvConfig(id="envs:LinearCampaign-v0")
 COLUMNS = ["policy", "seed", "campaign", "day", "posts", "ads", "rewards", "likes", "comments", "shares", "engagement"]
-ALWAYS = {"daily_metrics", "cumulative_engagement", "spend_by_day", "share_of_optimum", "engagement_over_training"}
-LINEAR_CHARTS = ALWAYS | {"why_this_split"}
-CHARTS = LINEAR_CHARTS | {"audience"}
+LEARNING = {"engagement_over_training", "engagement_over_time"}
+ONE_SEED = LEARNING | {"plan", "daily_metrics", "cumulative_engagement", "spend_by_day", "share_of_optimum"}
+LINEAR_CHARTS = ONE_SEED | {"why_this_split", "performance_profile"}
+CHARTS = ONE_SEED | {"why_this_split", "audience"}
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Short runs of the linear config on two seeds, and of the article's on all of its seeds."""
     folder = tmp_path_factory.mktemp("runs")
-    quick = ["--total-timesteps", "8000", "--runs-dir", str(folder)]
+    quick = ["--total-timesteps", "8000", "--jobs", "1", "--runs-dir", str(folder)]
     assert train(["configs/linear.yaml", "--seeds", "0", "1", *quick]) == 0
-    assert train(["configs/article.yaml", "--seeds", *FIGURES, "--runs-dir", str(folder)]) == 0
+    assert train(["configs/article.yaml", "--seeds", *FIGURES, "--jobs", "1", "--runs-dir", str(folder)]) == 0
     return folder
 
 
@@ -48,6 +55,15 @@ def report(runs: Path) -> Path:
     assert str(out / "index.html") in done.stdout
     assert "of the optimum" in done.stdout
     return out
+
+
+@pytest.fixture(scope="module")
+def branded(runs: Path) -> Path:
+    """The report of one run, named by its folder, under a title and a logo of the user's own."""
+    matplotlib.image.imsave(runs / "logo.png", np.zeros((4, 9, 3)))
+    brand = ["--title", "Spring & <friends>", "--logo", str(runs / "logo.png")]
+    assert main([str(runs / "linear/a2c-seed1-1"), "--out", str(runs / "branded"), *brand]) == 0
+    return runs / "branded"
 
 
 @pytest.mark.parametrize("seed", FIGURES)
@@ -120,6 +136,207 @@ def test_the_page_stands_alone_and_shows_every_chart(report: Path) -> None:
         assert picture.std() > 0.01
 
 
+def tables(page: str) -> list[list[list[str]]]:
+    """The cells of every table, the head first."""
+    found = re.findall(r"<table.*?</table>", page, re.DOTALL)
+    rows = [re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL) for table in found]
+    return [[re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in of] for of in rows]
+
+
+def test_every_number_of_the_page_comes_from_the_results(report: Path) -> None:
+    results = pd.read_csv(report / "results.csv").fillna({"seed": -1})
+    totals = results.groupby(["policy", "seed", "campaign"])["engagement"].sum()
+    by_seed = totals.groupby(["policy", "seed"]).mean()
+    plan, yardsticks_table, end, seeds = tables((report / "index.html").read_text())
+    spend = results[results["policy"] == "a2c"].groupby("day")[["posts", "ads", "rewards"]].mean()
+    assert plan[0] == ["day", "posts", "ads", "rewards", "sum"]
+    for row, (day, values) in zip(plan[1:], spend.iterrows(), strict=True):
+        assert row == [str(day), *(f"{value:.1f}" for value in values), f"{values.sum():.1f}"]
+    assert {row[0] for row in yardsticks_table[1:]} == set(results["policy"])
+    for policy, total, share, ends, lead, _, chance in yardsticks_table[1:]:
+        expected = by_seed[policy].mean()
+        assert total == f"{expected:,.1f}"
+        assert share in {f"{expected / 5950:.2%}", "&gt;99.99%"}
+        if policy != "a2c":
+            assert float(lead.replace(",", "").replace("\N{MINUS SIGN}", "-")) == pytest.approx(
+                by_seed["a2c"].mean() - expected, abs=0.051
+            )
+            pairs = by_seed["a2c"].to_numpy()[:, None] - by_seed[policy].to_numpy()
+            if policy != "random":
+                assert chance == f"{(pairs > 1e-6).mean() + (np.abs(pairs) <= 1e-6).mean() / 2:.0%}"
+        assert (ends == "exact") == (policy not in {"a2c", "reference", "random"} and not policy.startswith("article"))
+    assert [row[1] for row in end[1:]] == ["2", "2", "5", "5"]
+    for policy, _, mean, *_, worst, _, failed in end[1:]:
+        assert mean == f"{by_seed[policy].mean() / 5950:.2%}"
+        assert worst == f"{by_seed[policy].min() / 5950:.2%}"
+        assert failed == f"{(by_seed[policy] < 0.99 * 5950).sum()} of {len(by_seed[policy])}"
+    for policy, seed, total, share in seeds[1:]:
+        assert total == f"{by_seed[policy, int(seed)]:,.1f}"
+        assert share == f"{by_seed[policy, int(seed)] / 5950:.2%}"
+
+
+def test_the_intervals_are_those_of_the_training_seeds(report: Path) -> None:
+    results = pd.read_csv(report / "results.csv").fillna({"seed": -1})
+    policy = "article/reference (mix)"
+    totals = results[results["policy"] == policy].groupby(["seed", "campaign"])["engagement"].sum()
+    seeds = totals.groupby("seed").mean().to_numpy()
+    means = [np.mean(drawn) for drawn in itertools.product(seeds, repeat=len(seeds))]
+    found = json.loads((report / "summary.json").read_text())["statistics"]
+    value, low, high = found[policy]["mean"]
+    assert value == pytest.approx(seeds.mean())
+    assert (low, high) == pytest.approx(np.quantile(means, [0.025, 0.975]), rel=0.02)
+    assert found[policy]["failed_seeds"] == (seeds < 0.99 * 5950).sum()
+    assert found["even split"]["mean"] == pytest.approx([4690.0] * 3)
+
+
+def test_the_page_goes_from_the_result_to_how_it_was_made(report: Path) -> None:
+    page = (report / "index.html").read_text()
+    assert re.findall("<h2>(.*?)</h2>", page) == [
+        "The plan",
+        "What it earns against each yardstick",
+        "Day by day",
+        "Why this split",
+        "How it learned",
+        "What was uncertain",
+        "How this was made",
+    ]
+    assert re.search(r'class="result">a2c earns [\d,.]+ engagement \(95% interval [\d,.]+ to [\d,.]+ over 2', page)
+    made = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page, re.DOTALL))
+    assert made["training seeds"] == "0, 1, 2, 3, 4"
+    assert "total_timesteps: 8000" in made["config"]
+    assert "torch" in made["packages"]
+    assert "python -m train configs/linear.yaml" in made["trained by"]
+    assert re.search(r"a2c [\d.]+ s, ", made["training time"])
+    for medium in ("@media print", "prefers-color-scheme: dark", "max-width: 34rem"):
+        assert medium in page
+
+
+def test_one_training_seed_has_no_interval_and_the_page_says_so(branded: Path) -> None:
+    page = (branded / "index.html").read_text()
+    assert "(one training seed, spread unknown)" in page
+    assert "make train SEEDS=" in page
+    assert not re.search(r"\bnan\b|±|\+/-", page)
+    assert json.loads((branded / "summary.json").read_text())["statistics"]["a2c"]["mean"][1:] == [None, None]
+
+
+def test_a_report_carries_the_brand_of_who_sends_it(runs: Path, branded: Path) -> None:
+    page = (branded / "index.html").read_text()
+    assert "<h1>Spring &amp; &lt;friends&gt;</h1>" in page
+    assert f"data:image/png;base64,{base64.b64encode((runs / 'logo.png').read_bytes()).decode()}" in page
+
+
+def test_a_vector_picture_is_a_logo_too(tmp_path: Path) -> None:
+    logo = tmp_path / "logo.svg"
+    logo.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    assert read_logo(logo).startswith("data:image/svg+xml;base64,")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"text", "is no picture of a kind that browsers show: png, jpeg"),
+        (b"\x89PNG\r\n\x1a\nbroken", "is no picture of a kind"),
+        (b"0" * 500_001, "takes 500,001 bytes, at most 500,000"),
+    ],
+)
+def test_a_logo_that_is_no_picture_leaves_the_report_alone(
+    runs: Path, tmp_path: Path, content: bytes | None, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logo, out = tmp_path / "logo.png", tmp_path / "out"
+    if content is not None:
+        logo.write_bytes(content)
+    assert main([str(runs / "linear/a2c-seed1-1"), "--out", str(out), "--logo", str(logo)]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_two_evaluations_into_one_folder_are_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    with claim(out):
+        assert main([str(runs / "linear/a2c-seed1-1"), "--out", str(out)]) == 2
+        assert "another evaluation is writing into it" in capsys.readouterr().err
+        assert list(out.iterdir()) == []
+    assert not out.exists()
+    with claim(out):
+        (out / "index.html").touch()
+    assert out.exists()
+
+
+@pytest.mark.parametrize("broken", ["_write_tensorboard", "os.replace"])
+def test_whatever_fails_the_earlier_report_is_as_it_was(
+    branded: Path, tmp_path: Path, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shutil.copytree(branded, tmp_path / "out")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    results = play_all(yardsticks(LINEAR, seed=0)[:1], campaigns=1, seed=0)
+    original = os.replace
+
+    def full(*paths: Path, **_: object) -> None:
+        if broken != "os.replace" or "results.csv" in str(paths[1]):
+            monkeypatch.undo()
+            raise OSError(28, "No space left on device")
+        original(*paths)
+
+    monkeypatch.setattr(broken if "." in broken else f"evaluate.report.{broken}", full)
+    with pytest.raises(InputError, match="cannot be written: No space left on device"):
+        write(out, Report("new", None, "new", [], {}), results, summary(results), {})
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert not list(out.glob(".new-*"))
+    write(out, Report("new", None, "new", [], {}), results, summary(results), {})
+    assert "<h1>new</h1>" in (out / "index.html").read_text()
+    assert not list(out.glob(".new-*"))
+
+
+def copied(run: Path, target: Path, **values: object) -> Path:
+    """A run's folder under another name, with other values in its config or its state."""
+    shutil.copytree(run, target)
+    for name in ("config.yaml", "run.json"):
+        text = (target / name).read_text()
+        for key, value in values.items():
+            text = re.sub(rf'(^"?{key}"?: |  "{key}": )[^,\n]+', rf"\g<1>{value}", text, flags=re.MULTILINE)
+        (target / name).write_text(text)
+    return target
+
+
+def test_runs_that_are_no_repetitions_of_each_other_are_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = str(runs / "linear/a2c-seed0-1")
+    longer = copied(runs / "linear/a2c-seed1-1", tmp_path / "linear/a2c-seed1-1", total_timesteps=9000)
+    again = copied(runs / "linear/a2c-seed0-1", tmp_path / "linear/a2c-seed0-2")
+    for second, message in (
+        (longer, "is no repetition of .*: total_timesteps 9,000 instead of 8,000; choose runs of equal values"),
+        (again, "has the agent and the seed of"),
+    ):
+        assert main([first, str(second), "--out", str(tmp_path / "out")]) == 2
+        assert re.search(message, capsys.readouterr().err)
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("progress.csv", None, "is incomplete, progress.csv missing"),
+        ("progress.csv", "", "progress.csv cannot be read"),
+        ("timing.csv", "timesteps,seconds\n", "timing.csv holds no rows of training"),
+        ("versions.json", "{", "versions.json cannot be read"),
+    ],
+)
+def test_a_half_written_run_is_named(
+    runs: Path, tmp_path: Path, name: str, content: str | None, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied(runs / "linear/a2c-seed0-1", tmp_path / "linear/a2c-seed0-1")
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content)
+    assert main([str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_tensorboard_shows_the_evaluation(report: Path) -> None:
     accumulator = EventAccumulator(str(report / "tensorboard/even split"))
     accumulator.Reload()
@@ -137,9 +354,8 @@ def test_every_policy_meets_the_same_campaigns_and_twice_the_same_ones() -> None
     assert random[0] != random[1]
 
 
-def test_a_run_may_be_named_by_its_folder(runs: Path, tmp_path: Path) -> None:
-    assert main([str(runs / "linear/a2c-seed1-1"), "--out", str(tmp_path)]) == 0
-    results = pd.read_csv(tmp_path / "results.csv")
+def test_a_run_may_be_named_by_its_folder(branded: Path) -> None:
+    results = pd.read_csv(branded / "results.csv")
     assert set(results.loc[results["policy"] == "a2c", "seed"]) == {1}
 
 
@@ -159,7 +375,7 @@ def test_the_table_of_an_environment_without_an_optimum(tmp_path: Path) -> None:
     assert summary["reference"]["return"] == pd.read_csv(out / "results.csv")["reward"].sum() / 20
     page = (out / "index.html").read_text()
     assert "share of the optimum" not in page
-    assert "<th>return</th>" in page
+    assert '<th scope="col">return</th>' in page
 
 
 def test_the_report_of_the_dynamic_campaign_says_why_the_budget_is_split_so(tmp_path: Path) -> None:
@@ -175,7 +391,7 @@ def test_the_report_of_the_dynamic_campaign_says_why_the_budget_is_split_so(tmp_
     assert {path.stem for path in out.glob("*.png")} == CHARTS
     assert page.count("data:image/png;base64,") == len(CHARTS)
     assert "Rewards build loyalty" in page
-    assert "The best simple rule" in page
+    assert "the best simple rule" in page
 
 
 def test_a_plan_tells_what_one_more_unit_is_worth_and_where_a_limit_holds_it() -> None:
@@ -216,15 +432,14 @@ def test_bad_input_is_one_message_and_exit_code_2(
 
 
 def test_a_run_of_another_campaign_is_refused_and_the_report_stays(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs: Path, branded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "short.yaml"
     config.write_text(
         "env: {id: 'envs:LinearCampaign-v0', kwargs: {days: 3}}\ntotal_timesteps: 100\nreference: {n_envs: 4}\n"
     )
     assert train([str(config), "--runs-dir", str(tmp_path / "runs")]) == 0
-    out = tmp_path / "report"
-    assert main([str(runs / "linear/a2c-seed0-1"), "--out", str(out)]) == 0
+    out = shutil.copytree(branded, tmp_path / "report")
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     both = [str(runs / "linear/a2c-seed0-1"), str(tmp_path / "runs/short/reference-seed0-1")]
     assert main([*both, "--out", str(out)]) == 2
@@ -269,3 +484,58 @@ def test_no_code_of_a_model_file_runs(runs: Path, tmp_path: Path, capsys: pytest
         assert main([str(folder), "--out", str(tmp_path / "out")]) == 2
         assert "is no model of its config" in capsys.readouterr().err
         assert not mark.exists()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser: Chromium as the system has it."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_a_browser_shows_the_page_without_a_fault_or_a_request(
+    report: Path, browser: Any, width: int, scheme: str
+) -> None:
+    faults, requests = [], []
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((report / "index.html").as_uri())
+    assert faults == []
+    assert [url for url in requests if not url.startswith("data:")] == [(report / "index.html").as_uri()]
+    pictures = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.clientWidth, i.alt.length])")
+    assert len(pictures) == len(LINEAR_CHARTS)
+    assert all(natural > 600 and shown > 300 and words > 20 for natural, shown, words in pictures)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(23, 22, 28)")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.querySelector('details.screen')).display") == "none"
+    page.close()
+
+
+def test_a_browser_copies_and_saves_the_plan(report: Path, browser: Any, tmp_path: Path) -> None:
+    days = pd.read_csv(report / "results.csv").query("policy == 'a2c'").groupby("day")
+    spend = days[["posts", "ads", "rewards"]].mean().reset_index()
+    page = browser.new_page()
+    page.goto((report / "index.html").as_uri())
+    page.click("summary >> nth=0")
+    page.click("pre.copy >> nth=0")
+    copied = page.evaluate("getSelection().toString()")
+    with page.expect_download() as download:
+        page.click("a[download='plan.csv']")
+    download.value.save_as(tmp_path / "plan.csv")
+    for text in (copied, (tmp_path / "plan.csv").read_text()):
+        plan = pd.read_csv(io.StringIO(text))
+        pd.testing.assert_frame_equal(plan[list(spend)], spend, atol=0.051, check_dtype=False)
+        assert plan["sum"].tolist() == [100.0] * 7
+    page.close()

@@ -122,9 +122,10 @@ def test_sb3_opens_the_model_and_it_is_the_policy_we_load(runs: Path) -> None:
     )
 
 
-def test_the_same_seed_gives_the_same_run_in_another_process(runs: Path, tmp_path: Path) -> None:
-    done = run("train", "configs/linear.yaml", "--runs-dir", tmp_path, "--seeds", "1", "0", *QUICK)
+def test_the_same_seed_gives_the_same_run_in_another_process_beside_others(runs: Path, tmp_path: Path) -> None:
+    done = run("train", "configs/linear.yaml", "--runs-dir", tmp_path, "--seeds", "1", "0", "--jobs", "2", *QUICK)
     assert done.returncode == 0, done.stderr
+    assert "4 runs, 2 at a time" in done.stdout
     for agent in ("a2c", "reference"):
         first, second = load_run(runs / f"{agent}-seed0-1"), load_run(tmp_path / f"linear/{agent}-seed0-1")
         other = load_run(tmp_path / f"linear/{agent}-seed1-1")
@@ -240,6 +241,7 @@ def _wait(condition: Any, seconds: float = 60.0) -> None:
         (["configs/linear.yaml", "--env.id", "envs:LinearCampain-v0"], "did you mean 'envs:LinearCampaign-v0'?"),
         (["configs/linear.yaml", "--env.id", "nothing:Linear-v0"], "cannot import the module 'nothing'"),
         (["configs/linear.yaml", "--env.kwargs.reward-scale", "-1"], "reward_scale=-1.0"),
+        (["configs/linear.yaml", "--jobs", "-1"], "--jobs -1: must be a whole number of 0 or more"),
         (["configs/linear.yaml", "--runs-dir", "README.md/runs"], "runs folder README.md/runs: cannot be written"),
     ],
 )

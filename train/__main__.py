@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from train.cli import TrainArgs, parse_args
 from train.config import AgentConfig, AgentName, InputError, TrainConfig
+from train.parallel import cores, run_all
 
 if TYPE_CHECKING:
     from train.callbacks import TrainingLog
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 class Outcome(NamedTuple):
     """How a run ended."""
 
+    label: str
     folder: Path
     state: Literal["interrupted", "finished"]
     score: dict[str, float]
@@ -38,22 +40,49 @@ def main(argv: list[str] | None = None) -> int:
 
 def _train_all(args: TrainArgs, command: str) -> int:
     agents = args.agents or args.train.agents
-    parts = {agent: args.train.agent(agent) for agent in agents}
-    outcomes = []
-    for seed in args.seeds:
-        for agent, part in parts.items():
-            outcome = _train(agent, part, seed, args, command)
-            outcomes.append(outcome)
-            print(_summary(agent, seed, outcome), flush=True)
-            if outcome.state == "interrupted":
-                print(
-                    f"interrupted: what was learned is saved in {outcome.folder}; look at it with\n"
-                    f"  python -m evaluate {outcome.folder}\nor train anew with\n  {command}",
-                    file=sys.stderr,
-                )
-                return 130
+    jobs = [(agent, args.train.agent(agent), seed, args, command) for seed in args.seeds for agent in agents]
+    several = cores() // args.train.torch_threads if len(args.seeds) > 1 else 1
+    at_once = min(len(jobs), args.jobs or several)
+    outcomes = _side_by_side(jobs, at_once) if at_once > 1 else _one_by_one(jobs)
+    stopped = [outcome for outcome in outcomes if outcome.state == "interrupted"]
+    if stopped or len(outcomes) < len(jobs):
+        folders = "\n".join(f"  python -m evaluate {outcome.folder}" for outcome in stopped or outcomes[-1:])
+        saved = ", ".join(str(outcome.folder) for outcome in stopped or outcomes)
+        print(
+            f"interrupted: what was learned is saved in {saved}; look at it with\n{folders}\n"
+            f"or train anew with\n  {command}",
+            file=sys.stderr,
+        )
+        return 130
     print("look further:\n  " + "\n  ".join(_next_commands(args)))
     return 0
+
+
+def _one_by_one(jobs: list[tuple[Any, ...]]) -> list[Outcome]:
+    """Trains one run after another; an interrupted one is the last."""
+    outcomes = []
+    for job in jobs:
+        outcomes.append(_train(*job))
+        print(_summary(outcomes[-1]), flush=True)
+        if outcomes[-1].state == "interrupted":
+            break
+    return outcomes
+
+
+def _side_by_side(jobs: list[tuple[Any, ...]], at_once: int) -> list[Outcome]:
+    """Trains several runs at a time, with one bar for all of them."""
+    from tqdm import tqdm
+
+    from train.__main__ import _train as work  # by its full name, for the other processes to find it
+
+    print(f"{len(jobs)} runs, {at_once} at a time", flush=True)
+    with tqdm(total=len(jobs), unit="run") as bar:
+
+        def done(outcome: Outcome) -> None:
+            tqdm.write(_summary(outcome))
+            bar.update()
+
+        return run_all(work, [(*job, False) for job in jobs], at_once, done)
 
 
 def _next_commands(args: TrainArgs) -> tuple[str, str]:
@@ -66,7 +95,9 @@ def _next_commands(args: TrainArgs) -> tuple[str, str]:
     )
 
 
-def _train(agent: AgentName, part: AgentConfig, seed: int, args: TrainArgs, command: str) -> Outcome:
+def _train(
+    agent: AgentName, part: AgentConfig, seed: int, args: TrainArgs, command: str, show_progress: bool = True
+) -> Outcome:
     """One agent, one seed, one folder."""
     import torch
     import torch._dynamo  # the first optimiser step would load it, and its two seconds would count as training
@@ -75,6 +106,7 @@ def _train(agent: AgentName, part: AgentConfig, seed: int, args: TrainArgs, comm
     from train.callbacks import TrainingLog
     from train.learners import LEARNERS
     from train.make_env import flat_observation_space, make_env, make_training_env
+    from train.monitor import write_outcome
     from train.play import mean_score
 
     config, learner = args.train, LEARNERS[agent]
@@ -84,7 +116,8 @@ def _train(agent: AgentName, part: AgentConfig, seed: int, args: TrainArgs, comm
     run_dir.write_description(folder, config, command)
     run_dir.write_state(folder, run_dir.RunState(agent=agent, seed=seed, state="running", timesteps=0))
     start = time.perf_counter()
-    with TrainingLog(folder, config.total_timesteps, part.log_interval, f"{agent} seed {seed}") as log:
+    label = f"{agent} seed {seed}"
+    with TrainingLog(folder, config.total_timesteps, part.log_interval, label, show_progress) as log:
         model = learner.build(envs, part, seed)
         state = _learn(learner, model, envs, config, seed, log)
         run_dir.write_file(folder / run_dir.MODEL_FILES[agent], lambda path: learner.save(model, path))
@@ -96,7 +129,9 @@ def _train(agent: AgentName, part: AgentConfig, seed: int, args: TrainArgs, comm
         folder / run_dir.MODEL_FILES[agent], part, flat_observation_space(judged), judged.single_action_space
     )
     score = mean_score(policy, judged, config.evaluation.seed)
-    return Outcome(folder, state, score, seconds)
+    if state == "finished":
+        write_outcome(folder, config, agent, seed, score, log.timesteps)
+    return Outcome(label, folder, state, score, seconds)
 
 
 def _learn(
@@ -110,7 +145,7 @@ def _learn(
     return "finished"
 
 
-def _summary(agent: str, seed: int, outcome: Outcome) -> str:
+def _summary(outcome: Outcome) -> str:
     """The line that ends a run: what the trained policy reaches, and how long it took."""
     from train.play import percent
 
@@ -118,7 +153,7 @@ def _summary(agent: str, seed: int, outcome: Outcome) -> str:
     total = {name.rsplit("/", 1)[-1]: value for name, value in outcome.score.items()}
     name = next(iter(total))
     reached = f"{name} {total[name]:,.1f}" + (f", {percent(share[0])} of the optimum" if share else "")
-    return f"{agent} seed {seed}: {reached}, {outcome.seconds:.1f} s, {outcome.folder}"
+    return f"{outcome.label}: {reached}, {outcome.seconds:.1f} s, {outcome.folder}"
 
 
 if __name__ == "__main__":

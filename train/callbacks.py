@@ -11,8 +11,10 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from train import monitor
 from train.play import episode_metrics
 
+PICTURES = 10  # of a run
 TRAIN_TAGS = (
     "train/learning_rate",
     "train/policy_loss",
@@ -43,6 +45,12 @@ class TrainingLog:
         self._progress = (folder / "progress.csv").open("w", newline="", encoding="utf-8")
         self._timing = (folder / "timing.csv").open("w", newline="", encoding="utf-8")
         self._events = SummaryWriter(str(folder), flush_secs=1)
+        if (folder / "config.yaml").is_file():
+            monitor.write_config(self._events, (folder / "config.yaml").read_text(encoding="utf-8"))
+        self._episodes = monitor.Episodes()
+        self._parts: list[monitor.Parts] | None = None
+        self._pictures_every = max(1, total_timesteps // PICTURES)
+        self._next_picture = 0
         self._bar = tqdm(total=total_timesteps, desc=label, unit="step", disable=not show_progress, unit_scale=True)
         self._columns: tuple[str, ...] = ()
         self._rollouts = 0
@@ -73,6 +81,7 @@ class TrainingLog:
 
     def step(self, infos: dict[str, Any]) -> None:
         """Takes in the batched info of one vector step: the metrics of the episodes that ended with it."""
+        self._episodes.step(infos)
         ended = infos.get("_episode")
         if ended is None:
             return
@@ -91,6 +100,9 @@ class TrainingLog:
         self._last = (timesteps, scalars)
         self._rollouts += 1
         self._pending = True
+        if timesteps >= self._next_picture and self._parts and self._episodes.last is not None:
+            monitor.write_picture(self._events, self._parts[0], self._episodes.last, timesteps)
+            self._next_picture = timesteps + self._pictures_every
         if self._rollouts % self._log_interval == 0 or (self._first and self._finished):
             self._write()
 
@@ -105,7 +117,7 @@ class TrainingLog:
         self.episodes += self._finished
         seconds = time.perf_counter() - self._start
         speed = timesteps / seconds
-        for tag, value in {**scalars, **metrics, "time/fps": speed}.items():
+        for tag, value in {**scalars, **metrics, **self._stacked(metrics), "time/fps": speed}.items():
             self._events.add_scalar(tag, value, timesteps)
         if self.episodes:
             self._write_row({"timesteps": timesteps, "episodes": self.episodes, **metrics, **scalars})
@@ -116,6 +128,16 @@ class TrainingLog:
         self._bar.set_postfix_str(f"ep_rew_mean={scalars.get('rollout/ep_rew_mean', np.nan):.4g}", refresh=False)
         self._first = self._first and not self._finished
         self._sums, self._finished, self._pending = {}, 0, False
+
+    def _stacked(self, metrics: dict[str, float]) -> dict[str, float]:
+        """The parts of a whole above each other; with the first metrics also what follows from their names."""
+        if metrics and self._parts is None:
+            monitor.write_layout(self._events, metrics)
+            self._parts = monitor.parts_of(metrics)
+            self._episodes.whole = self._parts[0].whole if self._parts else ""
+        if not metrics:
+            return {}
+        return {tag: value for parts in self._parts or () for tag, value in parts.stacked(metrics).items()}
 
     def _write_row(self, values: dict[str, float]) -> None:
         """Writes a row of progress.csv; its columns are those of the first row and of every later loss."""

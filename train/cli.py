@@ -31,6 +31,7 @@ class TrainArgs(NamedTuple):
     agents: tuple[AgentName, ...]
     seeds: tuple[int, ...]
     runs_dir: Path
+    jobs: int
     train: TrainConfig
 
 
@@ -42,6 +43,9 @@ class _Flags(BaseModel):
     )
     seeds: tuple[int, ...] = Field(default=(0,), description="random seeds, a run for each")
     runs_dir: Path = Field(default=Path("runs"), description="folder for the runs")
+    jobs: int = Field(
+        default=0, description="runs trained at the same time; 0: of several seeds as many as the cores allow, else 1"
+    )
     train: Annotated[TrainConfig, tyro.conf.arg(name="")]
 
 
@@ -70,8 +74,11 @@ def parse_args(argv: list[str]) -> TrainArgs:
     for seed in values["seeds"]:
         if not 0 <= seed < 2**31:
             raise InputError(f"--seeds {seed}: must be from 0 to {2**31 - 1}")
+    if values["jobs"] < 0:
+        raise InputError(f"--jobs {values['jobs']}: must be a whole number of 0 or more")
     config = parse_config(values["train"], "command line")
-    return TrainArgs(path or Path(), _once(values["agents"]), _once(values["seeds"]), values["runs_dir"], config)
+    seeds, jobs = _once(values["seeds"]), values["jobs"]
+    return TrainArgs(path or Path(), _once(values["agents"]), seeds, values["runs_dir"], jobs, config)
 
 
 _REGISTRY = ConstructorRegistry()

@@ -1,0 +1,74 @@
+"""How the agents learned: what their runs logged, as curves over steps and over time with bands over training seeds."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from evaluate import statistics
+from evaluate.statistics import FloatArray
+from train.config import InputError
+from train.run_dir import Run
+
+POINTS = 100
+
+
+class Curve(NamedTuple):
+    """One policy's learning: the mean over training seeds and its interval, each (points,); NaN ends of one seed."""
+
+    x: FloatArray
+    center: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+def read_progress(runs: list[Run], main: str) -> pd.DataFrame:
+    """The rows of every run's ``progress.csv`` with the ``seconds`` of its ``timing.csv``, its policy and its seed.
+
+    Raises:
+        InputError: A file is missing, empty or damaged.
+    """
+    frames = []
+    for run in runs:
+        label = run.state.agent if run.name == main else f"{run.name}/{run.state.agent}"
+        progress, timing = (_read(run, name) for name in ("progress.csv", "timing.csv"))
+        joined = progress.merge(timing[["timesteps", "seconds"]], on="timesteps")
+        frames.append(joined.assign(policy=label, seed=run.state.seed))
+    return pd.concat(frames, ignore_index=True)
+
+
+def curves(progress: pd.DataFrame, x: str, column: str, rng: np.random.Generator) -> dict[str, Curve]:
+    """A curve for each policy over ``timesteps`` or ``seconds``.
+
+    It starts where all of its seeds have; one that is done before the others goes on with what it ended with.
+    """
+    found = {}
+    for policy, rows in progress.dropna(subset=[column]).groupby("policy", sort=False):
+        seeds = [group.sort_values(x) for _, group in rows.groupby("seed")]
+        first, last = max(group[x].iloc[0] for group in seeds), max(group[x].iloc[-1] for group in seeds)
+        shared = np.geomspace(max(first, 1e-3), max(last, 1e-3), POINTS)
+        if x == "timesteps":  # the same for all seeds
+            shared = seeds[0][x].to_numpy(dtype=np.float64)
+        values = np.stack([np.interp(shared, group[x], group[column]) for group in seeds])  # (seeds, points)
+        found[str(policy)] = Curve(shared, *statistics.band(values, rng))
+    return found
+
+
+def seconds(progress: pd.DataFrame) -> "pd.Series[float]":
+    """How long a run of each policy took, the median over training seeds [s]."""
+    return progress.groupby(["policy", "seed"])["seconds"].max().groupby("policy").median()
+
+
+def _read(run: Run, name: str) -> pd.DataFrame:
+    path = run.folder / name
+    try:
+        frame = pd.read_csv(path)
+    except FileNotFoundError:
+        raise InputError(f"run {run.folder}: is incomplete, {name} missing (state: {run.state.state})") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"run {run.folder}: {name} cannot be read: {str(error).splitlines()[0]}") from None
+    if frame.empty or "timesteps" not in frame or (name == "timing.csv" and "seconds" not in frame):
+        raise InputError(
+            f"run {run.folder}: is incomplete, {name} holds no rows of training (state: {run.state.state})"
+        )
+    return frame
