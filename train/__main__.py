@@ -1,16 +1,24 @@
-"""``python -m train CONFIG``: trains the agents of a config, each seed into a folder of its own."""
+"""``python -m train CONFIG``: trains the agents of a config, each seed into a folder of its own.
+
+``python -m train --resume RUN`` goes on with a run that was stopped or killed.
+"""
 
 import shlex
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from train.cli import TrainArgs, parse_args
-from train.config import AgentConfig, AgentName, InputError, TrainConfig
+from train.cli import ResumeArgs, TrainArgs, parse_args, parse_resume
+from train.config import AgentConfig, AgentName, InputError, dump_config
 
 if TYPE_CHECKING:
-    from train.callbacks import TrainingLog
+    from train.checkpoint import Checkpoint
+    from train.run_dir import Run
 
 
 class Outcome(NamedTuple):
@@ -25,15 +33,30 @@ class Outcome(NamedTuple):
 def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    command = "python -m train " + shlex.join(arguments)
     try:
-        args = parse_args(arguments)
-        return _train_all(args, "python -m train " + shlex.join(arguments))
+        with _sigterm_as_ctrl_c():
+            resume = parse_resume(arguments)
+            return _train_all(parse_args(arguments), command) if resume is None else _resume(resume, command)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted before anything was learned", file=sys.stderr)
+        print("interrupted: what was saved before is as it was", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Lets SIGTERM end the program as Ctrl-C does, wherever it is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _train_all(args: TrainArgs, command: str) -> int:
@@ -46,12 +69,7 @@ def _train_all(args: TrainArgs, command: str) -> int:
             outcomes.append(outcome)
             print(_summary(agent, seed, outcome), flush=True)
             if outcome.state == "interrupted":
-                print(
-                    f"interrupted: what was learned is saved in {outcome.folder}; look at it with\n"
-                    f"  python -m evaluate {outcome.folder}\nor train anew with\n  {command}",
-                    file=sys.stderr,
-                )
-                return 130
+                return _interrupted(outcome.folder)
     print("look further:\n  " + "\n  ".join(_next_commands(args)))
     return 0
 
@@ -66,48 +84,108 @@ def _next_commands(args: TrainArgs) -> tuple[str, str]:
     )
 
 
+def _interrupted(folder: Path) -> int:
+    print(
+        f"interrupted: what was learned is saved in {folder}; look at it with\n  python -m evaluate {folder}\n"
+        f"or go on exactly where it stopped with\n  python -m train --resume {folder}",
+        file=sys.stderr,
+    )
+    return 130
+
+
 def _train(agent: AgentName, part: AgentConfig, seed: int, args: TrainArgs, command: str) -> Outcome:
     """One agent, one seed, one folder."""
+    from train import run_dir
+    from train.make_env import make_env
+
+    make_env(args.train.env, part.n_envs).close()  # a bad environment leaves no folder
+    folder = run_dir.create_run(args.runs_dir, args.config.stem, agent, seed)
+    state = run_dir.RunState(agent=agent, seed=seed, state="running", timesteps=0)
+    with run_dir.write_faults_named(folder), run_dir.lock(folder):
+        run_dir.write_description(folder, args.train, command)
+        run_dir.write_state(folder, state)
+        return _go(run_dir.Run(folder, args.train, state), None)
+
+
+def _resume(args: ResumeArgs, command: str) -> int:
+    """Goes on with a run; one that is finished already is left as it is, unless it is to go further."""
+    from train import run_dir
+
+    run_dir.find_run(args.folder)
+    with run_dir.write_faults_named(args.folder), run_dir.lock(args.folder):
+        run = run_dir.find_run(args.folder)
+        if args.total_timesteps is not None:
+            run = _further(run, args.total_timesteps)
+        elif run.state.state == "finished" and run.model.is_file():
+            print(
+                f"run {run.folder}: is finished already, after {run.state.timesteps:,} steps; "
+                "to train it further, give --total-timesteps"
+            )
+            return 0
+        checkpoint = _last_checkpoint(run)
+        run_dir.add_command(run.folder, command)
+        outcome = _go(run, checkpoint)
+    print(_summary(run.state.agent, run.state.seed, outcome), flush=True)
+    if outcome.state == "interrupted":
+        return _interrupted(run.folder)
+    print(f"look further:\n  python -m evaluate {run.folder}")
+    return 0
+
+
+def _further(run: "Run", total_timesteps: int) -> "Run":
+    """The run with another end, written to its config."""
+    from train import run_dir
+
+    if total_timesteps <= run.state.timesteps:
+        raise InputError(
+            f"--total-timesteps {total_timesteps}: run {run.folder} has {run.state.timesteps:,} steps already"
+        )
+    config = run.config.model_copy(update={"total_timesteps": total_timesteps})
+    run_dir.write_state(run.folder, run.state.model_copy(update={"state": "running"}))
+    run_dir.write_text(run.folder / "config.yaml", dump_config(config))
+    print(
+        f"run {run.folder}: goes on to {total_timesteps:,} steps instead of {run.config.total_timesteps:,}; its "
+        "schedules now run over all of them, so it is not the run that as many steps from the start would have been"
+    )
+    return run._replace(config=config)
+
+
+def _last_checkpoint(run: "Run") -> "Checkpoint | None":
+    """The newest good checkpoint; says which it is, which are damaged, and what may change the bits."""
+    from train import checkpoint, run_dir
+
+    found, damaged = checkpoint.newest_checkpoint(run.folder)
+    for line in damaged:
+        print(f"{line}; the one before is taken", file=sys.stderr)
+    for line in run_dir.other_versions(run.folder):
+        print(f"run {run.folder}: {line}: the bits may differ from those of a run never stopped", file=sys.stderr)
+    checkpoint.set_aside(run.folder, newer_than=-1 if found is None else found.timesteps)
+    checkpoint.clear_unfinished(run.folder)
+    from_where = "has no checkpoint: starts anew" if found is None else f"goes on after step {found.timesteps:,}"
+    print(f"run {run.folder}: {from_where}", flush=True)
+    return found
+
+
+def _go(run: "Run", checkpoint: "Checkpoint | None") -> Outcome:
+    """Trains a run to its end, from its start or from a checkpoint."""
     import torch
     import torch._dynamo  # the first optimiser step would load it, and its two seconds would count as training
 
     from train import run_dir
-    from train.callbacks import TrainingLog
     from train.learners import LEARNERS
-    from train.make_env import flat_observation_space, make_env, make_training_env
+    from train.make_env import flat_observation_space, make_env
     from train.play import mean_score
+    from train.session import learn
 
-    config, learner = args.train, LEARNERS[agent]
+    config, learner, part = run.config, LEARNERS[run.state.agent], run.config.agent(run.state.agent)
     torch.set_num_threads(config.torch_threads)
-    envs = make_training_env(config.env, part.n_envs, part.stats_window_size)
-    folder = run_dir.create_run(args.runs_dir, args.config.stem, agent, seed)
-    run_dir.write_description(folder, config, command)
-    run_dir.write_state(folder, run_dir.RunState(agent=agent, seed=seed, state="running", timesteps=0))
+    run_dir.write_state(run.folder, run.state.model_copy(update={"state": "running"}))
     start = time.perf_counter()
-    with TrainingLog(folder, config.total_timesteps, part.log_interval, f"{agent} seed {seed}") as log:
-        model = learner.build(envs, part, seed)
-        state = _learn(learner, model, envs, config, seed, log)
-        run_dir.write_file(folder / run_dir.MODEL_FILES[agent], lambda path: learner.save(model, path))
-        run_dir.write_state(folder, run_dir.RunState(agent=agent, seed=seed, state=state, timesteps=log.timesteps))
+    state = learn(run, learner, checkpoint)
     seconds = time.perf_counter() - start
-    envs.close()
     judged = make_env(config.env, config.evaluation.campaigns)
-    policy = learner.load(
-        folder / run_dir.MODEL_FILES[agent], part, flat_observation_space(judged), judged.single_action_space
-    )
-    score = mean_score(policy, judged, config.evaluation.seed)
-    return Outcome(folder, state, score, seconds)
-
-
-def _learn(
-    learner: Any, model: Any, envs: Any, config: TrainConfig, seed: int, log: "TrainingLog"
-) -> Literal["interrupted", "finished"]:
-    try:
-        learner.learn(model, envs, config.total_timesteps, seed, log)
-    except KeyboardInterrupt:
-        log.finish()
-        return "interrupted"
-    return "finished"
+    policy = learner.load(run.model, part, flat_observation_space(judged), judged.single_action_space)
+    return Outcome(run.folder, state, mean_score(policy, judged, config.evaluation.seed), seconds)
 
 
 def _summary(agent: str, seed: int, outcome: Outcome) -> str:

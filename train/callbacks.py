@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from train.log_files import cut_back, log_sizes
 from train.play import episode_metrics
 
 TRAIN_TAGS = (
@@ -34,15 +35,28 @@ class TrainingLog:
         log_interval: Rollouts between two rows.
         label: What the progress bar calls the run.
         show_progress: Whether to draw the bar.
+        state: What ``get_state`` told, for a run that goes on: the files are cut back to what they were.
+
+    Raises:
+        InputError: The files of a run that goes on are not what they were.
     """
 
     def __init__(
-        self, folder: Path, total_timesteps: int, log_interval: int, label: str, show_progress: bool = True
+        self,
+        folder: Path,
+        total_timesteps: int,
+        log_interval: int,
+        label: str,
+        show_progress: bool = True,
+        state: dict[str, Any] | None = None,
     ) -> None:
+        self._folder = folder
         self._log_interval = log_interval
-        self._progress = (folder / "progress.csv").open("w", newline="", encoding="utf-8")
-        self._timing = (folder / "timing.csv").open("w", newline="", encoding="utf-8")
-        self._events = SummaryWriter(str(folder), flush_secs=1)
+        cut_back(folder, state["files"] if state else {})
+        self._progress = (folder / "progress.csv").open("a" if state else "w", newline="", encoding="utf-8")
+        self._timing = (folder / "timing.csv").open("a" if state else "w", newline="", encoding="utf-8")
+        purge_step = state["timesteps"] + 1 if state else None
+        self._events = SummaryWriter(str(folder), flush_secs=1, purge_step=purge_step)
         self._bar = tqdm(total=total_timesteps, desc=label, unit="step", disable=not show_progress, unit_scale=True)
         self._columns: tuple[str, ...] = ()
         self._rollouts = 0
@@ -53,12 +67,39 @@ class TrainingLog:
         self._finished = 0
         self.episodes = 0
         self._start = time.perf_counter()
-        csv.writer(self._timing).writerow(("timesteps", "seconds", "steps_per_second"))
+        if state:
+            self._set_state(state)
+        else:
+            csv.writer(self._timing).writerow(("timesteps", "seconds", "steps_per_second"))
+            self._timing.flush()
 
     @property
     def timesteps(self) -> int:
         """Environment steps learned from so far."""
         return self._last[0]
+
+    def get_state(self) -> dict[str, Any]:
+        """How far the log is, its files included: what a log of the same run goes on from."""
+        self._events.flush()
+        return {
+            "columns": self._columns,
+            "rollouts": self._rollouts,
+            "first": self._first,
+            "timesteps": self.timesteps,
+            "sums": dict(self._sums),
+            "finished": self._finished,
+            "episodes": self.episodes,
+            "seconds": time.perf_counter() - self._start,
+            "files": log_sizes(self._folder),
+        }
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        self._columns, self._sums = state["columns"], state["sums"]
+        self._rollouts, self._finished, self.episodes = state["rollouts"], state["finished"], state["episodes"]
+        self._first = state["first"]
+        self._last = (state["timesteps"], dict)
+        self._start = time.perf_counter() - state["seconds"]
+        self._bar.update(state["timesteps"])
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,7 @@ Both the single and the vector environment hold one; what a day does stands in t
 """
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,22 @@ class Campaigns:
             **dict(zip(TOTALS, totals.T.copy(), strict=True)),
         }
 
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """All that tells these campaigns from new ones, as copies of arrays; ``set_state`` takes it back."""
+        kept = {"observations": self.observations, "past": self._past, "over": self.over}
+        return {name: array.copy() for name, array in (self._state._asdict() | kept).items()}
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Goes on where campaigns of the same parameters were when ``get_state`` was asked.
+
+        Raises:
+            ValueError: An entry is missing, unknown or of another shape.
+        """
+        _check_like(self.get_state(), state)
+        self._state = model.State(*(state[name].copy() for name in model.State._fields))
+        self.observations, self._past = state["observations"].copy(), state["past"].copy()
+        self.over = state["over"].copy()
+
     def _groups(self, rows: Rows) -> list[tuple[Rows, int]]:
         """Splits the rows by the day they are on; campaigns that started together are one group."""
         day = self._state.day
@@ -110,6 +126,16 @@ class Campaigns:
 def optimum(params: CampaignParams) -> float:
     """The optimum of the nominal parameters [1], solved once per parameters and process."""
     return planner.plan(params).engagement
+
+
+def _check_like(now: dict[str, NDArray[Any]], state: dict[str, NDArray[Any]]) -> None:
+    """Refuses a state that is not one of these campaigns."""
+    if set(state) != set(now):
+        raise ValueError(f"state: has {', '.join(sorted(state))}; must have {', '.join(sorted(now))}")
+    for name, array in now.items():
+        given = np.asarray(state[name])
+        if (given.shape, given.dtype) != (array.shape, array.dtype):
+            raise ValueError(f"state: {name} is {given.dtype} {given.shape}, must be {array.dtype} {array.shape}")
 
 
 def _merge(rows: Rows, new: model.State, old: model.State) -> model.State:
