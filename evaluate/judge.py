@@ -1,6 +1,5 @@
 """One evaluation from runs to report: plays, sums up, draws and writes."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from evaluate.campaign_charts import OPTIMAL, campaign_charts
 from evaluate.policies import check_comparable, entries, single_env, yardsticks
 from evaluate.report import Chart, Report
 from evaluate.rollouts import Results, play_all
+from evaluate.run_files import read_progress, read_versions
 from train.config import EnvConfig, EvaluationConfig
 from train.play import percent
 from train.run_dir import Run
@@ -95,7 +95,7 @@ def _progress(runs: list[Run], main: str) -> pd.DataFrame:
     frames = []
     for run in runs:
         label = run.state.agent if run.name == main else f"{run.name}/{run.state.agent}"
-        frames.append(pd.read_csv(run.folder / "progress.csv").assign(policy=label, run=str(run.folder)))
+        frames.append(read_progress(run).assign(policy=label, run=str(run.folder)))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -106,16 +106,15 @@ def _explanation(env: EnvConfig) -> str | None:
 
 def _provenance(command: str, evaluation: EvaluationConfig, runs: list[Run]) -> dict[str, str]:
     """How the report was made; nothing in it depends on the clock."""
-    versions = json.loads((runs[0].folder / "versions.json").read_text(encoding="utf-8"))
-    packages = ", ".join(f"{package} {version}" for package, version in versions["packages"].items())
+    versions = read_versions(runs[0])
     return {
         "command": command,
         "campaigns": f"{evaluation.campaigns} per policy, seed {evaluation.seed}, the same for all",
         "runs": "\n".join(
             f"{run.name}/{run.folder.name}: {run.state.timesteps:,} steps, {run.state.state}" for run in runs
         ),
-        "trained with": f"Python {versions['python']}, {packages}, {versions['platform']}",
-        "commit": str(versions["commit"] or "unknown"),
+        "trained with": f"Python {versions['python']}, {versions['packages']}, {versions['platform']}",
+        "commit": versions["commit"],
     }
 
 

@@ -94,8 +94,8 @@ def _check_listing(content: bytes) -> None:
 
 def _refused(message: str) -> str:
     """What torch refused, without its advice to trust the file."""
-    found = re.search(r"GLOBAL (\S+)|global `?([\w.]+)|Trying to (?:load|instantiate|call) .*?`?([\w.]+)", message)
-    if found:
-        name = next(group for group in found.groups() if group)
-        return f"refused: it asks for {name}, which is no tensor; nothing of it was run"
+    if asked := re.search(r"GLOBAL (\S+)", message):
+        return f"refused: it asks for {asked[1]}, which is no tensor; nothing of it was run"
+    if fault := re.search(r"WeightsUnpickler error: *(.+)", message):
+        return f"refused: {fault[1]}; nothing of it was run"
     return next(iter(message.splitlines()), "") or "cannot be read"

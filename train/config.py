@@ -14,6 +14,9 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+MAX_CONFIG_BYTES = 2**20
+MAX_VALUES = 100_000
+
 AgentName = Literal["a2c", "reference"]
 AGENTS: tuple[AgentName, ...] = get_args(AgentName)
 
@@ -222,14 +225,40 @@ def parse_yaml(text: str, where: str) -> Any:
     Raises:
         InputError: It is no YAML; the message says where.
     """
+    loader = _Loader(text)
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node, where)
+        return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{where}:{place} {error.problem or 'is no YAML'}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: is no YAML: {str(error).splitlines()[0]}") from None
+
+
+def _check_size(root: yaml.Node, where: str) -> None:
+    """Refuses a document that its aliases make endless, or far larger than it looks."""
+    sizes: dict[yaml.Node, int] = {}
+    open_nodes: set[yaml.Node] = set()
+
+    def size(node: yaml.Node) -> int:
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        if node in open_nodes:
+            raise InputError(f"{where}: line {node.start_mark.line + 1} holds itself through an alias")
+        if node not in sizes:
+            open_nodes.add(node)
+            parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+            sizes[node] = 1 + sum(map(size, parts))
+            open_nodes.remove(node)
+        return sizes[node]
+
+    if size(root) > MAX_VALUES:
+        raise InputError(f"{where}: holds {size(root):,} values, aliases counted; at most {MAX_VALUES:,} are read")
 
 
 def nearest(name: str, names: Any) -> str:
@@ -240,7 +269,11 @@ def nearest(name: str, names: Any) -> str:
 
 def _read(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        if len(content) > MAX_CONFIG_BYTES:
+            raise InputError(f"config {path}: is larger than the {MAX_CONFIG_BYTES:,} bytes that are read")
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         known = sorted(str(other) for other in path.parent.glob("*.yaml")) or sorted(
             map(str, Path("configs").glob("*.yaml"))

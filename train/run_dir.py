@@ -11,6 +11,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -216,6 +217,7 @@ def find_run(folder: Path) -> Run:
     state = _read_state(folder)
     run = Run(folder, load_config(folder / "config.yaml"), state)
     run.config.agent(state.agent)
+    _check_module(run)
     return run
 
 
@@ -234,6 +236,22 @@ def finished_runs(runs_dir: Path, config_name: str) -> list[Run]:
 def modified(run: Run) -> float:
     """When the run's model was written."""
     return run.model.stat().st_mtime
+
+
+def _check_module(run: Run) -> None:
+    """Refuses a run whose environment would be imported from a folder that came with it."""
+    module, _, _ = run.config.env.id.rpartition(":")
+    found = PathFinder.find_spec(module.partition(".")[0]) if module else None
+    if found is None:
+        return
+    folder = run.folder.resolve()
+    for place in found.submodule_search_locations or [found.origin or ""]:
+        there = Path(place).resolve()
+        if there.is_relative_to(folder) or folder.is_relative_to(there):
+            raise InputError(
+                f"run {run.folder}: its environment {run.config.env.id!r} would be read from {there}, which lies with "
+                "the run; a run never brings code"
+            )
 
 
 def _run_folders(parent: Path) -> Iterator[tuple[Path, int]]:
