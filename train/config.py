@@ -16,6 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 MAX_CONFIG_BYTES = 2**20
 MAX_VALUES = 100_000
+MAX_DEPTH = 50
+MAX_FLOAT = 1e30  # what torch's float32 holds, and ten thousand times more of it
 
 AgentName = Literal["a2c", "reference"]
 AGENTS: tuple[AgentName, ...] = get_args(AgentName)
@@ -55,8 +57,8 @@ def _sequence(value: Any) -> Any:
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
 Seed = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**31)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=MAX_FLOAT, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=MAX_FLOAT, allow_inf_nan=False)]
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -81,7 +83,8 @@ class PolicyKwargs(BaseModel):
     ortho_init: bool = Field(default=_POLICY["ortho_init"], description="orthogonal initial weights, else torch's own")
     log_std_init: float = Field(
         default=_POLICY["log_std_init"],
-        allow_inf_nan=False,
+        ge=-20,
+        le=20,
         description="log standard deviation of a Gaussian actor at the start [1]",
     )
     optimizer_kwargs: OptimizerKwargs = OptimizerKwargs()
@@ -225,8 +228,8 @@ def parse_yaml(text: str, where: str) -> Any:
     Raises:
         InputError: It is no YAML; the message says where.
     """
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -289,7 +292,17 @@ def _read(path: Path) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses repeated keys and reads 1e-3 as a number."""
+    """SafeLoader that refuses repeated keys and deep nests, and reads 1e-3 as a number."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"more than {MAX_DEPTH} lists or mappings lie within each other")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()

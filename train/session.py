@@ -1,10 +1,13 @@
 """One run being trained: learner, environments, log and checkpoints, from its start or from a checkpoint to its end."""
 
+import math
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
+
+import numpy as np
 
 from train import run_dir
 from train.callbacks import TrainingLog
@@ -17,6 +20,7 @@ from train.run_dir import Run, RunState
 from train.state import NotPlainError, get_random_state, pack, set_random_state
 from train.stopping import DivergedError, StopRequest, stop_on_signals
 
+LARGEST_WEIGHT = 1e12
 ADVICE = "a lower learning_rate or max_grad_norm, or smaller rewards, may keep it within numbers"
 
 
@@ -140,8 +144,20 @@ def _learn(
     except (KeyboardInterrupt, _StoppedError):
         log.finish()
         return "interrupted"
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        # Weights far beyond all bounds make networks, distributions and environments fail, each in its own words.
+        if _largest(learner.get_state(agent)) < LARGEST_WEIGHT:
+            raise
+        raise DivergedError(f"training diverged after step {log.timesteps:,}: {_first_line(error)}") from error
     session.write(log.timesteps)
     return "finished"
+
+
+def _largest(state: dict[str, Any]) -> float:
+    """The largest magnitude of a float in what an agent is made of; infinity where one is no number."""
+    floats = [array for array in pack(state).arrays if array.dtype.kind == "f" and array.size]
+    largest = max((float(np.abs(array).max()) for array in floats), default=0.0)
+    return math.inf if math.isnan(largest) or not all(np.isfinite(array).all() for array in floats) else largest
 
 
 def _restore(run: Run, learner: Learner, agent: Any, envs: Any, checkpoint: Checkpoint) -> None:
