@@ -50,12 +50,12 @@ def pack(tree: Any) -> Packed:
 
 
 def unpack(packed: Packed) -> Any:
-    """Puts a tree together again.
+    """Puts a tree together again, with arrays of its own.
 
     Raises:
         ValueError, TypeError, KeyError, IndexError: The text is none that ``pack`` wrote.
     """
-    return _unpack(json.loads(packed.text), packed.arrays)
+    return _unpack(json.loads(packed.text), [array.copy(order="K") for array in packed.arrays])
 
 
 def get_random_state() -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _pack(value: Any, place: str, keep: Any) -> Any:  # noqa: PLR0911 - one for 
         return {"generator": _pack(value.bit_generator.state, place, keep)}
     if isinstance(value, torch.Tensor):
         return {"tensor": keep(value.detach().cpu().numpy().copy())}
-    if isinstance(value, np.generic) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU" and value.dtype != np.longdouble:
         return {"scalar": value.item(), "dtype": value.dtype.str}
     if kind is np.ndarray and value.dtype.kind in ARRAY_KINDS:
         return {"array": keep(value)}
