@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 import tracemalloc
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -20,6 +21,7 @@ import seaborn as sns
 import torch
 import torch._dynamo  # the first optimiser step would load it
 from gymnasium.vector import AutoresetMode
+from hypothesis import HealthCheck, given, settings
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 from stable_baselines3 import A2C
@@ -27,6 +29,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.mutated import CASES, Case, make_runs, survives
 from tests.resuming import Job, kill_at_random, outcome, start
 from train import a2c
 from train.callbacks import TrainingLog
@@ -39,6 +42,7 @@ from train.session import Session, learn
 
 ROUNDS = 5
 KILLS = 5
+CASES_TRIED = 1000
 LINEAR = load_config(Path("configs/linear.yaml"))
 DYNAMIC = load_config(Path("configs/dynamic.yaml"))
 GROWTH_CHART = Path("reports/bench/growth.png")
@@ -140,6 +144,7 @@ def main(argv: list[str] | None = None) -> int:
         growth,
         checkpoints,
         kills,
+        fuzz,
     )
     sections = {section.__name__: section for section in known}
     names = (sys.argv[1:] if argv is None else argv) or list(sections)
@@ -323,6 +328,28 @@ def _kill_trial(job: Job, folder: Path, rng: random.Random) -> tuple[bool, int]:
         killed += kill_at_random(["--resume", str(run)], run, rng, longest=1.0)
     start(["--resume", str(run)]).join()
     return outcome(run) == outcome(job.folder(folder / "whole")), killed
+
+
+def fuzz() -> Iterator[Target]:
+    """Changed configs, command lines and runs through the programs' ``main``: how many end well or with a message."""
+    ended: list[int] = []
+    failed: list[str] = []
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        runs = make_runs(Path(folder))
+
+        @settings(max_examples=CASES_TRIED, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(case=CASES)
+        def give(case: Case) -> None:
+            try:
+                ended.append(survives(case, runs))
+            except Exception as error:  # all of them are looked at, not the first alone
+                failed.append(f"{case}: {error}")
+
+        give()
+    print("\n".join(failed))
+    detail = f"{ended.count(0)} ended well, {ended.count(2)} with a message, {len(failed)} otherwise"
+    yield Target("changed inputs that end well or with a message", float(len(ended)), float(CASES_TRIED), detail)
 
 
 def _growth_row(n_envs: int, days: int) -> dict[str, float]:
