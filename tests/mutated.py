@@ -141,8 +141,8 @@ def _prepare(case: Case, runs: Path, folder: Path) -> tuple[list[str], Path]:
     config.write_bytes(text)
     judged = case.program == "evaluate"
     name = "cartpole" if judged else case.config  # it has no yardsticks to be played as well
-    place = runs / name / f"{AGENTS[name]}-seed{0 if judged else 1}-1"
-    run = Path(shutil.copytree(place, folder / name / "run"))
+    origin = runs / name / f"{AGENTS[name]}-seed{0 if judged else 1}-1"
+    run = Path(shutil.copytree(origin, folder / name / "run"))
     argv = [str(run), "--out", str(folder / "report")] if judged else ["--resume", str(run)]
     if case.kind == "run":
         files = sorted(path for path in run.rglob("*") if path.is_file())
