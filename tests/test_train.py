@@ -59,7 +59,7 @@ def test_the_articles_learning_curve_to_the_digit(seed: str, tmp_path: Path) -> 
 def test_a_run_leaves_everything_that_re_creates_it(runs: Path, agent: str, model: str) -> None:
     folder = runs / f"{agent}-seed0-1"
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events.out.tfevents")}
-    assert names == FILES | {model}
+    assert names == FILES | {model, "checkpoint"}
     assert load_run(folder).config.total_timesteps == 8000
     assert load_config(folder / "config.yaml").a2c == load_config(Path("configs/linear.yaml")).a2c
     assert "python -m train configs/linear.yaml" in (folder / "command.txt").read_text()
