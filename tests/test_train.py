@@ -314,7 +314,8 @@ def test_an_incomplete_run_is_named(runs: Path, tmp_path: Path, name: str, conte
     folder = tmp_path / "linear/a2c-seed0-1"
     folder.mkdir(parents=True)
     for path in (runs / "a2c-seed0-1").iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+        if path.is_file():
+            (folder / path.name).write_bytes(path.read_bytes())
     if content is None:
         (folder / name).unlink()
     else:
