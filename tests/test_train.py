@@ -253,6 +253,25 @@ def test_bad_input_is_one_message_and_exit_code_2(
     assert "Traceback" not in err
 
 
+def test_too_little_memory_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["configs/linear.yaml", "--runs-dir", str(tmp_path)]
+    for error in (MemoryError("Unable to allocate 1 TiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
+
+        def fail(*_: Any, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr("train.a2c.build", fail)
+        assert main(argv) == 2
+        err = capsys.readouterr().err
+        assert "error: not enough memory" in err
+        assert str(error) in err
+    monkeypatch.setattr("train.a2c.build", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(argv)
+
+
 def test_bad_environments_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for kwargs, message in (
         ("{dayz: 3}", "unknown parameter 'dayz'; did you mean 'days'?"),

@@ -41,6 +41,13 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # torch's way to say it
+            raise
+        print(
+            f"error: not enough memory: fewer n_envs, n_steps, units or campaigns need less: {error}", file=sys.stderr
+        )
+        return 2
     except KeyboardInterrupt:
         print("interrupted: what was saved before is as it was", file=sys.stderr)
         return 130

@@ -54,7 +54,8 @@ def _sequence(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10**12)]
+Size = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10**6)]
 Seed = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**31)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, le=MAX_FLOAT, allow_inf_nan=False)]
@@ -76,7 +77,7 @@ class PolicyKwargs(BaseModel):
 
     model_config = _STRICT
 
-    net_arch: Annotated[tuple[Count, ...], BeforeValidator(_sequence)] = Field(
+    net_arch: Annotated[tuple[Size, ...], BeforeValidator(_sequence)] = Field(
         default=(64, 64), description="units of each hidden layer, of the actor and of the critic"
     )
     activation_fn: Literal["tanh", "relu"] = Field(default="tanh", description="activation of the hidden layers")
@@ -95,8 +96,8 @@ class AgentConfig(BaseModel):
 
     model_config = _STRICT
 
-    n_envs: Count = Field(default=1, description="environments stepped side by side")
-    n_steps: Count = Field(
+    n_envs: Size = Field(default=1, description="environments stepped side by side")
+    n_steps: Size = Field(
         default=_A2C["n_steps"], description="steps of each environment in a rollout, one update each [steps]"
     )
     gamma: Fraction = Field(default=_A2C["gamma"], description="discount factor [1/step]")
@@ -118,7 +119,7 @@ class AgentConfig(BaseModel):
     )
     use_rms_prop: bool = Field(default=_A2C["use_rms_prop"], description="RMSprop, else Adam")
     rms_prop_eps: Positive = Field(default=_A2C["rms_prop_eps"], description="epsilon of RMSprop [1]")
-    stats_window_size: Count = Field(
+    stats_window_size: Size = Field(
         default=_A2C["stats_window_size"], description="rollout/ep_rew_mean is over this many episodes [episodes]"
     )
     log_interval: Count = Field(
@@ -148,7 +149,7 @@ class EvaluationConfig(BaseModel):
 
     model_config = _STRICT
 
-    campaigns: Count = Field(default=100, description="episodes that each policy plays")
+    campaigns: Size = Field(default=100, description="episodes that each policy plays")
     seed: Seed = Field(default=20000, description="seed of those episodes, the same for every policy")
 
 
@@ -162,7 +163,7 @@ class TrainConfig(BaseModel):
     checkpoint_every: Count = Field(
         default=100_000, description="environment steps between checkpoints, rounded up to whole rollouts [steps]"
     )
-    torch_threads: Count = Field(default=1, description="threads of torch; results hold for an equal count")
+    torch_threads: Size = Field(default=1, le=1024, description="threads of torch; results hold for an equal count")
     a2c: AgentConfig | None = Field(default=None, description="Stable-Baselines3's A2C")
     reference: AgentConfig | None = Field(default=None, description="the hand-written actor-critic")
     evaluation: EvaluationConfig = EvaluationConfig()
