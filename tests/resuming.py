@@ -48,7 +48,7 @@ class Job(NamedTuple):
         """The command line that starts it."""
         lengths = ["--total-timesteps", str(self.steps), "--checkpoint-every", str(self.every)]
         words = [str(ROOT / f"configs/{self.config}.yaml"), "--agents", self.agent, "--runs-dir", str(runs_dir)]
-        return [*words, *lengths, "--evaluation.campaigns", "1"]
+        return [*words, *lengths, f"--{self.agent}.log-interval", "2", "--evaluation.campaigns", "1"]
 
     def folder(self, runs_dir: Path) -> Path:
         """Where it is."""

@@ -12,7 +12,7 @@ from train.config import load_config
 
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
 JOBS = [
-    Job(name, agent, steps=11 * size, every=3 * size - 1)
+    Job(name, agent, steps=11 * size, every=3 * size - size // 2)
     for name in CONFIGS
     for agent in load_config(ROOT / f"configs/{name}.yaml").agents
     for part in [load_config(ROOT / f"configs/{name}.yaml").agent(agent)]
@@ -29,7 +29,7 @@ def test_a_run_that_was_cut_off_twice_ends_as_if_nothing_had_happened(job: Job, 
     part = load_config(ROOT / f"configs/{job.config}.yaml").agent(job.agent)
     assert main(job.argv(tmp_path / "whole")) == 0
     folder = job.folder(tmp_path / "cut")
-    with crash_after(8 * part.n_steps - 1), pytest.raises(Crash):
+    with crash_after(9 * part.n_steps - 1), pytest.raises(Crash):
         main(job.argv(tmp_path / "cut"))
     assert (folder / "checkpoint" / str(job.steps * 6 // 11)).is_dir()
     with crash_after(4 * part.n_steps), pytest.raises(Crash):
