@@ -37,8 +37,8 @@ test: .venv/dev ## lint, types, import contracts and all tests
 	@echo "== import contracts"; .venv/bin/lint-imports
 	@echo "== tests"; $(python) -m pytest -n 2 $(ARGS)
 
-bench: .venv/run ## the timings, as ratios measured in one run
-	@$(python) -m tests.bench
+bench: .venv/dev ## the timings, as ratios measured in one run; ARGS names sections
+	@$(python) -m tests.bench $(ARGS)
 
 clean: ## remove the environment and caches; runs/ and reports/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

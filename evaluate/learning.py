@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from evaluate import statistics
+from evaluate.run_files import read_table
 from evaluate.statistics import FloatArray
-from train.config import InputError
 from train.run_dir import Run
 
 POINTS = 100
@@ -31,7 +31,8 @@ def read_progress(runs: list[Run], main: str) -> pd.DataFrame:
     frames = []
     for run in runs:
         label = run.state.agent if run.name == main else f"{run.name}/{run.state.agent}"
-        progress, timing = (_read(run, name) for name in ("progress.csv", "timing.csv"))
+        progress = read_table(run, "progress.csv", ("timesteps",))
+        timing = read_table(run, "timing.csv", ("timesteps", "seconds"))
         joined = progress.merge(timing[["timesteps", "seconds"]], on="timesteps")
         frames.append(joined.assign(policy=label, seed=run.state.seed))
     return pd.concat(frames, ignore_index=True)
@@ -57,18 +58,3 @@ def curves(progress: pd.DataFrame, x: str, column: str, rng: np.random.Generator
 def seconds(progress: pd.DataFrame) -> "pd.Series[float]":
     """How long a run of each policy took, the median over training seeds [s]."""
     return progress.groupby(["policy", "seed"])["seconds"].max().groupby("policy").median()
-
-
-def _read(run: Run, name: str) -> pd.DataFrame:
-    path = run.folder / name
-    try:
-        frame = pd.read_csv(path)
-    except FileNotFoundError:
-        raise InputError(f"run {run.folder}: is incomplete, {name} missing (state: {run.state.state})") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"run {run.folder}: {name} cannot be read: {str(error).splitlines()[0]}") from None
-    if frame.empty or "timesteps" not in frame or (name == "timing.csv" and "seconds" not in frame):
-        raise InputError(
-            f"run {run.folder}: is incomplete, {name} holds no rows of training (state: {run.state.state})"
-        )
-    return frame

@@ -1,9 +1,7 @@
 """The parts of the page that fit any environment: result, yardsticks, learning, uncertainty, provenance."""
 
-import json
 import os
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +9,10 @@ import pandas as pd
 from evaluate import charts, learning
 from evaluate.campaign_charts import OPTIMAL
 from evaluate.report import Chart, Section, Table
+from evaluate.run_files import read_command, read_versions
 from evaluate.standings import FAILURE, Standing
 from evaluate.statistics import LEVEL, RESAMPLES, Interval
-from train.config import EvaluationConfig, InputError, dump_config
+from train.config import EvaluationConfig, dump_config
 from train.play import percent
 from train.run_dir import Run
 
@@ -185,23 +184,16 @@ def uncertain(found: list[Standing], metric: str, evaluation: EvaluationConfig) 
 
 def provenance(command: str, evaluation: EvaluationConfig, runs: list[Run], progress: pd.DataFrame) -> dict[str, str]:
     """How the report was made."""
-    versions = [_versions(run) for run in runs]
-    packages = [
-        f"Python {v['python']}, " + ", ".join(f"{package} {number}" for package, number in v["packages"].items())
-        for v in versions
-    ]
+    versions = [read_versions(run) for run in runs]
+    packages = [f"Python {v['python']}, {v['packages']}" for v in versions]
     times = ", ".join(f"{policy} {value:,.1f} s" for policy, value in learning.seconds(progress).items())
     return {
         "command": command,
-        "trained by": "\n".join(
-            dict.fromkeys(
-                (run.folder / "command.txt").read_text(encoding="utf-8", errors="replace").strip() for run in runs
-            )
-        ),
+        "trained by": "\n".join(dict.fromkeys(read_command(run) for run in runs)),
         "config": dump_config(runs[0].config),
-        "commit": "\n".join(dict.fromkeys(str(v["commit"] or "unknown") for v in versions)),
+        "commit": "\n".join(dict.fromkeys(v["commit"] for v in versions)),
         "packages": "\n".join(dict.fromkeys(packages)),
-        "machine": ", ".join(dict.fromkeys(str(v["platform"]) for v in versions)) + f", {os.cpu_count()} cores",
+        "machine": ", ".join(dict.fromkeys(v["platform"] for v in versions)) + f", {os.cpu_count()} cores",
         "training seeds": ", ".join(str(seed) for seed in sorted({run.state.seed for run in runs})),
         "campaigns": f"{evaluation.campaigns} per policy, seed {evaluation.seed}, the same for all",
         "training time": f"{times} a run, the median",
@@ -209,14 +201,6 @@ def provenance(command: str, evaluation: EvaluationConfig, runs: list[Run], prog
             f"{run.name}/{run.folder.name}: {run.state.timesteps:,} steps, {run.state.state}" for run in runs
         ),
     }
-
-
-def _versions(run: Run) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((run.folder / "versions.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"run {run.folder}: versions.json cannot be read: {error}") from None
-    return found
 
 
 def _number(value: float) -> str:

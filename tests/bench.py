@@ -1,10 +1,12 @@
 """``make bench``: speed as ratios of two things measured in one run, in turn, so that a slow moment hits both."""
 
+import random
 import statistics
 import sys
 import tempfile
 import time
 import tracemalloc
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -14,10 +16,12 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 import pandas as pd
+import pytest
 import seaborn as sns
 import torch
 import torch._dynamo  # the first optimiser step would load it
 from gymnasium.vector import AutoresetMode
+from hypothesis import HealthCheck, given, settings
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 from stable_baselines3 import A2C
@@ -25,13 +29,20 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.mutated import CASES, Case, make_runs, survives
+from tests.resuming import Job, kill_at_random, outcome, start
 from train import a2c
 from train.callbacks import TrainingLog
-from train.config import TrainConfig, load_config
+from train.config import AgentName, TrainConfig, load_config
+from train.learners import LEARNERS
 from train.make_env import make_env, make_training_env
 from train.play import mean_score
+from train.run_dir import Run, RunState
+from train.session import Session, learn
 
 ROUNDS = 5
+KILLS = 5
+CASES_TRIED = 1000
 LINEAR = load_config(Path("configs/linear.yaml"))
 DYNAMIC = load_config(Path("configs/dynamic.yaml"))
 GROWTH_CHART = Path("reports/bench/growth.png")
@@ -121,11 +132,9 @@ class UntilShare(BaseCallback):
         return time.perf_counter() - self._since
 
 
-def main() -> int:
-    """Prints a line per figure; 1 where a target is missed."""
-    torch.set_num_threads(LINEAR.torch_threads)
-    reached = []
-    for measure in (
+def main(argv: list[str] | None = None) -> int:
+    """Prints a line per figure, of all sections or of those named; 1 where a target is missed."""
+    known: tuple[Callable[[], Iterator[Target]], ...] = (
         training_against_stock,
         first_scalar,
         vector_env_alone,
@@ -133,8 +142,20 @@ def main() -> int:
         time_to_optimum,
         training_against_limit,
         growth,
-    ):
-        for target in measure():
+        checkpoints,
+        kills,
+        fuzz,
+    )
+    sections = {section.__name__: section for section in known}
+    names = (sys.argv[1:] if argv is None else argv) or list(sections)
+    for name in names:
+        if name not in sections:
+            print(f"error: no section {name!r}; known: {', '.join(sections)}", file=sys.stderr)
+            return 2
+    torch.set_num_threads(LINEAR.torch_threads)
+    reached = []
+    for name in names:
+        for target in sections[name]():
             reached.append(target.reached)
             print(target, flush=True)
     return int(not all(reached))
@@ -246,6 +267,89 @@ def growth() -> Iterator[Target]:
     held = table["environment [B/env/day]"]
     detail = f"{held.min():.0f} to {held.max():.0f} bytes per environment and day; chart in {GROWTH_CHART}"
     yield Target("memory per environment and day, most / least", held.max() / held.min(), 1.25, detail, most=True)
+
+
+def checkpoints() -> Iterator[Target]:
+    """What checkpoints at the default interval take of the time of training, for each agent.
+
+    The time of a checkpoint is that of the call that writes it, measured in the run itself, so that a slow moment of
+    the machine is in both; what the disk still takes after it, training does not wait for.
+    """
+    for agent in LINEAR.agents:
+        for name, config in (("linear", LINEAR), ("dynamic", DYNAMIC)):
+            shares = [_checkpoint_share(config, agent) for _ in range(ROUNDS)]
+            detail = f"of {ROUNDS} runs {', '.join(f'{share:.2f}' for share in shares)}"
+            what = f"checkpoints of {agent} on {name} [% of training]"
+            yield Target(what, statistics.median(shares), 3.0, detail, most=True)
+
+
+def _checkpoint_share(config: TrainConfig, agent: AgentName) -> float:
+    spent, write = [0.0], Session.write
+
+    def timed(session: Session, timesteps: int) -> None:
+        spent[0] += _seconds(lambda: write(session, timesteps))
+
+    longer = config.model_copy(update={"total_timesteps": 3 * config.checkpoint_every})
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "write", timed)
+        state = RunState(agent=agent, seed=0, state="running", timesteps=0)
+        run = Run(Path(folder), longer, state)
+        whole = _seconds(lambda: learn(run, LEARNERS[agent], None))
+    return 100 * spent[0] / whole
+
+
+def kills() -> Iterator[Target]:
+    """Runs killed with SIGKILL at random moments, some of them twice, and resumed: how many end bit-identical."""
+    rng = random.Random(0)  # noqa: S311 - when to kill is no secret
+    with tempfile.TemporaryDirectory() as name:
+        jobs = [
+            Job(config, agent, steps=30 * size, every=every)
+            for config, agent, size in (
+                ("linear", "a2c", 3584),
+                ("dynamic", "a2c", 896),
+                ("dynamic", "reference", 448),
+                ("cartpole", "a2c", 128),
+                ("pendulum", "reference", 128),
+            )
+            for every in (size, 5 * size)
+        ]
+        trials = [_kill_trial(job, Path(name) / f"{i}-{n}", rng) for i, job in enumerate(jobs) for n in range(KILLS)]
+    same, killed = (sum(column) for column in zip(*trials, strict=True))
+    detail = f"{killed} kills met a run at work; {len(trials)} runs"
+    yield Target("killed runs that end bit-identical", float(same), float(len(trials)), detail)
+
+
+def _kill_trial(job: Job, folder: Path, rng: random.Random) -> tuple[bool, int]:
+    """Whether a killed run ends as a whole one does, and how often it was killed at work."""
+    run = job.folder(folder / "killed")
+    start(job.argv(folder / "whole")).join()
+    killed = int(kill_at_random(job.argv(folder / "killed"), run, rng, longest=1.0))
+    for _ in range(rng.choice((0, 0, 1))):
+        killed += kill_at_random(["--resume", str(run)], run, rng, longest=1.0)
+    start(["--resume", str(run)]).join()
+    return outcome(run) == outcome(job.folder(folder / "whole")), killed
+
+
+def fuzz() -> Iterator[Target]:
+    """Changed configs, command lines and runs through the programs' ``main``: how many end well or with a message."""
+    ended: list[int] = []
+    failed: list[str] = []
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        runs = make_runs(Path(folder))
+
+        @settings(max_examples=CASES_TRIED, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(case=CASES)
+        def give(case: Case) -> None:
+            try:
+                ended.append(survives(case, runs))
+            except Exception as error:  # all of them are looked at, not the first alone
+                failed.append(f"{case}: {error}")
+
+        give()
+    print("\n".join(failed))
+    detail = f"{ended.count(0)} ended well, {ended.count(2)} with a message, {len(failed)} otherwise"
+    yield Target("changed inputs that end well or with a message", float(len(ended)), float(CASES_TRIED), detail)
 
 
 def _growth_row(n_envs: int, days: int) -> dict[str, float]:

@@ -59,7 +59,7 @@ def test_the_articles_learning_curve_to_the_digit(seed: str, tmp_path: Path) -> 
 def test_a_run_leaves_everything_that_re_creates_it(runs: Path, agent: str, model: str) -> None:
     folder = runs / f"{agent}-seed0-1"
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events.out.tfevents")}
-    assert names == FILES | {model}
+    assert names == FILES | {model, "checkpoint"}
     assert load_run(folder).config.total_timesteps == 8000
     assert load_config(folder / "config.yaml").a2c == load_config(Path("configs/linear.yaml")).a2c
     assert "python -m train configs/linear.yaml" in (folder / "command.txt").read_text()
@@ -255,6 +255,25 @@ def test_bad_input_is_one_message_and_exit_code_2(
     assert "Traceback" not in err
 
 
+def test_too_little_memory_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["configs/linear.yaml", "--runs-dir", str(tmp_path)]
+    for error in (MemoryError("Unable to allocate 1 TiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
+
+        def fail(*_: Any, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr("train.a2c.build", fail)
+        assert main(argv) == 2
+        err = capsys.readouterr().err
+        assert "error: not enough memory" in err
+        assert str(error) in err
+    monkeypatch.setattr("train.a2c.build", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(argv)
+
+
 def test_bad_environments_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for kwargs, message in (
         ("{dayz: 3}", "unknown parameter 'dayz'; did you mean 'days'?"),
@@ -316,7 +335,8 @@ def test_an_incomplete_run_is_named(runs: Path, tmp_path: Path, name: str, conte
     folder = tmp_path / "linear/a2c-seed0-1"
     folder.mkdir(parents=True)
     for path in (runs / "a2c-seed0-1").iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+        if path.is_file():
+            (folder / path.name).write_bytes(path.read_bytes())
     if content is None:
         (folder / name).unlink()
     else:

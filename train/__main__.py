@@ -1,17 +1,25 @@
-"""``python -m train CONFIG``: trains the agents of a config, each seed into a folder of its own."""
+"""``python -m train CONFIG``: trains the agents of a config, each seed into a folder of its own.
+
+``python -m train --resume RUN`` goes on with a run that was stopped or killed.
+"""
 
 import shlex
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from train.cli import TrainArgs, parse_args
-from train.config import AgentConfig, AgentName, InputError, TrainConfig
+from train.cli import ResumeArgs, TrainArgs, parse_args, parse_resume
+from train.config import AgentConfig, AgentName, InputError, dump_config
 from train.parallel import cores, run_all
 
 if TYPE_CHECKING:
-    from train.callbacks import TrainingLog
+    from train.checkpoint import Checkpoint
+    from train.run_dir import Run
 
 
 class Outcome(NamedTuple):
@@ -27,15 +35,37 @@ class Outcome(NamedTuple):
 def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    command = "python -m train " + shlex.join(arguments)
     try:
-        args = parse_args(arguments)
-        return _train_all(args, "python -m train " + shlex.join(arguments))
+        with _sigterm_as_ctrl_c():
+            resume = parse_resume(arguments)
+            return _train_all(parse_args(arguments), command) if resume is None else _resume(resume, command)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # torch's way to say it
+            raise
+        print(
+            f"error: not enough memory: fewer n_envs, n_steps, units or campaigns need less: {error}", file=sys.stderr
+        )
+        return 2
     except KeyboardInterrupt:
-        print("interrupted before anything was learned", file=sys.stderr)
+        print("interrupted: what was saved before is as it was", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Lets SIGTERM end the program as Ctrl-C does, wherever it is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _train_all(args: TrainArgs, command: str) -> int:
@@ -46,14 +76,7 @@ def _train_all(args: TrainArgs, command: str) -> int:
     outcomes = _side_by_side(jobs, at_once) if at_once > 1 else _one_by_one(jobs)
     stopped = [outcome for outcome in outcomes if outcome.state == "interrupted"]
     if stopped or len(outcomes) < len(jobs):
-        folders = "\n".join(f"  python -m evaluate {outcome.folder}" for outcome in stopped or outcomes[-1:])
-        saved = ", ".join(str(outcome.folder) for outcome in stopped or outcomes)
-        print(
-            f"interrupted: what was learned is saved in {saved}; look at it with\n{folders}\n"
-            f"or train anew with\n  {command}",
-            file=sys.stderr,
-        )
-        return 130
+        return _interrupted([outcome.folder for outcome in stopped or outcomes[-1:]])
     print("look further:\n  " + "\n  ".join(_next_commands(args)))
     return 0
 
@@ -95,54 +118,118 @@ def _next_commands(args: TrainArgs) -> tuple[str, str]:
     )
 
 
+def _interrupted(folders: list[Path]) -> int:
+    """Says what is saved and how to go on."""
+    saved = ", ".join(map(str, folders))
+    look = "\n".join(f"  python -m evaluate {folder}" for folder in folders)
+    go_on = "\n".join(f"  python -m train --resume {folder}" for folder in folders)
+    print(
+        f"interrupted: what was learned is saved in {saved}; look at it with\n{look}\n"
+        f"or go on exactly where it stopped with\n{go_on}",
+        file=sys.stderr,
+    )
+    return 130
+
+
 def _train(
     agent: AgentName, part: AgentConfig, seed: int, args: TrainArgs, command: str, show_progress: bool = True
 ) -> Outcome:
     """One agent, one seed, one folder."""
+    from train import run_dir
+    from train.make_env import make_env
+
+    make_env(args.train.env, part.n_envs).close()  # a bad environment leaves no folder
+    folder = run_dir.create_run(args.runs_dir, args.config.stem, agent, seed)
+    state = run_dir.RunState(agent=agent, seed=seed, state="running", timesteps=0)
+    with run_dir.write_faults_named(folder), run_dir.lock(folder):
+        run_dir.write_description(folder, args.train, command)
+        run_dir.write_state(folder, state)
+        return _go(run_dir.Run(folder, args.train, state), None, show_progress)
+
+
+def _resume(args: ResumeArgs, command: str) -> int:
+    """Goes on with a run; one that is finished already is left as it is, unless it is to go further."""
+    from train import run_dir
+
+    run_dir.find_run(args.folder)
+    with run_dir.write_faults_named(args.folder), run_dir.lock(args.folder):
+        run = run_dir.find_run(args.folder)
+        if args.total_timesteps is not None:
+            run = _further(run, args.total_timesteps)
+        elif run.state.state == "finished" and run.model.is_file():
+            print(
+                f"run {run.folder}: is finished already, after {run.state.timesteps:,} steps; "
+                "to train it further, give --total-timesteps"
+            )
+            return 0
+        checkpoint = _last_checkpoint(run)
+        run_dir.add_command(run.folder, command)
+        outcome = _go(run, checkpoint)
+    print(_summary(outcome), flush=True)
+    if outcome.state == "interrupted":
+        return _interrupted([run.folder])
+    print(f"look further:\n  python -m evaluate {run.folder}")
+    return 0
+
+
+def _further(run: "Run", total_timesteps: int) -> "Run":
+    """The run with another end, written to its config."""
+    from train import run_dir
+
+    if total_timesteps <= run.state.timesteps:
+        raise InputError(
+            f"--total-timesteps {total_timesteps}: run {run.folder} has {run.state.timesteps:,} steps already"
+        )
+    config = run.config.model_copy(update={"total_timesteps": total_timesteps})
+    run_dir.write_state(run.folder, run.state.model_copy(update={"state": "running"}))
+    run_dir.write_text(run.folder / "config.yaml", dump_config(config))
+    print(
+        f"run {run.folder}: goes on to {total_timesteps:,} steps instead of {run.config.total_timesteps:,}; its "
+        "schedules now run over all of them, so it is not the run that as many steps from the start would have been"
+    )
+    return run._replace(config=config)
+
+
+def _last_checkpoint(run: "Run") -> "Checkpoint | None":
+    """The newest good checkpoint; says which it is, which are damaged, and what may change the bits."""
+    from train import checkpoint, run_dir
+
+    found, damaged = checkpoint.newest_checkpoint(run.folder)
+    for line in damaged:
+        print(f"{line}; the one before is taken", file=sys.stderr)
+    for line in run_dir.other_versions(run.folder):
+        print(f"run {run.folder}: {line}: the bits may differ from those of a run never stopped", file=sys.stderr)
+    checkpoint.set_aside(run.folder, newer_than=-1 if found is None else found.timesteps)
+    checkpoint.clear_unfinished(run.folder)
+    from_where = "has no checkpoint: starts anew" if found is None else f"goes on after step {found.timesteps:,}"
+    print(f"run {run.folder}: {from_where}", flush=True)
+    return found
+
+
+def _go(run: "Run", checkpoint: "Checkpoint | None", show_progress: bool = True) -> Outcome:
+    """Trains a run to its end, from its start or from a checkpoint."""
     import torch
     import torch._dynamo  # the first optimiser step would load it, and its two seconds would count as training
 
     from train import run_dir
-    from train.callbacks import TrainingLog
     from train.learners import LEARNERS
-    from train.make_env import flat_observation_space, make_env, make_training_env
+    from train.make_env import flat_observation_space, make_env
     from train.monitor import write_outcome
     from train.play import mean_score
+    from train.session import learn
 
-    config, learner = args.train, LEARNERS[agent]
+    config, learner, part = run.config, LEARNERS[run.state.agent], run.config.agent(run.state.agent)
     torch.set_num_threads(config.torch_threads)
-    envs = make_training_env(config.env, part.n_envs, part.stats_window_size)
-    folder = run_dir.create_run(args.runs_dir, args.config.stem, agent, seed)
-    run_dir.write_description(folder, config, command)
-    run_dir.write_state(folder, run_dir.RunState(agent=agent, seed=seed, state="running", timesteps=0))
+    run_dir.write_state(run.folder, run.state.model_copy(update={"state": "running"}))
     start = time.perf_counter()
-    label = f"{agent} seed {seed}"
-    with TrainingLog(folder, config.total_timesteps, part.log_interval, label, show_progress) as log:
-        model = learner.build(envs, part, seed)
-        state = _learn(learner, model, envs, config, seed, log)
-        run_dir.write_file(folder / run_dir.MODEL_FILES[agent], lambda path: learner.save(model, path))
-        run_dir.write_state(folder, run_dir.RunState(agent=agent, seed=seed, state=state, timesteps=log.timesteps))
+    state, timesteps = learn(run, learner, checkpoint, show_progress)
     seconds = time.perf_counter() - start
-    envs.close()
     judged = make_env(config.env, config.evaluation.campaigns)
-    policy = learner.load(
-        folder / run_dir.MODEL_FILES[agent], part, flat_observation_space(judged), judged.single_action_space
-    )
+    policy = learner.load(run.model, part, flat_observation_space(judged), judged.single_action_space)
     score = mean_score(policy, judged, config.evaluation.seed)
     if state == "finished":
-        write_outcome(folder, config, agent, seed, score, log.timesteps)
-    return Outcome(label, folder, state, score, seconds)
-
-
-def _learn(
-    learner: Any, model: Any, envs: Any, config: TrainConfig, seed: int, log: "TrainingLog"
-) -> Literal["interrupted", "finished"]:
-    try:
-        learner.learn(model, envs, config.total_timesteps, seed, log)
-    except KeyboardInterrupt:
-        log.finish()
-        return "interrupted"
-    return "finished"
+        write_outcome(run.folder, config, run.state.agent, run.state.seed, score, timesteps)
+    return Outcome(f"{run.state.agent} seed {run.state.seed}", run.folder, state, score, seconds)
 
 
 def _summary(outcome: Outcome) -> str:

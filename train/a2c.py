@@ -1,8 +1,7 @@
 """The production agent: Stable-Baselines3's A2C on a whole batch of environments at once."""
 
-import io
-import zipfile
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,14 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.utils import LinearSchedule, safe_mean
 
+from train.archive import load_weights, read_bytes, read_entry
 from train.callbacks import TrainingLog
 from train.config import AgentConfig, InputError
 from train.make_env import BatchEnv
 from train.sb3_vec_env import EndedInfos, LazyInfos, SB3VecEnv
+from train.stopping import check_finite
 
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
-MAX_WEIGHTS_BYTES = 256 * 2**20
 
 
 class WholeRollout(RolloutBuffer):
@@ -71,11 +71,17 @@ class BatchA2C(A2C):
 
 
 class LogCallback(BaseCallback):
-    """Hands every step and every update to the run's log."""
+    """Hands every step and every update to the run's log.
 
-    def __init__(self, log: TrainingLog) -> None:
+    Args:
+        log: The log.
+        before_rollout: Called with the environment steps so far where a rollout starts.
+    """
+
+    def __init__(self, log: TrainingLog, before_rollout: Callable[[int], object] | None = None) -> None:
         super().__init__()
         self._log = log
+        self._before_rollout = before_rollout
 
     def _on_step(self) -> bool:
         self._log.step(self.locals["infos"].batch)
@@ -83,12 +89,20 @@ class LogCallback(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         # A rollout starts where the update on the one before has ended: its losses are known only now.
-        if self.num_timesteps:
+        if self.num_timesteps > self._log.timesteps:
+            self._check_finite()
             self._log.rollout(self.num_timesteps, self._scalars)
+        if self._before_rollout is not None:
+            self._before_rollout(self.num_timesteps)
 
     def _on_training_end(self) -> None:
+        self._check_finite()
         self._log.rollout(self.model.num_timesteps, self._scalars)
         self._log.finish()
+
+    def _check_finite(self) -> None:
+        losses = {name: value for name, value in self.logger.name_to_value.items() if name.endswith("_loss")}
+        check_finite(self.model.num_timesteps, losses, next(self.model.policy.parameters()))
 
     def _scalars(self) -> dict[str, float]:
         episodes = self.model.ep_info_buffer or ()
@@ -142,9 +156,46 @@ def _blindfold(policy: ActorCriticPolicy, columns: int) -> None:
     first.weight.register_hook(lambda gradient: gradient * seen)
 
 
-def learn(agent: BatchA2C, envs: BatchEnv, total_timesteps: int, seed: int, log: TrainingLog) -> None:  # noqa: ARG001
+def learn(
+    agent: BatchA2C,
+    envs: BatchEnv,  # noqa: ARG001
+    total_timesteps: int,
+    seed: int,  # noqa: ARG001
+    log: TrainingLog,
+    before_rollout: Callable[[int], object] | None = None,
+) -> None:
     """Trains; ``envs`` and ``seed`` are those that the agent was built with, which it holds itself."""
-    agent.learn(total_timesteps, callback=LogCallback(log), log_interval=None)  # type: ignore[arg-type]
+    callback = LogCallback(log, before_rollout)
+    left = total_timesteps - agent.num_timesteps
+    # Not reset: the schedules run over what is done and what is left, and an agent put back into a state goes on.
+    agent.learn(left, callback=callback, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
+
+
+def get_state(agent: BatchA2C) -> dict[str, Any]:
+    """All that learning goes on from where a rollout starts, but for environments and random generators."""
+    return {
+        "policy": dict(agent.policy.state_dict()),
+        "optimizer": agent.policy.optimizer.state_dict(),
+        "timesteps": agent.num_timesteps,
+        "updates": agent._n_updates,
+        "observations": agent._last_obs,
+        "episode_starts": agent._last_episode_starts,
+        "episodes": list(agent.ep_info_buffer or ()),
+    }
+
+
+def set_state(agent: BatchA2C, envs: BatchEnv, seed: int, state: dict[str, Any]) -> None:  # noqa: ARG001
+    """Puts an untrained agent into the state of another; its environments are reset, as they once were."""
+    if agent.env is not None:
+        agent.env.reset()
+    agent.policy.load_state_dict(state["policy"])
+    agent.policy.optimizer.load_state_dict(state["optimizer"])
+    agent.num_timesteps = state["timesteps"]
+    agent._n_updates = state["updates"]
+    agent._last_obs = state["observations"]
+    agent._last_episode_starts = state["episode_starts"]
+    window = agent._stats_window_size
+    agent.ep_info_buffer, agent.ep_success_buffer = deque(state["episodes"], maxlen=window), deque(maxlen=window)
 
 
 def save(agent: BatchA2C, path: Path) -> None:
@@ -160,20 +211,11 @@ def load(path: Path, config: AgentConfig, observation: spaces.Box, action: space
     """
     policy = ActorCriticPolicy(observation, action, lambda _: 0.0, **_policy_kwargs(config))
     try:
-        policy.load_state_dict(torch.load(io.BytesIO(_weights(path)), map_location="cpu", weights_only=True))
+        policy.load_state_dict(load_weights(read_entry(read_bytes(path), "policy.pth")))
     except Exception as error:  # whatever a damaged or hostile file makes the reader raise
         raise InputError(f"{path}: is no model of its config: {str(error).splitlines()[0]}") from error
     policy.set_training_mode(False)
     return policy
-
-
-def _weights(path: Path) -> bytes:
-    """The bytes of the weights inside the archive, which is read with a limit."""
-    with zipfile.ZipFile(path) as archive:
-        size = archive.getinfo("policy.pth").file_size
-        if size > MAX_WEIGHTS_BYTES:
-            raise ValueError(f"policy.pth takes {size} bytes, at most {MAX_WEIGHTS_BYTES} are read")
-        return archive.read("policy.pth")
 
 
 def probabilities(policy: ActorCriticPolicy, observations: NDArray[Any]) -> NDArray[np.float64]:

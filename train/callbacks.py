@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from train import monitor
+from train.log_files import cut_back, log_sizes
 from train.play import episode_metrics
 
 PICTURES = 10  # of a run
@@ -36,19 +37,33 @@ class TrainingLog:
         log_interval: Rollouts between two rows.
         label: What the progress bar calls the run.
         show_progress: Whether to draw the bar.
+        state: What ``get_state`` told, for a run that goes on: the files are cut back to what they were.
+
+    Raises:
+        InputError: The files of a run that goes on are not what they were.
     """
 
     def __init__(
-        self, folder: Path, total_timesteps: int, log_interval: int, label: str, show_progress: bool = True
+        self,
+        folder: Path,
+        total_timesteps: int,
+        log_interval: int,
+        label: str,
+        show_progress: bool = True,
+        state: dict[str, Any] | None = None,
     ) -> None:
+        self._folder = folder
         self._log_interval = log_interval
-        self._progress = (folder / "progress.csv").open("w", newline="", encoding="utf-8")
-        self._timing = (folder / "timing.csv").open("w", newline="", encoding="utf-8")
-        self._events = SummaryWriter(str(folder), flush_secs=1)
-        if (folder / "config.yaml").is_file():
+        cut_back(folder, state["files"] if state else {})
+        self._progress = (folder / "progress.csv").open("a" if state else "w", newline="", encoding="utf-8")
+        self._timing = (folder / "timing.csv").open("a" if state else "w", newline="", encoding="utf-8")
+        purge_step = state["timesteps"] + 1 if state else None
+        self._events = SummaryWriter(str(folder), flush_secs=1, purge_step=purge_step)
+        if not state and (folder / "config.yaml").is_file():
             monitor.write_config(self._events, (folder / "config.yaml").read_text(encoding="utf-8"))
         self._episodes = monitor.Episodes()
-        self._parts: list[monitor.Parts] | None = None
+        self._metrics: tuple[str, ...] = ()
+        self._parts: list[monitor.Parts] = []
         self._pictures_every = max(1, total_timesteps // PICTURES)
         self._next_picture = 0
         self._bar = tqdm(total=total_timesteps, desc=label, unit="step", disable=not show_progress, unit_scale=True)
@@ -61,12 +76,44 @@ class TrainingLog:
         self._finished = 0
         self.episodes = 0
         self._start = time.perf_counter()
-        csv.writer(self._timing).writerow(("timesteps", "seconds", "steps_per_second"))
+        if state:
+            self._set_state(state)
+        else:
+            csv.writer(self._timing).writerow(("timesteps", "seconds", "steps_per_second"))
+            self._timing.flush()
 
     @property
     def timesteps(self) -> int:
         """Environment steps learned from so far."""
         return self._last[0]
+
+    def get_state(self) -> dict[str, Any]:
+        """How far the log is, its files included: what a log of the same run goes on from."""
+        self._events.flush()
+        return {
+            "columns": self._columns,
+            "rollouts": self._rollouts,
+            "first": self._first,
+            "timesteps": self.timesteps,
+            "sums": dict(self._sums),
+            "finished": self._finished,
+            "episodes": self.episodes,
+            "seconds": time.perf_counter() - self._start,
+            "metrics": self._metrics,
+            "picture": self._next_picture,
+            "part": self._episodes.get_state(),
+            "files": log_sizes(self._folder),
+        }
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        self._columns, self._sums = state["columns"], state["sums"]
+        self._rollouts, self._finished, self.episodes = state["rollouts"], state["finished"], state["episodes"]
+        self._first, self._next_picture = state["first"], state["picture"]
+        self._know(tuple(state["metrics"]))
+        self._episodes.set_state(state["part"])
+        self._last = (state["timesteps"], dict)
+        self._start = time.perf_counter() - state["seconds"]
+        self._bar.update(state["timesteps"])
 
     def __enter__(self) -> Self:
         return self
@@ -131,13 +178,14 @@ class TrainingLog:
 
     def _stacked(self, metrics: dict[str, float]) -> dict[str, float]:
         """The parts of a whole above each other; with the first metrics also what follows from their names."""
-        if metrics and self._parts is None:
+        if metrics and not self._metrics:
             monitor.write_layout(self._events, metrics)
-            self._parts = monitor.parts_of(metrics)
-            self._episodes.whole = self._parts[0].whole if self._parts else ""
-        if not metrics:
-            return {}
-        return {tag: value for parts in self._parts or () for tag, value in parts.stacked(metrics).items()}
+            self._know(tuple(metrics))
+        return {tag: value for parts in self._parts for tag, value in parts.stacked(metrics).items()} if metrics else {}
+
+    def _know(self, metrics: tuple[str, ...]) -> None:
+        self._metrics, self._parts = metrics, monitor.parts_of(metrics)
+        self._episodes.whole = self._parts[0].whole if self._parts else ""
 
     def _write_row(self, values: dict[str, float]) -> None:
         """Writes a row of progress.csv; its columns are those of the first row and of every later loss."""

@@ -21,7 +21,11 @@ from train.config import (
 
 DESCRIPTION = """Trains the agents of CONFIG, a YAML file such as configs/linear.yaml. Each agent and seed gets a
 folder of its own, runs/<config>/<agent>-seed<seed>-<n>. Every field of the file can be set here too: the values
-shown are those that will be used."""
+shown are those that will be used.
+
+python -m train --resume RUN goes on with a run that was stopped or killed, from its last checkpoint, and ends with the
+same bits as if nothing had happened. With --total-timesteps N it trains longer than the run was meant to: the schedules
+then run over N steps, so that it is not the run that N steps from the start would have been."""
 
 
 class TrainArgs(NamedTuple):
@@ -33,6 +37,13 @@ class TrainArgs(NamedTuple):
     runs_dir: Path
     jobs: int
     train: TrainConfig
+
+
+class ResumeArgs(NamedTuple):
+    """A run to go on with; ``total_timesteps`` where it is to go further than it was meant to."""
+
+    folder: Path
+    total_timesteps: int | None
 
 
 class _Flags(BaseModel):
@@ -47,6 +58,28 @@ class _Flags(BaseModel):
         default=0, description="runs trained at the same time; 0: of several seeds as many as the cores allow, else 1"
     )
     train: Annotated[TrainConfig, tyro.conf.arg(name="")]
+
+
+class _ResumeFlags(NamedTuple):
+    """Goes on with a run from its last checkpoint."""
+
+    resume: Annotated[Path, tyro.conf.arg(help="the run's folder")]
+    total_timesteps: Annotated[int | None, tyro.conf.arg(help="train further than the run was meant to")] = None
+
+
+def parse_resume(argv: list[str]) -> ResumeArgs | None:
+    """Reads a command line that asks to go on with a run; None where it asks for something else.
+
+    Raises:
+        InputError: A value is refused.
+        SystemExit: ``--help`` was asked for (0) or a flag is unknown (2).
+    """
+    if not any(word == "--resume" or word.startswith("--resume=") for word in argv):
+        return None
+    flags = tyro.cli(_ResumeFlags, args=argv, prog="python -m train")
+    if flags.total_timesteps is not None and flags.total_timesteps < 1:
+        raise InputError(f"--total-timesteps {flags.total_timesteps}: must be a whole number of 1 or more")
+    return ResumeArgs(flags.resume, flags.total_timesteps)
 
 
 def parse_args(argv: list[str]) -> TrainArgs:

@@ -14,6 +14,11 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+MAX_CONFIG_BYTES = 2**20
+MAX_VALUES = 100_000
+MAX_DEPTH = 50
+MAX_FLOAT = 1e30  # what torch's float32 holds, and ten thousand times more of it
+
 AgentName = Literal["a2c", "reference"]
 AGENTS: tuple[AgentName, ...] = get_args(AgentName)
 
@@ -49,11 +54,12 @@ def _sequence(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10**12)]
+Size = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10**6)]
 Seed = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**31)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=MAX_FLOAT, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=MAX_FLOAT, allow_inf_nan=False)]
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -71,14 +77,15 @@ class PolicyKwargs(BaseModel):
 
     model_config = _STRICT
 
-    net_arch: Annotated[tuple[Count, ...], BeforeValidator(_sequence)] = Field(
+    net_arch: Annotated[tuple[Size, ...], BeforeValidator(_sequence)] = Field(
         default=(64, 64), description="units of each hidden layer, of the actor and of the critic"
     )
     activation_fn: Literal["tanh", "relu"] = Field(default="tanh", description="activation of the hidden layers")
     ortho_init: bool = Field(default=_POLICY["ortho_init"], description="orthogonal initial weights, else torch's own")
     log_std_init: float = Field(
         default=_POLICY["log_std_init"],
-        allow_inf_nan=False,
+        ge=-20,
+        le=20,
         description="log standard deviation of a Gaussian actor at the start [1]",
     )
     optimizer_kwargs: OptimizerKwargs = OptimizerKwargs()
@@ -89,8 +96,8 @@ class AgentConfig(BaseModel):
 
     model_config = _STRICT
 
-    n_envs: Count = Field(default=1, description="environments stepped side by side")
-    n_steps: Count = Field(
+    n_envs: Size = Field(default=1, description="environments stepped side by side")
+    n_steps: Size = Field(
         default=_A2C["n_steps"], description="steps of each environment in a rollout, one update each [steps]"
     )
     gamma: Fraction = Field(default=_A2C["gamma"], description="discount factor [1/step]")
@@ -112,7 +119,7 @@ class AgentConfig(BaseModel):
     )
     use_rms_prop: bool = Field(default=_A2C["use_rms_prop"], description="RMSprop, else Adam")
     rms_prop_eps: Positive = Field(default=_A2C["rms_prop_eps"], description="epsilon of RMSprop [1]")
-    stats_window_size: Count = Field(
+    stats_window_size: Size = Field(
         default=_A2C["stats_window_size"], description="rollout/ep_rew_mean is over this many episodes [episodes]"
     )
     log_interval: Count = Field(
@@ -142,7 +149,7 @@ class EvaluationConfig(BaseModel):
 
     model_config = _STRICT
 
-    campaigns: Count = Field(default=100, description="episodes that each policy plays")
+    campaigns: Size = Field(default=100, description="episodes that each policy plays")
     seed: Seed = Field(default=20000, description="seed of those episodes, the same for every policy")
 
 
@@ -156,7 +163,7 @@ class TrainConfig(BaseModel):
     checkpoint_every: Count = Field(
         default=100_000, description="environment steps between checkpoints, rounded up to whole rollouts [steps]"
     )
-    torch_threads: Count = Field(default=1, description="threads of torch; results hold for an equal count")
+    torch_threads: Size = Field(default=1, le=1024, description="threads of torch; results hold for an equal count")
     a2c: AgentConfig | None = Field(default=None, description="Stable-Baselines3's A2C")
     reference: AgentConfig | None = Field(default=None, description="the hand-written actor-critic")
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -223,13 +230,39 @@ def parse_yaml(text: str, where: str) -> Any:
         InputError: It is no YAML; the message says where.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node, where)
+        return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{where}:{place} {error.problem or 'is no YAML'}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: is no YAML: {str(error).splitlines()[0]}") from None
+
+
+def _check_size(root: yaml.Node, where: str) -> None:
+    """Refuses a document that its aliases make endless, or far larger than it looks."""
+    sizes: dict[yaml.Node, int] = {}
+    open_nodes: set[yaml.Node] = set()
+
+    def size(node: yaml.Node) -> int:
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        if node in open_nodes:
+            raise InputError(f"{where}: line {node.start_mark.line + 1} holds itself through an alias")
+        if node not in sizes:
+            open_nodes.add(node)
+            parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+            sizes[node] = 1 + sum(map(size, parts))
+            open_nodes.remove(node)
+        return sizes[node]
+
+    if size(root) > MAX_VALUES:
+        raise InputError(f"{where}: holds {size(root):,} values, aliases counted; at most {MAX_VALUES:,} are read")
 
 
 def nearest(name: str, names: Any) -> str:
@@ -240,7 +273,11 @@ def nearest(name: str, names: Any) -> str:
 
 def _read(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        if len(content) > MAX_CONFIG_BYTES:
+            raise InputError(f"config {path}: is larger than the {MAX_CONFIG_BYTES:,} bytes that are read")
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         known = sorted(str(other) for other in path.parent.glob("*.yaml")) or sorted(
             map(str, Path("configs").glob("*.yaml"))
@@ -256,7 +293,17 @@ def _read(path: Path) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses repeated keys and reads 1e-3 as a number."""
+    """SafeLoader that refuses repeated keys and deep nests, and reads 1e-3 as a number."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"more than {MAX_DEPTH} lists or mappings lie within each other")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()

@@ -1,5 +1,6 @@
 """The agents by name: what every learner can do, whatever stands behind it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -27,8 +28,15 @@ class Learner(Protocol):
         total_timesteps: int,
         seed: int,
         log: TrainingLog,
+        before_rollout: Callable[[int], object] | None = None,
     ) -> None:
-        """Trains the agent in place."""
+        """Trains the agent in place; ``before_rollout`` takes the environment steps so far, and may raise to stop."""
+
+    def get_state(self, agent: Any) -> dict[str, Any]:
+        """All that learning goes on from where a rollout starts, but for environments and random generators."""
+
+    def set_state(self, agent: Any, envs: RecordEpisodeStatistics[Any, Any], seed: int, state: dict[str, Any]) -> None:
+        """Puts an untrained agent into the state of another, and resets the environments."""
 
     def save(self, agent: Any, path: Path) -> None:
         """Writes its weights."""

@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import sys
+from importlib.machinery import PathFinder
 from typing import Any, cast
 
 import gymnasium
@@ -64,6 +66,7 @@ def find_spec(env_id: str) -> EnvSpec:
     module, _, name = env_id.rpartition(":")
     try:
         if module:
+            _check_module(env_id, module)
             importlib.import_module(module)
         return gymnasium.spec(name)
     except ImportError as error:
@@ -71,6 +74,14 @@ def find_spec(env_id: str) -> EnvSpec:
     except gymnasium.error.Error as error:
         known = [f"{module}:{other}" if module else other for other in gymnasium.registry]
         raise InputError(f"env.id={env_id!r}: unknown environment{nearest(env_id, known)}; {error}") from error
+
+
+def _check_module(env_id: str, module: str) -> None:
+    """Refuses a file that merely lies below the working folder, such as one that came with a stranger's run."""
+    first = module.partition(".")[0]
+    found = PathFinder.find_spec(first) if module.replace(".", "").isidentifier() else None
+    if first not in sys.modules and (found is None or found.origin is None):
+        raise InputError(f"env.id={env_id!r}: cannot import the module {module!r}: there is no package {first!r}")
 
 
 def _offers_same_step(spec: EnvSpec) -> bool:

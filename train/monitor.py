@@ -58,6 +58,14 @@ class Episodes:
         self.whole = ""
         self.last: NDArray[np.float64] | None = None
 
+    def get_state(self) -> dict[str, Any]:
+        """How far the episodes are; ``set_state`` takes it back."""
+        return {"steps": list(self._steps), "from_start": self._from_start, "last": self.last}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what ``get_state`` told."""
+        self._steps, self._from_start, self.last = list(state["steps"]), state["from_start"], state["last"]
+
     def step(self, infos: dict[str, Any]) -> None:
         """Takes in the batched info of one vector step."""
         ended = infos.get("_episode")

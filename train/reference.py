@@ -6,7 +6,7 @@ categorical actor, a rollout of one step) or the n-step A2C of Mnih et al. 2016 
 weights and the same rollout it makes the same update as Stable-Baselines3's A2C; a test holds the two together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
+from train.archive import load_weights, read_bytes
 from train.callbacks import TrainingLog
 from train.config import AgentConfig, InputError, PolicyKwargs
+from train.stopping import check_finite
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -129,6 +131,10 @@ class Agent:
         observation, action: Spaces of one environment.
         config: Hyperparameters.
         seed: Seed of the weights, and of every action drawn later.
+
+    Attributes:
+        timesteps: Environment steps learned from so far.
+        observations: What it sees now, (n_envs, size); None before the first step.
     """
 
     def __init__(self, observation: spaces.Box, action: spaces.Space[Any], config: AgentConfig, seed: int) -> None:
@@ -137,6 +143,8 @@ class Agent:
         self.actor = Actor(observation, action, config.policy_kwargs)
         self.critic = Critic(observation, config.policy_kwargs)
         self.optimizers = [_optimizer(self.actor, config), _optimizer(self.critic, config)]
+        self.timesteps = 0
+        self.observations: Tensor | None = None
 
     def parameters(self) -> list[nn.Parameter]:
         """Every weight of actor and critic."""
@@ -177,43 +185,53 @@ def build(envs: RecordEpisodeStatistics[Any, Any], config: AgentConfig, seed: in
 
 
 def learn(
-    agent: Agent, envs: RecordEpisodeStatistics[Any, Any], total_timesteps: int, seed: int, log: TrainingLog
+    agent: Agent,
+    envs: RecordEpisodeStatistics[Any, Any],
+    total_timesteps: int,
+    seed: int,
+    log: TrainingLog,
+    before_rollout: Callable[[int], object] | None = None,
 ) -> None:
     """Lives through rollouts and learns from each, until ``total_timesteps`` environment steps are taken."""
-    config, timesteps = agent.config, 0
+    config = agent.config
     end = config.learning_rate if config.learning_rate_end is None else config.learning_rate_end
-    for rollout in rollouts(agent, envs, seed, log):
-        timesteps += rollout.rewards.numel()
-        done = min(timesteps / total_timesteps, 1.0)
+    if agent.observations is None:
+        agent.observations = torch.as_tensor(envs.reset(seed=seed)[0], dtype=torch.float32)
+    while agent.timesteps < total_timesteps:
+        if before_rollout is not None:
+            before_rollout(agent.timesteps)
+        rollout, agent.observations = live(agent, agent.observations, envs, log)
+        agent.timesteps += rollout.rewards.numel()
+        done = min(agent.timesteps / total_timesteps, 1.0)
         learning_rate = config.learning_rate + done * (end - config.learning_rate)
         terms = agent.update(rollout, learning_rate)
-        log.rollout(timesteps, partial(scalars, agent, envs, rollout, terms, learning_rate))
-        if timesteps >= total_timesteps:
-            break
+        values = {f"{name}_loss": term.item() for name, term in terms._asdict().items()}
+        check_finite(agent.timesteps, values, agent.parameters()[0])
+        log.rollout(agent.timesteps, partial(scalars, agent, envs, rollout, terms, learning_rate))
     log.finish()
 
 
 @torch.no_grad()
-def rollouts(agent: Agent, envs: RecordEpisodeStatistics[Any, Any], seed: int, log: TrainingLog) -> Iterator[Rollout]:
-    """Plays on and on, ``n_steps`` at a time."""
-    observations = torch.as_tensor(envs.reset(seed=seed)[0], dtype=torch.float32)
-    while True:
-        steps = []
-        for _ in range(agent.config.n_steps):
-            actions = agent.actor(observations).sample()
-            values = agent.critic(observations)
-            after, earned, terminated, truncated, infos = envs.step(agent.to_env(actions))
-            log.step(infos)
-            rewards = torch.as_tensor(earned, dtype=torch.float32)
-            cut = truncated & ~terminated
-            if cut.any():  # the episode was cut off, the task goes on: what would have followed counts
-                last = np.stack(infos["final_obs"][cut].tolist())
-                rewards[cut] += agent.config.gamma * agent.critic(torch.as_tensor(last, dtype=torch.float32))
-            dones = torch.as_tensor(terminated | truncated, dtype=torch.float32)
-            steps.append((observations, actions, rewards, dones, values))
-            observations = torch.as_tensor(after, dtype=torch.float32)
-        seen, chosen, won, ended, foretold = (torch.stack(column) for column in zip(*steps, strict=True))
-        yield Rollout(seen, chosen, won, ended, foretold, agent.critic(observations))
+def live(
+    agent: Agent, observations: Tensor, envs: RecordEpisodeStatistics[Any, Any], log: TrainingLog
+) -> tuple[Rollout, Tensor]:
+    """Plays ``n_steps`` from ``observations`` on: the rollout, and what is seen after it."""
+    steps = []
+    for _ in range(agent.config.n_steps):
+        actions = agent.actor(observations).sample()
+        values = agent.critic(observations)
+        after, earned, terminated, truncated, infos = envs.step(agent.to_env(actions))
+        log.step(infos)
+        rewards = torch.as_tensor(earned, dtype=torch.float32)
+        cut = truncated & ~terminated
+        if cut.any():  # the episode was cut off, the task goes on: what would have followed counts
+            last = np.stack(infos["final_obs"][cut].tolist())
+            rewards[cut] += agent.config.gamma * agent.critic(torch.as_tensor(last, dtype=torch.float32))
+        dones = torch.as_tensor(terminated | truncated, dtype=torch.float32)
+        steps.append((observations, actions, rewards, dones, values))
+        observations = torch.as_tensor(after, dtype=torch.float32)
+    seen, chosen, won, ended, foretold = (torch.stack(column) for column in zip(*steps, strict=True))
+    return Rollout(seen, chosen, won, ended, foretold, agent.critic(observations)), observations
 
 
 def scalars(
@@ -244,6 +262,27 @@ def save(agent: Agent, path: Path) -> None:
     torch.save({"actor": agent.actor.state_dict(), "critic": agent.critic.state_dict()}, path)
 
 
+def get_state(agent: Agent) -> dict[str, Any]:
+    """All that learning goes on from where a rollout starts, but for environments and random generators."""
+    return {
+        "actor": dict(agent.actor.state_dict()),
+        "critic": dict(agent.critic.state_dict()),
+        "optimizers": [optimizer.state_dict() for optimizer in agent.optimizers],
+        "timesteps": agent.timesteps,
+        "observations": agent.observations,
+    }
+
+
+def set_state(agent: Agent, envs: RecordEpisodeStatistics[Any, Any], seed: int, state: dict[str, Any]) -> None:
+    """Puts an untrained agent into the state of another; its environments are reset, as they once were."""
+    envs.reset(seed=seed)
+    agent.actor.load_state_dict(state["actor"])
+    agent.critic.load_state_dict(state["critic"])
+    for optimizer, optimizer_state in zip(agent.optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(optimizer_state)
+    agent.timesteps, agent.observations = state["timesteps"], state["observations"]
+
+
 def load(path: Path, config: AgentConfig, observation: spaces.Box, action: spaces.Space[Any]) -> Agent:
     """Rebuilds the agent from the config and fills in the weights; nothing of the file is unpickled.
 
@@ -252,7 +291,7 @@ def load(path: Path, config: AgentConfig, observation: spaces.Box, action: space
     """
     agent = Agent(observation, action, config, seed=0)
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = load_weights(read_bytes(path))
         agent.actor.load_state_dict(weights["actor"])
         agent.critic.load_state_dict(weights["critic"])
     except Exception as error:  # whatever a damaged or hostile file makes the reader raise

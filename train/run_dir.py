@@ -1,6 +1,8 @@
 """The folder of one run: what is in it, written whole or not at all, and read back without trusting it."""
 
 import contextlib
+import errno
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -9,14 +11,28 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from train.archive import read_bytes
 from train.config import AGENTS, AgentName, InputError, Seed, TrainConfig, dump_config, load_config, nearest
 
 MODEL_FILES = {"a2c": "model.zip", "reference": "model.pt"}
+MAX_STATE_BYTES = 65_536
+WRITE_FAULTS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 PACKAGES = ("gymnasium", "numpy", "pandas", "stable-baselines3", "tensorboard", "torch")
 
 
@@ -27,7 +43,7 @@ class RunState(BaseModel):
 
     agent: AgentName
     seed: Seed
-    state: Literal["running", "interrupted", "finished"]
+    state: Literal["running", "interrupted", "diverged", "finished"]
     timesteps: int
 
 
@@ -73,15 +89,76 @@ def create_run(runs_dir: Path, config_name: str, agent: str, seed: int) -> Path:
 
 def write_description(folder: Path, config: TrainConfig, command: str) -> None:
     """Writes what re-creates the run: config.yaml, command.txt and versions.json."""
-    versions = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "commit": _commit(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-    }
     write_text(folder / "config.yaml", dump_config(config))
     write_text(folder / "command.txt", command + "\n")
-    write_text(folder / "versions.json", json.dumps(versions, indent=2) + "\n")
+    write_text(folder / "versions.json", json.dumps(_versions(), indent=2) + "\n")
+
+
+def add_command(folder: Path, command: str) -> None:
+    """Adds a command to command.txt: one that has gone on with the run."""
+    path = folder / "command.txt"
+    before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    write_text(path, f"{before}{command}\n")
+
+
+def other_versions(folder: Path) -> list[str]:
+    """What is not as it was when the run was started, and may change its bits: 'torch 2.13.0, now 2.14.0'."""
+    try:
+        before = json.loads(read_bytes(folder / "versions.json", MAX_STATE_BYTES))
+        packages = {**before["packages"], **{name: before[name] for name in ("python", "platform")}}
+    except (OSError, ValueError, KeyError, TypeError):
+        return ["versions.json cannot be read"]
+    versions = _versions()
+    now = {**versions["packages"], **{name: versions[name] for name in ("python", "platform")}}
+    return [f"{name} {packages.get(name)}, now {value}" for name, value in now.items() if packages.get(name) != value]
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Holds the folder of a run; the system lets go of it whatever way the process ends.
+
+    Raises:
+        InputError: Another process is writing the run.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"run {folder}: another process is writing it; wait for its end, or end it") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether a process is writing the run."""
+    try:
+        with lock(folder):
+            return False
+    except InputError:
+        return True
+
+
+@contextlib.contextmanager
+def write_faults_named(folder: Path) -> Iterator[None]:
+    """Turns a full disk, a lost right to write or a deleted folder into a message.
+
+    Raises:
+        InputError: What is wrong, and how to go on.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in WRITE_FAULTS:
+            raise
+        if not folder.is_dir():
+            raise InputError(f"run {folder}: the folder was deleted while training; nothing can be saved") from error
+        where = f" ({error.filename})" if error.filename else ""
+        raise InputError(
+            f"run {folder}: cannot be written: {error.strerror}{where}; the checkpoints so far are whole: once it can "
+            f"be written again, go on with\n  python -m train --resume {folder}"
+        ) from error
 
 
 def write_state(folder: Path, state: RunState) -> None:
@@ -108,7 +185,22 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def load_run(folder: Path) -> Run:
-    """Reads a run's folder.
+    """Reads the folder of a run that has a model.
+
+    Raises:
+        InputError: It does not exist, is no run, or is incomplete; the message says what is missing.
+    """
+    run = find_run(folder)
+    if not run.model.is_file():
+        state: str = run.state.state
+        if state == "running" and not is_alive(folder):
+            state = f"it died at or after step {run.state.timesteps:,}; go on with python -m train --resume {folder}"
+        raise InputError(f"run {folder}: is incomplete, {run.model.name} missing (state: {state})")
+    return run
+
+
+def find_run(folder: Path) -> Run:
+    """Reads a run's folder, whether it has a model yet or not.
 
     Raises:
         InputError: It does not exist, is no run, or is incomplete; the message says what is missing.
@@ -125,8 +217,7 @@ def load_run(folder: Path) -> Run:
     state = _read_state(folder)
     run = Run(folder, load_config(folder / "config.yaml"), state)
     run.config.agent(state.agent)
-    if not run.model.is_file():
-        raise InputError(f"run {folder}: is incomplete, {run.model.name} missing (state: {state.state})")
+    _check_module(run)
     return run
 
 
@@ -147,6 +238,22 @@ def modified(run: Run) -> float:
     return run.model.stat().st_mtime
 
 
+def _check_module(run: Run) -> None:
+    """Refuses a run whose environment would be imported from a folder that came with it."""
+    module, _, _ = run.config.env.id.rpartition(":")
+    found = PathFinder.find_spec(module.partition(".")[0]) if module else None
+    if found is None:
+        return
+    folder = run.folder.resolve()
+    for place in found.submodule_search_locations or [found.origin or ""]:
+        there = Path(place).resolve()
+        if there.is_relative_to(folder) or folder.is_relative_to(there):
+            raise InputError(
+                f"run {run.folder}: its environment {run.config.env.id!r} would be read from {there}, which lies with "
+                "the run; a run never brings code"
+            )
+
+
 def _run_folders(parent: Path) -> Iterator[tuple[Path, int]]:
     for folder in sorted(parent.glob("*-seed*-*")):
         match = re.fullmatch(r".+-seed\d+-(\d+)", folder.name)
@@ -156,10 +263,19 @@ def _run_folders(parent: Path) -> Iterator[tuple[Path, int]]:
 
 def _read_state(folder: Path) -> RunState:
     try:
-        return RunState.model_validate_json((folder / "run.json").read_bytes())
-    except (ValidationError, OSError) as error:
+        return RunState.model_validate_json(read_bytes(folder / "run.json", MAX_STATE_BYTES))
+    except (ValueError, OSError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise InputError(f"run {folder}: run.json cannot be read: {reason}") from None
+
+
+def _versions() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "commit": _commit(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
 
 
 def _commit() -> str | None:

@@ -231,6 +231,19 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         earned = info["engagement"] if self._reward == "observed" else info["expected_engagement"]
         return campaigns.observations[0].copy(), self.params.reward_scale * earned, terminated, False, info
 
+    def get_state(self) -> dict[str, Any]:
+        """All that the campaign and the generator hold, as plain data: numbers, text and arrays."""
+        return {"campaigns": self._campaigns.get_state(), "generator": self.np_random.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on exactly where an environment of the same arguments was when ``get_state`` was asked.
+
+        Raises:
+            ValueError: The state is that of another environment.
+        """
+        self._campaigns.set_state(state["campaigns"])
+        self.np_random.bit_generator.state = state["generator"]
+
     def render(self) -> Any:
         """The campaign so far as a table (``ansi``) or as an image (``rgb_array``)."""
         return render(self._campaigns, 0, self.render_mode)

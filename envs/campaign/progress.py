@@ -4,7 +4,7 @@ Both the single and the vector environment hold one; what a day does stands in t
 """
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from envs.campaign import model, planner
 from envs.campaign.adaptive import draw_likely
 from envs.campaign.belief import Rows
-from envs.campaign.draws import MOST_TOLD, TOLD, draw_noise, draw_truth, replaced, told
+from envs.campaign.draws import DIFFERING, MOST_TOLD, TOLD, draw_noise, draw_truth, replaced, told
 from envs.campaign.observation import OBSERVATIONS
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, Coefficients, FloatArray
 
@@ -160,6 +160,34 @@ class Campaigns:
         rows, day = np.arange(len(self.over)), np.minimum(self._state.day, self.params.days - 1)
         return model.Noise(*(part[rows, day] for part in self._noise))
 
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """All that tells these campaigns from new ones, as copies of arrays; ``set_state`` takes it back."""
+        kept: dict[str, NDArray[Any]] = {"observations": self.observations, "past": self._past, "over": self.over}
+        kept |= {"expected": self._expected}
+        kept |= {f"memory_{index}": part for index, part in enumerate(self._memory)}
+        if self.truth is not None:
+            kept |= {f"truth_{name}": getattr(self.truth, name) for name in DIFFERING}
+        if self._noise is not None:
+            kept |= {f"noise_{name}": part for name, part in self._noise._asdict().items()}
+        return {name: array.copy() for name, array in (self._state._asdict() | kept).items()}
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Goes on where campaigns of the same parameters were when ``get_state`` was asked.
+
+        Raises:
+            ValueError: An entry is missing, unknown or of another shape.
+        """
+        _check_like(self.get_state(), state)
+        self._state = model.State(*(state[name].copy() for name in model.State._fields))
+        self.observations[:] = state["observations"]  # in place: parts of it are known by other names
+        self._past, self._expected = state["past"].copy(), state["expected"].copy()
+        self.over = state["over"].copy()
+        self._memory = tuple(state[f"memory_{index}"].copy() for index in range(len(self._memory)))
+        if self.truth is not None:
+            self.truth = self.truth._replace(**{name: state[f"truth_{name}"].copy() for name in DIFFERING})
+        if self._noise is not None:
+            self._noise = model.Noise(*(state[f"noise_{name}"].copy() for name in model.Noise._fields))
+
     def _groups(self, rows: Rows) -> list[tuple[Rows, int]]:
         """Splits the rows by the day they are on; campaigns that started together are one group."""
         day = self._state.day
@@ -183,6 +211,16 @@ def _put_noise(old: model.Noise | None, rows: Rows, new: model.Noise | None) -> 
     for before, after in zip(old, new, strict=True):
         before[rows] = after
     return old
+
+
+def _check_like(now: dict[str, NDArray[Any]], state: dict[str, NDArray[Any]]) -> None:
+    """Refuses a state that is not one of these campaigns."""
+    if set(state) != set(now):
+        raise ValueError(f"state: has {', '.join(sorted(state))}; must have {', '.join(sorted(now))}")
+    for name, array in now.items():
+        given = np.asarray(state[name])
+        if (given.shape, given.dtype) != (array.shape, array.dtype):
+            raise ValueError(f"state: {name} is {given.dtype} {given.shape}, must be {array.dtype} {array.shape}")
 
 
 def _merge(rows: Rows, new: model.State, old: model.State) -> model.State:

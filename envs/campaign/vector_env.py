@@ -118,6 +118,19 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         """What to compare with, by name: policies for this environment made with ``action="spend"``."""
         return yardsticks(self.params, np.random.default_rng(seed))
 
+    def get_state(self) -> dict[str, Any]:
+        """All that all campaigns and the generator hold, as plain data: numbers, text and arrays."""
+        return {"campaigns": self._campaigns.get_state(), "generator": self.np_random.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on exactly where an environment of the same arguments was when ``get_state`` was asked.
+
+        Raises:
+            ValueError: The state is that of another environment.
+        """
+        self._campaigns.set_state(state["campaigns"])
+        self.np_random.bit_generator.state = state["generator"]
+
     def render(self) -> tuple[Any, ...] | None:
         """One table or image for each campaign."""
         if self.render_mode is None:
