@@ -21,6 +21,7 @@ from train.archive import load_weights, read_bytes, read_entry
 from train.callbacks import TrainingLog
 from train.config import AgentConfig, InputError
 from train.make_env import BatchEnv
+from train.privileged import blindfold
 from train.sb3_vec_env import EndedInfos, LazyInfos, SB3VecEnv
 from train.stopping import check_finite
 
@@ -136,24 +137,8 @@ def build(envs: BatchEnv, config: AgentConfig, seed: int) -> BatchA2C:
         device="cpu",
     )
     agent.set_logger(Logger(folder=None, output_formats=[]))
-    _blindfold(agent.policy, envs.metadata.get("privileged", 0))
+    blindfold(agent.policy.mlp_extractor.policy_net, envs)
     return agent
-
-
-def _blindfold(policy: ActorCriticPolicy, columns: int) -> None:
-    """Keeps the actor from seeing the last columns of the observations, which are for the critic alone.
-
-    Its weights from them are zero and stay so, as their gradients are: an asymmetric actor-critic (Pinto et al. 2018)
-    in Stable-Baselines3's own policy, so that ``A2C.load`` opens it anywhere.
-    """
-    if not columns:
-        return
-    first: Any = policy.mlp_extractor.policy_net[0]
-    seen = torch.ones_like(first.weight)
-    seen[:, -columns:] = 0.0
-    with torch.no_grad():
-        first.weight.mul_(seen)
-    first.weight.register_hook(lambda gradient: gradient * seen)
 
 
 def learn(

@@ -23,6 +23,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal
 from train.archive import load_weights, read_bytes
 from train.callbacks import TrainingLog
 from train.config import AgentConfig, InputError, PolicyKwargs
+from train.privileged import blindfold
 from train.stopping import check_finite
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -181,7 +182,9 @@ class Agent:
 
 def build(envs: RecordEpisodeStatistics[Any, Any], config: AgentConfig, seed: int) -> Agent:
     """Builds the untrained agent."""
-    return Agent(envs.single_observation_space, envs.single_action_space, config, seed)  # type: ignore[arg-type]
+    agent = Agent(envs.single_observation_space, envs.single_action_space, config, seed)  # type: ignore[arg-type]
+    blindfold(agent.actor, envs)
+    return agent
 
 
 def learn(
