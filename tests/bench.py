@@ -29,11 +29,15 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from envs.campaign import belief, yardsticks
+from envs.campaign.draws import draw_noise, draw_truth
+from envs.campaign.model import Noise, observed
+from envs.campaign.params import PRESETS
 from tests.mutated import CASES, Case, make_runs, survives
 from tests.resuming import Job, kill_at_random, outcome, start
 from train import a2c
 from train.callbacks import TrainingLog
-from train.config import AgentName, TrainConfig, load_config
+from train.config import AgentName, EnvConfig, TrainConfig, load_config
 from train.learners import LEARNERS
 from train.make_env import make_env, make_training_env
 from train.play import mean_score
@@ -140,8 +144,11 @@ def main(argv: list[str] | None = None) -> int:
         vector_env_alone,
         single_env_against_cartpole,
         time_to_optimum,
+        every_seed,
         training_against_limit,
         growth,
+        uncertain_env,
+        deciding,
         checkpoints,
         kills,
         fuzz,
@@ -245,6 +252,94 @@ def training_against_limit() -> Iterator[Target]:
     yield Target("training / its networks alone", statistics.median(a / b for a, b, _ in rounds), 0.6, alone)
     against = f"{name}: medians {ours:,.0f} and {stock:,.0f} steps/s"
     yield Target("training at the best batch / stock", statistics.median(a / c for a, _, c in rounds), 60.0, against)
+
+
+def every_seed() -> Iterator[Target]:
+    """Share of the optimum of configs/dynamic.yaml as shipped, the worst of many training seeds."""
+    torch.set_num_threads(DYNAMIC.torch_threads)
+    tried: tuple[tuple[AgentName, int, float], ...] = (("a2c", 20, 0.999), ("reference", 10, 0.995))
+    for name, seeds, least in tried:
+        learner, part = LEARNERS[name], DYNAMIC.agent(name)
+        shares = []
+        for seed in range(seeds):
+            envs = make_training_env(DYNAMIC.env, part.n_envs, part.stats_window_size)
+            agent: Any = learner.build(envs, part, seed)
+            total = DYNAMIC.total_timesteps
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                TrainingLog(Path(folder), total, part.log_interval, "bench", show_progress=False) as log,
+            ):
+                learner.learn(agent, envs, total, seed, log)
+            policy = agent.policy if name == "a2c" else agent
+            shares.append(mean_score(policy, make_env(DYNAMIC.env, 1), seed=0)["campaign/share_of_optimum"])
+        detail = f"mean {statistics.mean(shares):.5f} over the seeds 0 to {seeds - 1}"
+        yield Target(f"{name} on dynamic, share of the optimum of the worst seed", min(shares), least, detail)
+
+
+def uncertain_env() -> Iterator[Target]:
+    """Speed of the uncertain vector environment, less the cost of its random numbers, against the dynamic one."""
+    rounds = []
+    for _ in range(20 * ROUNDS):
+        dynamic, uncertain = (_vector_seconds(f"envs:{name}Campaign-v0") for name in ("Dynamic", "Uncertain"))
+        rounds.append((dynamic, uncertain, _chance_seconds()))
+    dynamic, uncertain, chance = (min(column) for column in zip(*rounds, strict=True))
+    detail = (
+        f"fastest of {len(rounds)} rounds: {uncertain:.2f} us a step, {chance:.2f} of it random numbers, {dynamic:.2f}"
+    )
+    yield Target("uncertain environment less its random numbers / dynamic", dynamic / (uncertain - chance), 0.5, detail)
+
+
+def _vector_seconds(env_id: str) -> float:
+    """Microseconds of a step of one of 1,024 campaigns."""
+    kwargs: dict[str, Any] = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.SAME_STEP}
+    envs: Any = gymnasium.make_vec(env_id, num_envs=1024, **kwargs)
+    envs.reset(seed=0)
+    actions = np.zeros((1024, 3), dtype=np.float32)
+    for _ in range(7):
+        envs.step(actions)
+    return 1e6 * _cpu_seconds(lambda: [envs.step(actions) for _ in range(14)]) / (14 * 1024)
+
+
+def _chance_seconds() -> float:
+    """Microseconds a step of drawing truth, noise and counts for 1,024 campaigns."""
+    params, rng = PRESETS["uncertain"], np.random.default_rng(0)
+    expected = np.full((1024, 3), 200.0)
+
+    def draw() -> None:
+        draw_truth(params, rng, 1024)
+        noise = draw_noise(params, rng, 1024)
+        assert noise is not None
+        for day in range(7):
+            observed(params, expected, Noise(*(part[:, day] for part in noise)))
+
+    return 1e6 * _cpu_seconds(draw) / (7 * 1024)
+
+
+def deciding() -> Iterator[Target]:
+    """Milliseconds to decide a day of 1,000 uncertain campaigns, the belief included, beside the re-planner's time."""
+    config = load_config(Path("configs/uncertain.yaml"))
+    torch.set_num_threads(config.torch_threads)
+    agent, _ = _agent(config)
+    envs: Any = make_env(config.env, 1000)
+    seen, _ = envs.reset(seed=0)
+    known = belief.start(PRESETS["uncertain"], 1000)
+    played = np.full((1000, 6), 30.0)
+
+    def decide() -> None:
+        belief.learn(PRESETS["uncertain"], known, slice(None), 0, played)
+        agent.policy.predict(seen, deterministic=True)
+
+    decide()
+    ours = statistics.median(_seconds(decide) for _ in range(20))
+    params = PRESETS["uncertain"]
+    rival = yardsticks.yardsticks(params, np.random.default_rng(0))["daily re-planner"]
+    rivals: Any = make_env(EnvConfig(id=config.env.id, kwargs=yardsticks.form(params)), 100)
+    past = [[30.0, 30.0, 40.0, 200.0, 50.0, 100.0]] * 3
+    watched, _ = rivals.reset(seed=0, options={"past": past})
+    rival.predict(watched[:1])
+    theirs = 10 * _seconds(lambda: rival.predict(watched))
+    detail = f"the daily re-planner takes {theirs:.0f} s (ten times its time for 100)"
+    yield Target("deciding a day for 1,000 campaigns [ms]", 1e3 * ours, 50.0, detail, most=True)
 
 
 def growth() -> Iterator[Target]:

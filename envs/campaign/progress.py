@@ -157,7 +157,10 @@ class Campaigns:
     def _todays_noise(self) -> model.Noise | None:
         if self._noise is None:
             return None
-        rows, day = np.arange(len(self.over)), np.minimum(self._state.day, self.params.days - 1)
+        days = self._state.day
+        if (days == days[0]).all():  # all at once, which is a view and no copy
+            return model.Noise(*(part[:, min(days.item(0), self.params.days - 1)] for part in self._noise))
+        rows, day = np.arange(len(days)), np.minimum(days, self.params.days - 1)
         return model.Noise(*(part[rows, day] for part in self._noise))
 
     def get_state(self) -> dict[str, NDArray[Any]]:
