@@ -21,7 +21,7 @@ from matplotlib.ticker import (
 
 from envs.campaign.rendering import METRIC_COLOURS
 from evaluate.learning import Curve
-from evaluate.statistics import FloatArray, performance_profile
+from evaluate.statistics import FloatArray, Interval, performance_profile
 from train.play import percent
 
 COLOURS = {**METRIC_COLOURS, "posts": "#4c72b0", "ads": "#dd8452", "rewards": "#55a868", "cumulative": "purple"}
@@ -215,6 +215,31 @@ def share_of_optimum(campaigns: pd.DataFrame, colours: dict[str, str]) -> Figure
             axes.annotate(percent(float(value)), (value, position), (4, 0), textcoords="offset points", va="center")
         axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 1.001 * float(means.max())])
         axes.set(xlabel="share of the optimum", ylabel="", xlim=(0, 1.22 * float(means.max())))
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    return figure
+
+
+def gap_closed(closed: dict[str, Interval], seeds: dict[str, FloatArray], colours: dict[str, str]) -> Figure:
+    """Horizontal bars, best first: which part of a gap each policy closes, its interval, a dot for each seed."""
+    order = sorted(closed, key=lambda name: -closed[name].value)
+    with _axes((6, 0.36 * len(order) + 1)) as (figure, axes):
+        for position, name in enumerate(order):
+            found = closed[name]
+            low, high = found.low, found.high
+            axes.barh(position, found.value, color=colours[name])
+            if low is not None and high is not None and not found.exact:
+                axes.plot([low, high], [position, position], color="black", linewidth=1.5)
+            if len(seeds[name]) > 1:
+                axes.plot(seeds[name], np.full(len(seeds[name]), position), "o", color="black", markersize=3)
+            ends = [value for value in (found.value, low, high, *seeds[name], 0.0) if value is not None]
+            text = f"{found.value:.0%}".replace("-", "\N{MINUS SIGN}")
+            axes.annotate(text, (max(ends), position), (5, 0), textcoords="offset points", va="center")
+        axes.set_yticks(range(len(order)), order)
+        axes.yaxis.grid(False)
+        axes.invert_yaxis()
+        axes.axvline(0.0, color="black", linewidth=1)
+        axes.margins(x=0.08)
+        axes.set(xlabel="gap closed")
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     return figure
 

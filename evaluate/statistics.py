@@ -213,7 +213,8 @@ def gap_closed(one: Scores, floor: Scores, ceiling: Scores, rng: np.random.Gener
 
     def of(seeds: NDArray[np.intp], campaigns: NDArray[np.intp]) -> FloatArray:
         whole = np.asarray(gap[0][campaigns].mean(axis=-1))
-        return np.divide(mean(_chosen(gain, seeds, campaigns)), whole, out=np.zeros_like(whole), where=whole != 0)
+        earned = mean(_chosen(gain, seeds, campaigns))
+        return np.asarray(np.divide(earned, whole, out=np.zeros_like(whole), where=whole != 0))
 
     return _interval(of, [one], rng)
 
