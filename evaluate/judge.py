@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from evaluate import charts, learning, report, sections
+from evaluate.adaptation import adaptation
 from evaluate.campaign_charts import campaign_sections
 from evaluate.policies import check_comparable, entries, single_env, yardsticks
 from evaluate.report import Brand, Report
@@ -47,9 +48,11 @@ def _judge(
     found = standings(results.campaigns, learned, metric, evaluation.seed)
     colours = charts.policy_colours([standing.name for standing in found], learned)
     pictures = campaign_sections(results.days, learned, single_env(env), colours)
+    adapting = adaptation(results, learned[0], env, evaluation, colours)
     parts = [
         pictures.plan,
         sections.yardsticks(found, metric, results.campaigns, colours),
+        *adapting.sections,
         pictures.days,
         pictures.why,
         sections.training(found, metric, progress, colours, evaluation.seed),
@@ -62,7 +65,8 @@ def _judge(
         sections=[part for part in parts if part],
         provenance=sections.provenance(command, evaluation, runs, progress),
     )
-    report.write(out, page, results, table, numbers(found))
+    figures = {policy: values | adapting.numbers.get(policy, {}) for policy, values in numbers(found).items()}
+    report.write(out, page, results, table, figures)
     print(_printed(table, metric, found))
     print(page.result)
     print(f"report: {out / 'index.html'}")

@@ -18,7 +18,7 @@ from train.play import percent
 from train.run_dir import Run
 
 NOTHING = "-"
-LEAST_SHOWN = -1.5  # of the gap; a policy further down would leave the others no room
+LEAST_SHOWN = -0.5  # of the gap; a policy further down would leave the others no room
 
 
 def result(found: list[Standing], metric: str) -> str:
@@ -70,7 +70,7 @@ def yardsticks(found: list[Standing], metric: str, campaigns: pd.DataFrame, colo
     leading, shares = found[0].name, found[0].share is not None
     gap = found[0].closed is not None
     head = ["policy", *(["gap closed", f"{LEVEL:.0%} interval"] if gap else []), _words(metric)]
-    head += [*(["share of the optimum"] if shares else []), f"{LEVEL:.0%} interval"]
+    head += [*(["share of the optimum"] if shares else []), *([] if gap else [f"{LEVEL:.0%} interval"])]
     head += [f"{leading} earns more by", f"{LEVEL:.0%} interval", f"chance that {leading} earns more"]
     rows = [
         [
@@ -78,15 +78,15 @@ def yardsticks(found: list[Standing], metric: str, campaigns: pd.DataFrame, colo
             *([_share(standing.closed.value), _ends(standing.closed, _share)] if standing.closed else []),
             _number(standing.total.value),
             *([percent(standing.share.value)] if standing.share else []),
-            _ends(standing.total, _number),
+            *([] if gap else [_ends(standing.total, _number)]),
             *([_signed(standing.lead.value), _ends(standing.lead, _signed)] if standing.lead else [NOTHING, NOTHING]),
             f"{standing.beaten.value:.0%}" if standing.beaten else NOTHING,
         ]
         for standing in found
     ]
     caption = (
-        f"Mean {_words(metric)} of each policy on the same campaigns. Differences are taken campaign by campaign, so luck "
-        "that is common to both cancels; a tie counts half in the chance."
+        f"Mean {_words(metric)} of each policy on the same campaigns. Differences are taken campaign by campaign, so "
+        "luck that is common to both cancels; a tie counts half in the chance."
     )
     drawn, text = [], []
     if gap:
