@@ -16,7 +16,7 @@ from train.config import EnvConfig, EvaluationConfig
 from train.make_env import make_env
 
 EXPECTED = "expected_engagement"
-QUARTERS = ("the nearest quarter", "the second", "the third", "the furthest quarter")
+QUARTERS = 4
 UNUSUAL = 2.0  # standard deviations
 
 
@@ -125,7 +125,7 @@ def _scores(campaigns: pd.DataFrame, policy: str, count: int) -> Scores:
 
 
 def _quarters(totals: dict[str, Scores], names: list[str], distance: FloatArray, seed: int) -> list[Quarter]:
-    groups = np.array_split(np.argsort(distance, kind="stable"), min(len(QUARTERS), len(distance)))
+    groups = np.array_split(np.argsort(distance, kind="stable"), min(QUARTERS, len(distance)))
     return [_quarter(totals, names, distance, rows, seed) for rows in groups]
 
 
@@ -155,17 +155,19 @@ def _pays(quarters: list[Quarter], names: list[str], colours: dict[str, str]) ->
         f"{first.gain[CEILING].value:,.1f} and {last.gain[CEILING].value:,.1f}."
     )
     head = ["distance [sd]", "campaigns"]
-    for name in names:
-        head += [f"{name} earns more by", f"{LEVEL:.0%} interval"]
+    for name in names[:-1]:
+        head += [name, f"{LEVEL:.0%} interval"]
+    head += [CEILING, f"gap closed by {leading}"]
     rows = []
     for quarter in quarters:
         cells = [f"{quarter.low:.2f} to {quarter.high:.2f}", str(quarter.campaigns)]
-        for name in names:
+        for name in names[:-1]:
             cells += [_signed(quarter.gain[name].value), _ends(quarter.gain[name])]
         closed = f"{quarter.closed.value:.1%}".replace("-", "\N{MINUS SIGN}") if quarter.closed else "-"
-        rows.append([*cells, closed])
+        rows.append([*cells, _signed(quarter.gain[CEILING].value), closed])
     caption = (
-        f"Expected engagement beyond that of the {FLOOR} on the same campaigns, in quarters by how unusual they are."
+        f"By how much each policy earns more than the {FLOOR} on the same campaigns, in expected engagement, in "
+        "quarters of the campaigns by how unusual their draws are."
     )
     words = "; ".join(
         f"{row[0]} sd: " + ", ".join(f"{name} {_signed(quarter.gain[name].value)}" for name in names)
@@ -184,7 +186,6 @@ def _pays(quarters: list[Quarter], names: list[str], colours: dict[str, str]) ->
             colours,
         ),
     )
-    head.append(f"gap closed by {leading}")
     return Section("Where adapting pays, and where it does not", [text], [Table(caption, head, rows)], [picture])
 
 

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -287,8 +288,7 @@ def single_campaigns(rows: Sequence[Played], channels: Sequence[str], metrics: S
     """Small multiples, a row a campaign: stacked bars of each policy's spend by day, and lines of the metrics seen."""
     with _theme():
         figure = Figure(figsize=(6.6, 2.7 * len(rows) + 0.5), dpi=DPI, layout="constrained")
-        parts = np.atleast_1d(figure.subfigures(len(rows)))
-        for part, row in zip(parts, rows, strict=True):
+        for part, row in zip(figure.subfigures(len(rows), squeeze=False).flatten(), rows, strict=True):
             part.suptitle(row.title, fontsize=12, fontweight="bold")
             *left, right = part.subplots(1, len(row.spends) + 1)
             for axes, (policy, days) in zip(left, row.spends.items(), strict=True):
@@ -299,7 +299,7 @@ def single_campaigns(rows: Sequence[Played], channels: Sequence[str], metrics: S
             for metric in metrics:
                 right.plot(row.seen["day"], row.seen[metric], "o-", markersize=3, color=COLOURS[metric])
             right.set(title="counts seen", xlabel="day", ylim=(0, None), xticks=row.seen["day"])
-        marks = [Patch(color=COLOURS[name], label=name) for name in channels]
+        marks: list[Artist] = [Patch(color=COLOURS[name], label=name) for name in channels]
         marks += [Line2D([], [], color=COLOURS[name], marker="o", label=name) for name in metrics]
         order = [mark for pair in zip(marks[: len(channels)], marks[len(channels) :], strict=True) for mark in pair]
         figure.legend(handles=order, loc="outside lower center", ncols=len(channels), frameon=False)
