@@ -59,7 +59,7 @@ def _winner(found: list[Standing]) -> str:
     by = lead if lead.value > 0 else Interval(-lead.value, *(end and -end for end in (lead.high, lead.low)))
     beside = f"the {RIVAL}, which closes {_share(rival.closed.value)}"
     if lead.low is not None and lead.high is not None and lead.low <= 0.0 <= lead.high:
-        return f"Neither it nor {beside}, can be said to win: they differ by {by.show(_signed)}."
+        return f"Neither it nor {beside}, can be said to win: on the same campaigns it earns {lead.show(_signed)}."
     if lead.value > 0:
         return f"{leading} wins against {beside}: it earns {by.show(_number)} more on the same campaigns."
     return f"The winner is {beside}: it earns {by.show(_number)} more than {leading} on the same campaigns."

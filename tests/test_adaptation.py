@@ -14,6 +14,7 @@ from envs.campaign import adaptive, yardsticks
 from evaluate import statistics
 from evaluate.__main__ import main
 from evaluate.adaptation import choose
+from evaluate.sections import result
 from evaluate.standings import compared, standings
 from train.__main__ import main as train
 
@@ -52,7 +53,8 @@ def totals(report: Path) -> pd.DataFrame:
     """Expected engagement, a row for each campaign and a column for each policy, the mean over its seeds."""
     days = pd.read_csv(report / "results.csv").fillna({"seed": -1})
     by_seed = days.groupby(["policy", "seed", "campaign"], as_index=False)["expected_engagement"].sum()
-    return by_seed.pivot_table(index="campaign", columns="policy", values="expected_engagement")
+    table: pd.DataFrame = by_seed.pivot_table(index="campaign", columns="policy", values="expected_engagement")
+    return table
 
 
 @pytest.fixture(scope="module")
@@ -118,13 +120,13 @@ def test_single_campaigns_are_told_as_they_were(report: Path, totals: pd.DataFra
     days = pd.read_csv(report / "results.csv")
     for single in choose(truth["deviation"]):
         strength = [f"{value:.2f}" for value in truth["strength"][single.campaign]]
-        known = f"{totals.loc[single.campaign, 'clairvoyant']:,.0f}"
+        known = f"{totals['clairvoyant'].loc[single.campaign]:,.0f}"
         row = next(part for part in page.split("<tr>") if f"<td>{single.label}</td>" in part)
         cells = re.findall(r"<td>(.*?)</td>", row)
         assert cells[1:5] == [str(single.campaign), *strength]
         assert cells[-2] == known
         played = days[(days["policy"] == "a2c") & (days["seed"] == 0) & (days["campaign"] == single.campaign)]
-        fourth = played[["posts", "ads", "rewards", "likes", "comments", "shares"]].to_numpy()[3]
+        fourth: list[float] = played[["posts", "ads", "rewards", "likes", "comments", "shares"]].to_numpy()[3].tolist()
         spent, seen = ("/".join(f"{value:.0f}" for value in part) for part in (fourth[:3], fourth[3:]))
         assert f"day 4 spent {spent} and saw {seen}" in page
 
@@ -179,6 +181,28 @@ def test_the_gap_counts_only_where_there_is_one() -> None:
         assert compared(other, "engagement") == "engagement"
         agent, *_ = standings(other, ["a2c"], "engagement", 0)
         assert (agent.closed, agent.share is None) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("agents", "sentence"),
+    [
+        (
+            [14.0, 15.0],
+            "a2c wins against the daily re-planner, which closes 20.0%: it earns 2.5 (95% interval 2.0 to 3.0)",
+        ),
+        (
+            [8.0, 9.0],
+            "The winner is the daily re-planner, which closes 20.0%: it earns 3.5 (95% interval 3.0 to 4.0) more",
+        ),
+        ([11.0, 14.0], "win: on the same campaigns it earns +0.5 (95% interval \N{MINUS SIGN}1.0 to +2.0)."),
+    ],
+)
+def test_who_wins_is_said_only_where_it_can_be_told(agents: list[float], sentence: str) -> None:
+    rules = frame(daily_re__planner=[12.0, 12.0], best_fixed_plan=[10.0, 10.0], clairvoyant=[20.0, 20.0])
+    rules["policy"] = rules["policy"].replace("daily re  planner", "daily re-planner")
+    seeds = [frame(a2c=[earned, earned]).assign(seed=seed) for seed, earned in enumerate(agents)]
+    found = standings(pd.concat([*seeds, rules]), ["a2c"], "expected_engagement", 0)
+    assert sentence in result(found, "expected_engagement")
 
 
 @pytest.mark.parametrize(("shift", "failed"), [(-0.01, 1), (0.01, 0)])
