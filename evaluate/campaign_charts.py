@@ -6,9 +6,14 @@ import pandas as pd
 
 from evaluate import charts
 from evaluate.report import Chart, Section, Table
+from evaluate.standings import CEILING, FLOOR
 
 CHANNELS, METRICS, TOTAL = ("posts", "ads", "rewards"), ("likes", "comments", "shares"), "engagement"
 OPTIMAL = "optimal plan"
+NOMINAL = (
+    "Campaigns differ in how strong their channels are. The text and the worth of one more unit below are those of the "
+    "nominal campaign, and of the mean of what a policy spends."
+)
 VARIED = (("seed", "training seeds"), ("campaign", "campaigns"))
 
 
@@ -32,15 +37,19 @@ def campaign_sections(days: pd.DataFrame, learned: list[str], env: Any, colours:
     if not {*CHANNELS, *METRICS, TOTAL} <= set(days.columns):
         return Pictures(None, None, None)
     leading = learned[0]
-    beside = [OPTIMAL] if OPTIMAL in set(days["policy"]) else []
+    differ = CEILING in set(days["policy"])
+    beside = [name for name in (OPTIMAL, FLOOR) if name in set(days["policy"])]
+    drawn = [*learned, *beside, *([CEILING] if differ else [])]
     insights = {name: env.insight(_plan(days, name)) for name in [leading, *beside]}
     spend = Chart(
         "spend_by_day",
-        "Where each trained policy puts the budget, day by day, beside the best plan that there is.",
-        f"Stacked bars of spend on posts, ads and rewards by day for {', '.join([*learned, *beside])}.",
-        charts.spend_by_day(days, CHANNELS, [*learned, *beside]),
+        f"Where each trained policy puts the budget, day by day, beside {'rules' if differ else 'the best plan'} that "
+        f"{'know how campaigns differ' if differ else 'there is'}{', the mean over campaigns' if differ else ''}.",
+        f"Stacked bars of spend on posts, ads and rewards by day for {', '.join(drawn)}.",
+        charts.spend_by_day(days, CHANNELS, drawn),
     )
-    why = Section("Why this split", [env.explanation()], [], [spend, *_why(insights, colours)])
+    text = [*([NOMINAL] if differ else []), env.explanation()]
+    why = Section("Why this split", text, [], [spend, *_why(insights, colours)])
     return Pictures(_the_plan(days, leading), _the_days(days, leading), why)
 
 

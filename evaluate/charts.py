@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import (
     FuncFormatter,
     LogLocator,
@@ -21,13 +24,27 @@ from matplotlib.ticker import (
 
 from envs.campaign.rendering import METRIC_COLOURS
 from evaluate.learning import Curve
-from evaluate.statistics import FloatArray, performance_profile
+from evaluate.statistics import FloatArray, Interval, performance_profile
 from train.play import percent
 
 COLOURS = {**METRIC_COLOURS, "posts": "#4c72b0", "ads": "#dd8452", "rewards": "#55a868", "cumulative": "purple"}
 _POLICY_COLOURS = ("#6a3d9a", "#1f78b4", "#b15928", "#e31a1c", "#33a02c", "#ff7f00")
 _YARDSTICK_COLOUR = "#b0b0b0"
 DPI = 160
+
+
+class Played(NamedTuple):
+    """One campaign to be drawn.
+
+    Attributes:
+        title: What to say of it.
+        spends: For each policy, in the order of the panels, a row per day with its spend.
+        seen: A row per day with the metrics seen.
+    """
+
+    title: str
+    spends: dict[str, pd.DataFrame]
+    seen: pd.DataFrame
 
 
 def policy_colours(names: Sequence[str], learned: Sequence[str]) -> dict[str, str]:
@@ -216,6 +233,76 @@ def share_of_optimum(campaigns: pd.DataFrame, colours: dict[str, str]) -> Figure
         axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 1.001 * float(means.max())])
         axes.set(xlabel="share of the optimum", ylabel="", xlim=(0, 1.22 * float(means.max())))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    return figure
+
+
+def gap_closed(closed: dict[str, Interval], seeds: dict[str, FloatArray], colours: dict[str, str]) -> Figure:
+    """Horizontal bars, best first: which part of a gap each policy closes, its interval, a dot for each seed."""
+    order = sorted(closed, key=lambda name: -closed[name].value)
+    with _axes((6, 0.36 * len(order) + 1)) as (figure, axes):
+        for position, name in enumerate(order):
+            found = closed[name]
+            low, high = found.low, found.high
+            axes.barh(position, found.value, color=colours[name])
+            if low is not None and high is not None and not found.exact:
+                axes.plot([low, high], [position, position], color="black", linewidth=1.5)
+            if len(seeds[name]) > 1:
+                axes.plot(seeds[name], np.full(len(seeds[name]), position), "o", color="black", markersize=3)
+            ends = [value for value in (found.value, low, high, *seeds[name], 0.0) if value is not None]
+            text = f"{found.value:.0%}".replace("-", "\N{MINUS SIGN}")
+            axes.annotate(text, (max(ends), position), (5, 0), textcoords="offset points", va="center")
+        axes.set_yticks(range(len(order)), order)
+        axes.yaxis.grid(False)
+        axes.invert_yaxis()
+        axes.axvline(0.0, color="black", linewidth=1)
+        axes.margins(x=0.14)
+        axes.set(xlabel="gap closed")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    return figure
+
+
+def gain_by_group(
+    gains: dict[str, list[Interval]], groups: Sequence[str], xlabel: str, ylabel: str, colours: dict[str, str]
+) -> Figure:
+    """Points with intervals, a column for each group: by how much each policy gains."""
+    with _axes((6, 3.6)) as (figure, axes):
+        greys = iter(("#555555", "#a0a0a0"))
+        places = np.linspace(-0.18, 0.18, len(gains))
+        for place, marker, (name, found) in zip(places, "os^Dv", gains.items(), strict=False):
+            colour = next(greys, _YARDSTICK_COLOUR) if colours[name] == _YARDSTICK_COLOUR else colours[name]
+            x = np.arange(len(groups)) + place
+            axes.plot(x, [gain.value for gain in found], marker, color=colour, label=name)
+            for at, gain in zip(x, found, strict=True):
+                if gain.low is not None and gain.high is not None:
+                    axes.plot([at, at], [gain.low, gain.high], color=colour)
+        axes.axhline(0.0, color="black", linewidth=1)
+        axes.xaxis.grid(False)
+        axes.set_xticks(range(len(groups)), groups)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:+,.0f}"))
+        _legend_below(figure, axes)
+    return figure
+
+
+def single_campaigns(rows: Sequence[Played], channels: Sequence[str], metrics: Sequence[str]) -> Figure:
+    """Small multiples, a row a campaign: stacked bars of each policy's spend by day, and lines of the metrics seen."""
+    with _theme():
+        figure = Figure(figsize=(6.6, 2.7 * len(rows) + 0.5), dpi=DPI, layout="constrained")
+        for part, row in zip(figure.subfigures(len(rows), squeeze=False).flatten(), rows, strict=True):
+            part.suptitle(row.title, fontsize=12, fontweight="bold")
+            *left, right = part.subplots(1, len(row.spends) + 1)
+            for axes, (policy, days) in zip(left, row.spends.items(), strict=True):
+                long = days.melt(id_vars="day", value_vars=list(channels), var_name="channel", value_name="spend")
+                _stacked(long, channels, policy, axes, legend=False)
+                axes.set(ylabel="spend" if axes is left[0] else "", xticks=days["day"])
+                axes.xaxis.grid(False)
+            for metric in metrics:
+                right.plot(row.seen["day"], row.seen[metric], "o-", markersize=3, color=COLOURS[metric])
+            right.set(title="counts seen", xlabel="day", ylim=(0, None), xticks=row.seen["day"])
+        marks: list[Artist] = [Patch(color=COLOURS[name], label=name) for name in channels]
+        marks += [Line2D([], [], color=COLOURS[name], marker="o", label=name) for name in metrics]
+        order = [mark for pair in zip(marks[: len(channels)], marks[len(channels) :], strict=True) for mark in pair]
+        figure.legend(handles=order, loc="outside lower center", ncols=len(channels), frameon=False)
     return figure
 
 

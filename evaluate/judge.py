@@ -5,11 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 from evaluate import charts, learning, report, sections
+from evaluate.adaptation import adaptation
 from evaluate.campaign_charts import campaign_sections
 from evaluate.policies import check_comparable, entries, single_env, yardsticks
 from evaluate.report import Brand, Report
 from evaluate.rollouts import play_all
-from evaluate.standings import SHARE, numbers, standings
+from evaluate.standings import SHARE, Standing, compared, numbers, standings
 from train.config import EnvConfig, EvaluationConfig, InputError
 from train.run_dir import Run
 
@@ -42,14 +43,16 @@ def _judge(
     print(f"playing {len(trained)} trained policies and the yardsticks on {evaluation.campaigns} campaigns", flush=True)
     results = play_all(trained + yardsticks(env, evaluation.seed), evaluation.campaigns, evaluation.seed)
     table = report.summary(results)
-    metric = str(table.columns[0])
+    metric = compared(results.campaigns, str(table.columns[0]))
     learned = list(dict.fromkeys(entry.name for entry in trained))
     found = standings(results.campaigns, learned, metric, evaluation.seed)
     colours = charts.policy_colours([standing.name for standing in found], learned)
     pictures = campaign_sections(results.days, learned, single_env(env), colours)
+    adapting = adaptation(results, learned[0], env, evaluation, colours)
     parts = [
         pictures.plan,
         sections.yardsticks(found, metric, results.campaigns, colours),
+        *adapting.sections,
         pictures.days,
         pictures.why,
         sections.training(found, metric, progress, colours, evaluation.seed),
@@ -62,8 +65,9 @@ def _judge(
         sections=[part for part in parts if part],
         provenance=sections.provenance(command, evaluation, runs, progress),
     )
-    report.write(out, page, results, table, numbers(found))
-    print(_printed(table))
+    figures = {policy: values | adapting.numbers.get(policy, {}) for policy, values in numbers(found).items()}
+    report.write(out, page, results, table, figures)
+    print(_printed(table, metric, found))
     print(page.result)
     print(f"report: {out / 'index.html'}")
 
@@ -107,6 +111,10 @@ def _short(value: object, other: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _printed(table: pd.DataFrame) -> str:
-    shown = table[[name for name in (table.columns[0], SHARE, "seeds", "worst_seed") if name in table]]
+def _printed(table: pd.DataFrame, metric: str, found: list[Standing]) -> str:
+    closed = {standing.name: standing.closed.value for standing in found if standing.closed}
+    if closed:
+        shown = table[[metric, "seeds"]].assign(gap_closed=pd.Series(closed))
+    else:
+        shown = table[[name for name in (metric, SHARE, "seeds", "worst_seed") if name in table]]
     return shown.to_string(float_format=lambda value: f"{value:,.4f}")

@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 
 from evaluate import statistics
-from evaluate.statistics import Interval, Rate, Scores, scores_of
+from evaluate.statistics import FloatArray, Interval, Rate, Scores, scores_of
 
 SHARE = "share_of_optimum"
 FAILURE = 0.99  # a seed that stays below this part of what the best yardstick earns has failed
+FLOOR, CEILING = "best fixed plan", "clairvoyant"  # where both are played, what counts is the gap between them
+RIVAL = "daily re-planner"
+LEAST_GAP = 1e-4  # of what the floor earns; less is no more than how exactly plans are solved
 
 
 class Standing(NamedTuple):
@@ -22,7 +25,9 @@ class Standing(NamedTuple):
         scores: Its totals, in the unit of the metric.
         total: Mean total.
         middle: Interquartile mean of the total.
-        share: Mean share of the optimum; none where there is no optimum.
+        share: Mean share of the optimum; none where there is no optimum, or a gap is what counts.
+        closed: Which part of the gap between the best fixed plan and the clairvoyant it closes; none without these two.
+        closed_by_seed: The same of each training seed, (seeds,).
         gap: Optimality gap: how far it stays below the optimum, what is above counting as no more; none as above.
         lead: By how much the leading agent earns more, campaign by campaign; none for the agent itself.
         beaten: The chance that the leading agent earns more on a campaign; none for the agent itself.
@@ -36,10 +41,18 @@ class Standing(NamedTuple):
     total: Interval
     middle: Interval
     share: Interval | None
+    closed: Interval | None
+    closed_by_seed: FloatArray | None
     gap: Interval | None
     lead: Interval | None
     beaten: Interval | None
     failures: Rate | None
+
+
+def compared(campaigns: pd.DataFrame, metric: str) -> str:
+    """The column that policies are compared by: where a gap counts, what was to be expected, free of the days' luck."""
+    expected = f"expected_{metric}"
+    return expected if expected in campaigns and _gap(_totals(campaigns, expected)) else metric
 
 
 def standings(campaigns: pd.DataFrame, learned: list[str], metric: str, seed: int) -> list[Standing]:
@@ -51,10 +64,24 @@ def standings(campaigns: pd.DataFrame, learned: list[str], metric: str, seed: in
         metric: Column of the total that is compared.
         seed: Seed of the resamples, the same for every statistic.
     """
-    totals = {name: scores_of(campaigns, name, metric) for name in campaigns["policy"].unique()}
+    totals = _totals(campaigns, metric)
     rules = sorted(set(totals) - set(learned), key=lambda name: -totals[name].values.mean())
     bar = FAILURE * float(totals[rules[0]].values.mean()) if rules else None
+    if _gap(totals):
+        bar = float(totals[FLOOR].values.mean())
     return [_standing(campaigns, name, totals, learned, bar, seed) for name in [*learned, *rules]]
+
+
+def _totals(campaigns: pd.DataFrame, metric: str) -> dict[str, Scores]:
+    return {name: scores_of(campaigns, name, metric) for name in campaigns["policy"].unique()}
+
+
+def _gap(totals: dict[str, Scores]) -> tuple[Scores, Scores] | None:
+    """The two rules between which policies stand, if both were played and knowing more is worth anything."""
+    if not {FLOOR, CEILING} <= set(totals):
+        return None
+    least, most = (float(totals[name].values.mean()) for name in (FLOOR, CEILING))
+    return (totals[FLOOR], totals[CEILING]) if most - least > LEAST_GAP * abs(least) else None
 
 
 def _standing(
@@ -64,7 +91,8 @@ def _standing(
         return np.random.default_rng(seed)
 
     scores, leader = totals[name], totals[learned[0]]
-    shares = scores_of(campaigns, name, SHARE) if SHARE in campaigns else None
+    gap = _gap(totals)
+    shares = scores_of(campaigns, name, SHARE) if SHARE in campaigns and not gap else None
     led = name != learned[0]
     return Standing(
         name=name,
@@ -74,6 +102,8 @@ def _standing(
         total=statistics.interval(scores, rng()),
         middle=statistics.interval(scores, rng(), statistics.interquartile_mean),
         share=statistics.interval(shares, rng()) if shares else None,
+        closed=statistics.gap_closed(scores, *gap, rng()) if gap else None,
+        closed_by_seed=_by_seed(scores, *gap) if gap else None,
         gap=statistics.interval(shares, rng(), statistics.optimality_gap) if shares else None,
         lead=statistics.difference(leader, scores, rng()) if led else None,
         beaten=statistics.probability_of_improvement(leader, scores, rng()) if led else None,
@@ -81,10 +111,16 @@ def _standing(
     )
 
 
+def _by_seed(scores: Scores, floor: Scores, ceiling: Scores) -> FloatArray:
+    least, most = floor.values.mean(), ceiling.values.mean()
+    return np.asarray((scores.by_seed - least) / (most - least), dtype=np.float64)
+
+
 def numbers(found: list[Standing]) -> dict[str, dict[str, Any]]:
     """The standings as plain data for ``summary.json``: the estimate and its ends, null where one seed has none."""
-    fields = ("total", "middle", "share", "gap", "lead", "beaten")
+    fields = ("total", "middle", "share", "closed", "gap", "lead", "beaten")
     names = {"total": "mean", "middle": "interquartile_mean", "share": SHARE, "gap": "optimality_gap"}
+    names["closed"] = "gap_closed"
     return {
         standing.name: {
             names.get(field, field): list(value) for field in fields if (value := getattr(standing, field)) is not None

@@ -187,6 +187,38 @@ def probability_of_improvement(one: Scores, other: Scores, rng: np.random.Genera
     return _interval(of, [one, other], rng)
 
 
+def gap_closed(one: Scores, floor: Scores, ceiling: Scores, rng: np.random.Generator) -> Interval:
+    """Which part of the way from one rule to another a policy goes on the same campaigns, with its interval.
+
+    (policy - floor) / (ceiling - floor), each a mean over campaigns. A resample takes the same campaigns for all three,
+    so above and below the line stands the same luck.
+
+    Args:
+        one: The policy.
+        floor: What it should beat, a rule.
+        ceiling: The most that is possible, a rule.
+        rng: Draws the resamples.
+
+    Raises:
+        ValueError: They did not play the same number of campaigns, or the ceiling is not above the floor.
+    """
+    ceiling, floor = _same_campaigns(ceiling, floor)
+    one, floor = _same_campaigns(one, floor)
+    one, ceiling = _same_campaigns(one, ceiling)
+    if not ceiling.values.mean() - floor.values.mean() > _NO_SPREAD * np.abs(floor.values).mean():
+        means = f"{ceiling.values.mean():g} and {floor.values.mean():g}"
+        raise ValueError(f"no gap to close: the ceiling's mean must be above the floor's; they are {means}")
+
+    gain, gap = one.values - floor.values, ceiling.values - floor.values  # (seeds, campaigns), (1, campaigns)
+
+    def of(seeds: NDArray[np.intp], campaigns: NDArray[np.intp]) -> FloatArray:
+        whole = np.asarray(gap[0][campaigns].mean(axis=-1))
+        earned = mean(_chosen(gain, seeds, campaigns))
+        return np.asarray(np.divide(earned, whole, out=np.zeros_like(whole), where=whole != 0))
+
+    return _interval(of, [one], rng)
+
+
 def band(curves: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Mean over training seeds at each point, and the ends of its interval; NaN ends where there is one seed.
 

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from evaluate import statistics
-from evaluate.statistics import Interval, Scores, difference, interval, mean, probability_of_improvement, scores_of
+from evaluate.statistics import (
+    Interval,
+    Scores,
+    difference,
+    gap_closed,
+    interval,
+    mean,
+    probability_of_improvement,
+    scores_of,
+)
 
 ONE = np.array([[0.90, 0.40, 0.70], [0.95, 0.10, 0.80], [0.20, 0.50, 0.75], [0.99, 0.45, 1.20], [0.97, 0.30, 0.60]])
 OTHER = np.array([[0.80, 0.42, 0.70], [0.96, 0.20, 0.90], [0.50, 0.50, 0.65], [0.70, 0.35, 1.10]])
@@ -149,6 +158,7 @@ def test_an_interval_is_never_nan_and_holds_between_the_extremes(values: np.ndar
         lambda draw: interval(Scores(ONE), draw),
         lambda draw: difference(Scores(ONE), Scores(OTHER), draw),
         lambda draw: probability_of_improvement(Scores(ONE), Scores(OTHER), draw),
+        lambda draw: gap_closed(Scores(ONE), rule(0.1, 0.2, 0.3), rule(1.5, 0.9, 1.1), draw),
     ],
 )
 def test_the_same_generator_gives_the_same_interval(measure: Callable[[np.random.Generator], Interval]) -> None:
@@ -157,6 +167,58 @@ def test_the_same_generator_gives_the_same_interval(measure: Callable[[np.random
     np.random.seed(2)  # noqa: NPY002
     assert measure(rng(7)) == first
     assert measure(rng(8)) != first
+
+
+def rule(*values: float) -> Scores:
+    """What a rule scores on each campaign."""
+    return Scores(np.array([values]), trained=False)
+
+
+def test_the_gap_closed_by_hand() -> None:
+    """Means 15, 10 and 20 over two campaigns; the mean of the campaigns' own ratios would be (1 + 1/4) / 2."""
+    found = gap_closed(rule(18.0, 12.0), rule(10.0, 10.0), rule(18.0, 22.0), rng())
+    assert found.value == 0.5
+    assert gap_closed(Scores(np.array([[18.0, 12.0], [10.0, 10.0]])), rule(10, 10), rule(18, 22), rng()).value == 0.25
+    assert gap_closed(rule(9.0), rule(10.0), rule(20.0), rng()).value == pytest.approx(-0.1)
+
+
+def test_the_ends_of_the_gap_are_exactly_none_and_all_of_it() -> None:
+    floor, ceiling = rng(1).normal(5, 1, 200), rng(2).normal(9, 1, 200)
+    for values, expected in ((floor, "0 (exact)"), (ceiling, "1 (exact)")):
+        assert str(gap_closed(rule(*values), rule(*floor), rule(*ceiling), rng())) == expected
+        agent = Scores(np.repeat(values[np.newaxis], 3, axis=0))
+        assert str(gap_closed(agent, rule(*floor), rule(*ceiling), rng())) == expected
+
+
+def test_the_gap_closed_is_taken_on_the_same_campaigns() -> None:
+    """Each campaign shifts all three alike by far more than the gap; drawn apart the ratio would be anything."""
+    shift = rng(3).normal(0, 100, 400)
+    noise = rng(4).normal(0, 1, (3, 400))
+    agent = Scores(shift + 4 + noise + np.array([[0.0], [0.2], [-0.2]]))
+    found = gap_closed(agent, rule(*shift), rule(*(shift + 10)), rng())
+    low, high = ends(found)
+    assert found.value == pytest.approx(0.4, abs=0.02)
+    assert 0.35 < low < found.value < high < 0.45
+    constant = gap_closed(rule(*(shift + 4)), rule(*shift), rule(*(shift + 10)), rng())
+    assert str(constant) == "0.4 (exact)"
+
+
+def test_the_interval_of_the_gap_is_that_of_all_possible_resamples() -> None:
+    """Numerator and denominator vary together: 4 campaigns have 256 resamples."""
+    one, floor, ceiling = np.array([3.0, 4.0, 9.0, 1.0]), np.array([1.0, 3.0, 2.0, 1.0]), np.array([5.0, 5.0, 9.0, 7.0])
+    drawn = np.array(list(itertools.product(range(4), repeat=4)))
+    ratios = (one - floor)[drawn].mean(axis=1) / (ceiling - floor)[drawn].mean(axis=1)
+    found = gap_closed(rule(*one), rule(*floor), rule(*ceiling), rng())
+    assert ends(found) == pytest.approx(np.quantile(ratios, [0.025, 0.975]), abs=0.03)
+
+
+def test_a_gap_that_is_none_and_one_seed() -> None:
+    single = gap_closed(Scores(np.array([[1.0, 3.0]])), rule(0, 1), rule(4, 5), rng())
+    assert (single.value, single.low, single.high) == (0.375, None, None)
+    with pytest.raises(ValueError, match=r"no gap to close: .* they are 2 and 2"):
+        gap_closed(rule(1, 2), rule(1, 3), rule(2, 2), rng())
+    with pytest.raises(ValueError, match="played 2 and 3 campaigns"):
+        gap_closed(rule(1, 2), rule(1, 3, 4), rule(2, 2, 9), rng())
 
 
 def test_the_band_of_a_curve_is_the_interval_of_each_point() -> None:

@@ -105,9 +105,29 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         return campaigns.observations.copy(), rewards, terminated, truncated, infos
 
     def day_record(self, infos: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
-        """The columns that describe a day, out of its info: spend, then metrics, then engagement, each (num_envs,)."""
+        """The columns that describe a day, out of its info: spend, then metrics, then engagement, each (num_envs,).
+
+        Where days are noisy, expected engagement comes last.
+        """
         spend = dict(zip(CHANNELS, infos["spend"].T, strict=True))
-        return spend | {name: infos[name] for name in (*METRICS, "engagement")}
+        expected = ("expected_engagement",) if self.params.is_noisy else ()
+        return spend | {name: infos[name] for name in (*METRICS, "engagement", *expected)}
+
+    @property
+    def truth(self) -> dict[str, NDArray[np.float64]] | None:
+        """How strong the channels are in the campaigns being played, for who judges; None where all are alike.
+
+        ``strength`` (num_envs, 3 channels) [1], what a unit earns over what it earns in the nominal campaign, and
+        ``deviation`` (num_envs, 3 channels) [sd], the logarithm of the same in standard deviations from its mean.
+        """
+        truth, nominal = self._campaigns.truth, self.params.counts_array.sum(axis=-1)
+        if truth is None:
+            return None
+        earned = np.broadcast_to(truth.counts.sum(axis=-1), (self.num_envs, len(CHANNELS)))
+        strength = np.divide(earned, nominal, out=np.ones_like(earned), where=nominal > 0)
+        sd = self.params.counts_log_sd
+        logs = np.log(np.maximum(strength, np.finfo(np.float64).tiny)) + sd**2 / 2  # of mean 0
+        return {"strength": strength, "deviation": logs / sd if sd else np.zeros_like(logs)}
 
     @property
     def history(self) -> History:

@@ -1,0 +1,213 @@
+"""The report of campaigns that differ: the gap closed, who wins, and where adapting pays."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pandas as pd
+import pytest
+
+from envs.campaign import adaptive, yardsticks
+from evaluate import statistics
+from evaluate.__main__ import main
+from evaluate.adaptation import choose
+from evaluate.sections import result
+from evaluate.standings import compared, standings
+from train.__main__ import main as train
+
+ID = "envs:UncertainCampaign-v0"
+CONFIG = """\
+env: {id: envs:UncertainCampaign-v0, kwargs: {reward_scale: 0.0015}}
+total_timesteps: 700
+a2c: {n_envs: 20, n_steps: 7, gamma: 1.0}
+evaluation: {campaigns: 24, seed: 20000}
+"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of two short runs of A2C alone, with rivals that plan over a few draws only."""
+    folder = tmp_path_factory.mktemp("uncertain")
+    config, runs = folder / "short.yaml", ["--runs-dir", str(folder / "runs")]
+    config.write_text(CONFIG)
+    assert train([str(config), "--seeds", "0", "1", "--jobs", "1", *runs]) == 0
+    quick = pytest.MonkeyPatch()
+    for name, value in (("TRUTHS", 8), ("DAILY_ITERATIONS", 10), ("FIXED_TRUTHS", 100), ("FIXED_ITERATIONS", 25)):
+        quick.setattr(adaptive, name, value)
+    quick.setattr(yardsticks, "PARTICLES", 300)
+    quick.setattr(statistics, "RESAMPLES", 300)
+    yardsticks.best_fixed.cache_clear()
+    try:
+        assert main([str(config), "--seeds", "all", *runs, "--out", str(folder / "report")]) == 0
+    finally:
+        quick.undo()
+        yardsticks.best_fixed.cache_clear()
+    return folder / "report"
+
+
+@pytest.fixture(scope="module")
+def totals(report: Path) -> pd.DataFrame:
+    """Expected engagement, a row for each campaign and a column for each policy, the mean over its seeds."""
+    days = pd.read_csv(report / "results.csv").fillna({"seed": -1})
+    by_seed = days.groupby(["policy", "seed", "campaign"], as_index=False)["expected_engagement"].sum()
+    table: pd.DataFrame = by_seed.pivot_table(index="campaign", columns="policy", values="expected_engagement")
+    return table
+
+
+@pytest.fixture(scope="module")
+def truth() -> dict[str, Any]:
+    """What held in the campaigns of the report."""
+    envs: Any = gymnasium.make_vec(ID, num_envs=24, vectorization_mode="vector_entry_point")
+    envs.reset(seed=20000)
+    found: dict[str, Any] = envs.truth
+    return found
+
+
+def statistics_of(report: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((report / "summary.json").read_text())["statistics"]
+    return found
+
+
+def test_the_gap_closed_is_what_the_results_say(report: Path, totals: pd.DataFrame) -> None:
+    means = totals.mean()
+    floor, ceiling = means["best fixed plan"], means["clairvoyant"]
+    found = statistics_of(report)
+    assert set(found) == set(means.index)
+    for policy, values in found.items():
+        value, low, high = values["gap_closed"]
+        assert value == pytest.approx((means[policy] - floor) / (ceiling - floor), abs=1e-6)
+        assert low <= value <= high
+        assert values["mean"][0] == pytest.approx(means[policy])
+    assert found["best fixed plan"]["gap_closed"] == [0.0, 0.0, 0.0]
+    assert found["clairvoyant"]["gap_closed"] == [1.0, 1.0, 1.0]
+    assert found["daily re-planner"]["gap_closed"][0] > 0.0
+
+
+def test_the_page_leads_with_the_gap_and_says_who_wins(report: Path, totals: pd.DataFrame) -> None:
+    page = (report / "index.html").read_text()
+    sentence = re.findall(r'class="result">(.*?)</p>', page)[0]
+    gap, lead = statistics_of(report)["a2c"]["gap_closed"], statistics_of(report)["daily re-planner"]["lead"]
+    assert sentence.startswith(f"a2c closes {gap[0]:.1%} of the gap".replace("-", "\N{MINUS SIGN}"))
+    assert "over 2 training seeds and all campaigns)" in sentence
+    assert lead[0] == pytest.approx((totals["a2c"] - totals["daily re-planner"]).mean())
+    assert lead[2] < 0.0  # untrained, as good as
+    assert "The winner is the daily re-planner" in sentence
+    assert f"it earns {-lead[0]:,.1f} (95% interval {-lead[2]:,.1f} to {-lead[1]:,.1f}) more than a2c" in sentence
+    assert "share of the optimum" not in page
+    assert not re.search(r"\bnan\b", re.sub(r"base64,[^\"]*", "", page))
+    for chart in ("gap_closed", "gain_by_draw", "single_campaigns"):
+        assert (report / f"{chart}.png").stat().st_size > 10_000
+
+
+def test_the_gain_by_draw_is_taken_in_quarters_of_the_campaigns(
+    report: Path, totals: pd.DataFrame, truth: dict[str, Any]
+) -> None:
+    distance = np.linalg.norm((np.log(truth["strength"]) + 0.125) / 0.5, axis=1)
+    quarter = pd.Series(distance, index=totals.index).rank(method="first").sub(1).floordiv(6)
+    for policy in ("a2c", "daily re-planner", "clairvoyant"):
+        gain = (totals[policy] - totals["best fixed plan"]).groupby(quarter).mean()
+        found = statistics_of(report)[policy]["gain_by_draw"]
+        assert [part["gain"][0] for part in found] == pytest.approx(gain.tolist())
+        assert [part["from"] for part in found] == pytest.approx(np.sort(distance)[::6])
+        assert [part["to"] for part in found] == pytest.approx(np.sort(distance)[5::6])
+
+
+def test_single_campaigns_are_told_as_they_were(report: Path, totals: pd.DataFrame, truth: dict[str, Any]) -> None:
+    page = (report / "index.html").read_text()
+    days = pd.read_csv(report / "results.csv")
+    for single in choose(truth["deviation"]):
+        strength = [f"{value:.2f}" for value in truth["strength"][single.campaign]]
+        known = f"{totals['clairvoyant'].loc[single.campaign]:,.0f}"
+        row = next(part for part in page.split("<tr>") if f"<td>{single.label}</td>" in part)
+        cells = re.findall(r"<td>(.*?)</td>", row)
+        assert cells[1:5] == [str(single.campaign), *strength]
+        assert cells[-2] == known
+        played = days[(days["policy"] == "a2c") & (days["seed"] == 0) & (days["campaign"] == single.campaign)]
+        fourth: list[float] = played[["posts", "ads", "rewards", "likes", "comments", "shares"]].to_numpy()[3].tolist()
+        spent, seen = ("/".join(f"{value:.0f}" for value in part) for part in (fourth[:3], fourth[3:]))
+        assert f"day 4 spent {spent} and saw {seen}" in page
+
+
+def test_single_campaigns_are_chosen_by_their_draws() -> None:
+    deviation = np.array([[0.5, 0.5, 0.5], [0.1, 1.9, 0.0], [2.5, 2.5, 0.0], [0.1, 0.0, -0.1], [0.3, 0.0, -1.7]])
+    found = {single.label: single.campaign for single in choose(deviation)}
+    assert found == {"as usual as it gets": 3, "ads unusually strong": 1, "rewards unusually weak": 4}
+    assert [single.campaign for single in choose(deviation[:1])] == [0]
+
+
+def test_what_truly_holds_is_told_of_campaigns_that_differ() -> None:
+    envs: Any = gymnasium.make_vec(ID, num_envs=4000, vectorization_mode="vector_entry_point", counts_log_sd=0.3)
+    envs.reset(seed=1)
+    strength, deviation = envs.truth["strength"], envs.truth["deviation"]
+    counts = envs._campaigns.truth.counts
+    nominal = envs.params.counts_array
+    assert strength == pytest.approx(counts[:, :, 1] / nominal[:, 1])
+    assert deviation.mean(axis=0) == pytest.approx([0.0] * 3, abs=0.06)
+    assert deviation.std(axis=0) == pytest.approx([1.0] * 3, abs=0.04)
+    alike: Any = gymnasium.make_vec("envs:DynamicCampaign-v0", num_envs=2, vectorization_mode="vector_entry_point")
+    alike.reset(seed=1)
+    assert alike.truth is None
+
+
+def frame(**values: list[float]) -> pd.DataFrame:
+    """Campaigns of one seed that every policy played."""
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "policy": policy.replace("_", " "),
+                "seed": pd.array([0 if policy == "a2c" else None] * len(earned), dtype="Int64"),
+                "campaign": range(len(earned)),
+                "engagement": earned,
+                "expected_engagement": earned,
+                "share_of_optimum": earned,
+            }
+        )
+        for policy, earned in values.items()
+    )
+
+
+def test_the_gap_counts_only_where_there_is_one() -> None:
+    both = frame(a2c=[3.0, 4.0], best_fixed_plan=[2.0, 3.0], clairvoyant=[4.0, 7.0])
+    assert compared(both, "engagement") == "expected_engagement"
+    agent, *_ = standings(both, ["a2c"], "expected_engagement", 0)
+    assert agent.closed is not None
+    assert agent.closed.value == pytest.approx(1 / 3)
+    assert agent.share is None
+    same = frame(a2c=[3.0, 4.0], best_fixed_plan=[2.0, 3.0], clairvoyant=[2.0, 3.0])
+    for other in (same, frame(a2c=[3.0, 4.0], best_fixed_plan=[2.0, 3.0])):
+        assert compared(other, "engagement") == "engagement"
+        agent, *_ = standings(other, ["a2c"], "engagement", 0)
+        assert (agent.closed, agent.share is None) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("agents", "sentence"),
+    [
+        (
+            [14.0, 15.0],
+            "a2c wins against the daily re-planner, which closes 20.0%: it earns 2.5 (95% interval 2.0 to 3.0)",
+        ),
+        (
+            [8.0, 9.0],
+            "The winner is the daily re-planner, which closes 20.0%: it earns 3.5 (95% interval 3.0 to 4.0) more",
+        ),
+        ([11.0, 14.0], "win: on the same campaigns it earns +0.5 (95% interval \N{MINUS SIGN}1.0 to +2.0)."),
+    ],
+)
+def test_who_wins_is_said_only_where_it_can_be_told(agents: list[float], sentence: str) -> None:
+    rules = frame(daily_re__planner=[12.0, 12.0], best_fixed_plan=[10.0, 10.0], clairvoyant=[20.0, 20.0])
+    rules["policy"] = rules["policy"].replace("daily re  planner", "daily re-planner")
+    seeds = [frame(a2c=[earned, earned]).assign(seed=seed) for seed, earned in enumerate(agents)]
+    found = standings(pd.concat([*seeds, rules]), ["a2c"], "expected_engagement", 0)
+    assert sentence in result(found, "expected_engagement")
+
+
+@pytest.mark.parametrize(("shift", "failed"), [(-0.01, 1), (0.01, 0)])
+def test_a_seed_fails_that_earns_less_than_the_best_fixed_plan(shift: float, failed: int) -> None:
+    played = frame(a2c=[2.0 + shift, 3.0 + shift], best_fixed_plan=[2.0, 3.0], clairvoyant=[4.0, 7.0])
+    agent, *_ = standings(played, ["a2c"], "expected_engagement", 0)
+    assert agent.failures is not None
+    assert agent.failures.failed == failed
