@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from envs.campaign.params import PRESETS, CampaignParams, make_params
 from envs.campaign.planner import expected_engagement, marginal_engagement, plan, trajectory
+from evaluate import campaign_charts, charts
 from evaluate.app import __main__ as program
 from evaluate.app.what_if import Change, after, agents_plan, best_plan, changed, earned, settings_of, trained
 from evaluate.plan import make_plan
@@ -125,6 +127,8 @@ def page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         "streamlit.testing.v1", reason="streamlit is not installed: pip install -r requirements-app.txt"
     )
     monkeypatch.setattr(sys, "argv", ["page.py", str(runs)])
+    monkeypatch.setattr(charts, "spend_by_day", lambda *_: Figure())  # slow to draw; the browser's test sees them
+    monkeypatch.setattr(campaign_charts, "why_charts", lambda *_: [])
     return testing.AppTest.from_file(str(program.PAGE), default_timeout=60).run()
 
 
@@ -246,7 +250,7 @@ def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(browser: Any, s
     even, more = (f"{engagement(every_day(posts, 33, 33)):,.1f}" for posts in (33, 34))
     page.wait_for_function(f"document.body.innerText.includes('{even}')")
     assert shown.all_inner_texts()[1:] == ["4,659.8", even]
-    page.locator("[role=slider]").first.press("ArrowRight")
+    page.get_by_role("slider").first.press("ArrowRight")
     page.wait_for_function(f"document.body.innerText.includes('{more}')")
     assert shown.all_inner_texts()[1:] == ["4,659.8", more]
     page.wait_for_function("document.images.length >= 3")

@@ -17,6 +17,7 @@ from evaluate.__main__ import DEFAULT_TARGET
 from evaluate.app import what_if
 from evaluate.campaign_charts import CHANNELS, why_charts
 from evaluate.history import parse_history
+from evaluate.report import png
 from train.config import InputError
 from train.play import percent
 from train.run_dir import Run, modified
@@ -138,11 +139,11 @@ def _compare(outcomes: list[what_if.Outcome], own: Any, problem: what_if.Problem
     names = [outcome.name for outcome in outcomes]
     st.subheader("Where the budget goes, and why")
     left, right = st.columns(2)
-    left.pyplot(charts.spend_by_day(days, CHANNELS, names))
+    left.image(png(charts.spend_by_day(days, CHANNELS, names)), width="stretch")
     colours = charts.policy_colours(names, [agent.name, mine.name])
     pictures = why_charts({one.name: one.insight for one in outcomes}, colours)
     for place, chart in zip((left, right), pictures, strict=False):  # one where loyalty never moves
-        place.pyplot(chart.figure)
+        place.image(png(chart.figure), width="stretch")
         place.caption(chart.caption)
 
 
