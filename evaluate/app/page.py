@@ -27,11 +27,13 @@ OWN = "your plan"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 EVERY_DAY, BY_DAY = "the same every day", "day by day"
 FINEST = 100  # steps of a slider between nothing and a round number near the budget
+ROOMY = "<style>.stMainBlockContainer {padding: 3rem 1.5rem}</style>"  # three tables fit beside each other
 
 
 def show(configs: Path, runs_dir: Path) -> None:
     """The whole page; whatever is wrong with the input stands in the place of the plans."""
     st.set_page_config(page_title=TITLE, layout="wide")
+    st.html(ROOMY)
     st.title(TITLE)
     st.caption("The same campaign, played by a trained agent, by the best plan that there is, and by you.")
     try:
@@ -154,9 +156,9 @@ def _outcome(outcome: what_if.Outcome, best: float, played: int) -> None:
     st.metric(f"{outcome.name}: engagement{left}", f"{outcome.total:,.1f}")
     loyalty = outcome.insight["loyalty"]
     st.caption(f"{share}; loyalty {loyalty[-1]:.2f} on the last day")
+    st.table(outcome.table())
     for note in outcome.notes:
         st.caption(note)
-    st.table(outcome.table())
     name = f"{outcome.name.replace(' ', '_')}.csv"
     st.download_button("Download as CSV", outcome.frame.to_csv(index=False), name, "text/csv", key=name)
 
