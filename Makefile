@@ -10,7 +10,7 @@ python   := .venv/bin/python
 articles  = $(if $(and $(filter linear,$(name)),$(shell grep -ls '"state": "finished"' runs/article/*/run.json)),configs/article.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help train evaluate plan tensorboard test bench clean
+.PHONY: help train evaluate plan app tensorboard test bench clean
 
 help: ## one line for each command
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ evaluate: .venv/run ## judge the newest run of each agent on CONFIG (trains firs
 
 plan: .venv/run ## tomorrow's split after the days in HISTORY, a CSV file: by RUN, or the newest run on CONFIG
 	@$(python) -m evaluate.plan $(or $(RUN),$(CONFIG)) $(if $(HISTORY),--history "$(HISTORY)") $(ARGS)
+
+app: .venv/app ## a page to try other budgets, limits and plans of your own on the trained runs
+	@$(python) -m evaluate.app $(ARGS)
 
 tensorboard: .venv/run ## TensorBoard over runs/ and reports/
 	@mkdir -p runs reports
@@ -52,6 +55,11 @@ clean: ## remove the environment and caches; runs/ and reports/ stay
 	@echo "== installing what running needs (once; torch is large)"
 	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
+
+.venv/app: requirements.txt requirements-app.txt | .venv/bin/python
+	@echo "== installing what the page needs (once; torch is large)"
+	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-app.txt
+	@touch $@ .venv/run
 
 .venv/dev: requirements.txt requirements-dev.txt | .venv/bin/python
 	@echo "== installing what testing needs (once; torch is large)"

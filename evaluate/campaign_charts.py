@@ -49,8 +49,32 @@ def campaign_sections(days: pd.DataFrame, learned: list[str], env: Any, colours:
         charts.spend_by_day(days, CHANNELS, drawn),
     )
     text = [*([NOMINAL] if differ else []), env.explanation()]
-    why = Section("Why this split", text, [], [spend, *_why(insights, colours)])
+    why = Section("Why this split", text, [], [spend, *why_charts(insights, colours)])
     return Pictures(_the_plan(days, leading), _the_days(days, leading), why)
+
+
+def why_charts(insights: dict[str, dict[str, Any]], colours: dict[str, str]) -> list[Chart]:
+    """What moves the budget over the days; loyalty and freshness only where they move at all."""
+    moves = any(len(set(insight[state])) > 1 for insight in insights.values() for state in ("loyalty", "freshness"))
+    audience = Chart(
+        "audience",
+        "What the plan does to the audience: rewards build loyalty, which lifts posts; ads tire, and rest mends them.",
+        "; ".join(
+            f"{name}: loyalty {insight['loyalty'][0]:.2f} on the first day, {insight['loyalty'][-1]:.2f} on the last, "
+            f"freshness {insight['freshness'][0]:.2f} and {insight['freshness'][-1]:.2f}"
+            for name, insight in insights.items()
+        ),
+        charts.audience(insights, {name: colours[name] for name in insights}),
+    )
+    why = Chart(
+        "why_this_split",
+        "Why this split: the engagement that one more unit on a channel and day would earn over the rest of the "
+        "campaign. Within a day it is the same for every channel of the best plan, except where a limit is named: "
+        "a channel at 0 earns less than the others, and less could not be spent on it.",
+        "Heat maps of the worth of one more unit by channel and day for " + ", ".join(insights) + ".",
+        charts.marginal(insights, CHANNELS),
+    )
+    return [*([audience] if moves else []), why]
 
 
 def _the_plan(days: pd.DataFrame, leading: str) -> Section:
@@ -112,30 +136,6 @@ def _the_days(days: pd.DataFrame, leading: str) -> Section:
             ),
         ],
     )
-
-
-def _why(insights: dict[str, dict[str, Any]], colours: dict[str, str]) -> list[Chart]:
-    """What moves the budget over the days; loyalty and freshness only where they move at all."""
-    moves = any(len(set(insight[state])) > 1 for insight in insights.values() for state in ("loyalty", "freshness"))
-    audience = Chart(
-        "audience",
-        "What the plan does to the audience: rewards build loyalty, which lifts posts; ads tire, and rest mends them.",
-        "; ".join(
-            f"{name}: loyalty {insight['loyalty'][0]:.2f} on the first day, {insight['loyalty'][-1]:.2f} on the last, "
-            f"freshness {insight['freshness'][0]:.2f} and {insight['freshness'][-1]:.2f}"
-            for name, insight in insights.items()
-        ),
-        charts.audience(insights, {name: colours[name] for name in insights}),
-    )
-    why = Chart(
-        "why_this_split",
-        "Why this split: the engagement that one more unit on a channel and day would earn over the rest of the "
-        "campaign. Within a day it is the same for every channel of the best plan, except where a limit is named: "
-        "a channel at 0 earns less than the others, and less could not be spent on it.",
-        "Heat maps of the worth of one more unit by channel and day for " + ", ".join(insights) + ".",
-        charts.marginal(insights, CHANNELS),
-    )
-    return [*([audience] if moves else []), why]
 
 
 def _plan(days: pd.DataFrame, policy: str) -> Any:

@@ -77,12 +77,21 @@ def read_history(path: Path, history: History) -> NDArray[np.float64]:
     Raises:
         InputError: The file cannot be read, or something in it is wrong; all faults are named.
     """
+    return parse_history(_bytes(path), str(path), history)
+
+
+def parse_history(data: bytes, where: str, history: History) -> NDArray[np.float64]:
+    """Reads the content of such a file, (days so far, columns of the history); ``where`` names it in messages.
+
+    Raises:
+        InputError: Something in it is wrong; all faults are named.
+    """
     wanted = (DAY, *history.columns)
-    text, faults = _decoded(_bytes(path))
+    text, faults = _decoded(data)
     sheet, more = _sheet(text, wanted)
     faults += more
     if set(sheet.names).isdisjoint(wanted):
-        raise InputError(_message(path, faults, wanted))
+        raise InputError(_message(where, faults, wanted))
     table, found = _numbers(sheet, wanted)
     found |= _checked(table, sheet.names, history, found)
     rows, places = list(sheet.rows), [WHOLE_ROW, *wanted]
@@ -90,7 +99,7 @@ def read_history(path: Path, history: History) -> NDArray[np.float64]:
         place = places.index(column) if column in places else len(places)
         faults.append(Fault(rows[index], place, f", column {column}: {wrong}" if column else f": {wrong}"))
     if faults:
-        raise InputError(_message(path, faults, wanted))
+        raise InputError(_message(where, faults, wanted))
     return table[:, 1:]
 
 
@@ -222,9 +231,9 @@ def _without_blanks(cells: list[str], least: int) -> list[str]:
     return cells
 
 
-def _message(path: Path, faults: list[Fault], wanted: Sequence[str]) -> str:
+def _message(where: str, faults: list[Fault], wanted: Sequence[str]) -> str:
     counted = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     lines = [f"  row {fault.row}{fault.text}" for fault in sorted(faults)]
     more = [f"  and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
     expected = f"expected the header {','.join(wanted)} and a row for each past day"
-    return "\n".join([f"history {path}: {counted}; {expected}", *lines[:MOST_SHOWN], *more])
+    return "\n".join([f"history {where}: {counted}; {expected}", *lines[:MOST_SHOWN], *more])

@@ -164,10 +164,10 @@ def as_json(plan: Plan) -> dict[str, Any]:
 def as_table(plan: Plan) -> str:
     """The plan for people; the rounded parts of a split add up, so that it can be spent as it stands."""
     splits = plan.days[list(plan.decided)].to_numpy()
-    split, places = rounded(splits), _places(splits)
+    split, digits = rounded(splits), places(splits)
     table = pd.DataFrame({"day": plan.days["day"]})
     for name, column in zip(plan.decided, split.T, strict=True):
-        table[name] = [f"{value:,.{places}f}" for value in column]
+        table[name] = [f"{value:,.{digits}f}" for value in column]
     table[f"expected {TOTAL}"] = [f"{value:,.0f}" for value in plan.days[EXPECTED]]
     day = plan.days["day"].iloc[0]
     tomorrow = ", ".join(f"{name} {table[name].iloc[0]}" for name in plan.decided)
@@ -185,7 +185,7 @@ def as_table(plan: Plan) -> str:
 
 def rounded(split: NDArray[np.float64]) -> NDArray[np.float64]:
     """Splits (days, columns) in few digits that add up to no more than before: what is cut off goes to the most cut."""
-    unit = 10.0 ** -_places(split)
+    unit = 10.0 ** -places(split)
     whole = np.floor(split / unit + 1e-6)
     left = np.floor(split.sum(axis=1) / unit + 1e-6) - whole.sum(axis=1)
     order = np.argsort(np.argsort(whole - split / unit, axis=1, kind="stable"), axis=1)
@@ -193,7 +193,7 @@ def rounded(split: NDArray[np.float64]) -> NDArray[np.float64]:
     return filled
 
 
-def _places(split: NDArray[np.float64]) -> int:
+def places(split: NDArray[np.float64]) -> int:
     """Digits after the point: three or more that count in a day's sum, and at least one after the point."""
     most = float(split.sum(axis=1).max())
     return max(1, 2 - math.floor(math.log10(most))) if most > 0 else 1

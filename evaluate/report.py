@@ -205,7 +205,7 @@ def _swap(new: Path, out: Path, old: Path) -> None:
 def _write_files(
     folder: Path, report: Report, results: Results, table: pd.DataFrame, statistics: dict[str, Any]
 ) -> None:
-    pictures = {chart.name: _png(chart.figure) for chart in report.charts}
+    pictures = {chart.name: png(chart.figure) for chart in report.charts}
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(picture)
     results.days.to_csv(folder / "results.csv", index=False)
@@ -237,7 +237,8 @@ def _html(report: Report, pictures: dict[str, bytes]) -> str:
     return environment.get_template("report.html.jinja").render(report=report, sources=sources)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The picture as a file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

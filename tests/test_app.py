@@ -1,0 +1,277 @@
+"""The what-if page: its numbers are the model's, whatever is wrong is a message, and a browser shows it."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from envs.campaign.params import PRESETS, CampaignParams, make_params
+from envs.campaign.planner import expected_engagement, marginal_engagement, plan, trajectory
+from evaluate import campaign_charts, charts
+from evaluate.app import __main__ as program
+from evaluate.app.what_if import Change, after, agents_plan, best_plan, changed, earned, settings_of, trained
+from evaluate.plan import make_plan
+from tests.programs import ROOT
+from train.__main__ import main as train
+from train.config import EnvConfig, InputError
+from train.run_dir import load_run
+
+DYNAMIC = EnvConfig(id="envs:DynamicCampaign-v0")
+UNSET = (None, None, None)
+PAST = ((20.0, 30.0, 50.0, 240.0, 70.0, 121.0), (45.5, 14.5, 40.0, 402.0, 97.5, 118.0))
+HISTORY = b"day,posts,ads,rewards,likes,comments,shares\n1,20,30,50,240,70,121\n2,45.5,14.5,40,402,97.5,118\n"
+SERVER_STARTS = 60  # seconds, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run on the dynamic campaign, and one on another problem."""
+    folder = tmp_path_factory.mktemp("runs")
+    quick = ["--agents", "a2c", "--total-timesteps", "896", "--runs-dir", str(folder)]
+    assert train(["configs/dynamic.yaml", *quick]) == 0
+    return folder
+
+
+def engagement(plan: Any, params: CampaignParams = PRESETS["dynamic"]) -> float:
+    return float(expected_engagement(params, np.array(plan, dtype=np.float64)))
+
+
+def every_day(*spend: float) -> Any:
+    return np.tile(spend, (7, 1))
+
+
+def test_the_plans_earn_what_the_model_says(runs: Path) -> None:
+    run = trained(ROOT / "configs", runs)["dynamic"][0]
+    change = Change(130.0, 4, (None, 30.0, None), (None, None, 40.0))
+    params = make_params("dynamic", daily_budget=130, start_weekday=4, min_spend=[0, 30, 0], max_spend=[130, 130, 40])
+    problem = after(run, change, ())
+    agent = agents_plan(run.folder, "a2c", 0.0, problem)
+    best, own = best_plan(problem), earned(problem, "own", every_day(60, 35, 30))
+    assert best.total == pytest.approx(plan(params).engagement)
+    for outcome in (agent, best, own):
+        assert outcome.total == pytest.approx(engagement(outcome.spend, params))
+        assert (outcome.spend[:, 1].min() >= 30 - 1e-9, outcome.spend[:, 2].max() <= 40 + 1e-9) == (True, True)
+        np.testing.assert_allclose(outcome.insight["loyalty"], trajectory(params, outcome.spend).loyalty)
+        np.testing.assert_allclose(outcome.insight["marginal"], marginal_engagement(params, outcome.spend))
+    np.testing.assert_array_equal(own.spend, every_day(60, 35, 30))
+
+
+def test_after_days_played_only_those_left_are_decided_and_counted(runs: Path) -> None:
+    run = load_run(runs / "dynamic/a2c-seed0-1")
+    problem = after(run, settings_of(run.config.env), PAST)
+    played = np.array(PAST)[:, :3]
+    agent, best = agents_plan(run.folder, "a2c", 0.0, problem), best_plan(problem)
+    assert agent.total == pytest.approx(make_plan([run], None, np.array(PAST)).expected)
+    rng = np.random.default_rng(0)
+    before = engagement(played)
+    for outcome in (agent, best):
+        np.testing.assert_allclose(outcome.spend[:2], played)
+        assert outcome.total == pytest.approx(engagement(outcome.spend) - before)
+        assert outcome.table()["earns"].tolist()[:3] == ["played", "played", f"{outcome.engagement[0]:,.0f}"]
+    for _ in range(200):
+        other = np.concatenate([played, rng.dirichlet(np.ones(3), 5) * 100])
+        near = np.concatenate([played, 0.9 * best.spend[2:] + 0.1 * other[2:]])
+        assert max(engagement(other), engagement(near)) < before + best.total
+    assert agent.total <= best.total
+
+
+def test_limits_by_hand_leave_the_other_channels_as_the_config_has_them() -> None:
+    rows = [[1.0, 2.0, 3.0]] * 6 + [[4.0, 5.0, 6.0]]
+    env = EnvConfig(id=DYNAMIC.id, kwargs={"min_spend": rows})
+    assert changed(env, settings_of(env)).kwargs["min_spend"] == rows
+    new = changed(env, Change(100.0, 0, (None, 9.0, None), (50.0, None, None)))
+    assert new.kwargs["min_spend"] == [[1.0, 9.0, 3.0]] * 6 + [[4.0, 9.0, 6.0]]
+    assert new.kwargs["max_spend"] == [[50.0, 100.0, 100.0]] * 7
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (Change(100.0, 0, (60.0, None, 50.0), UNSET), "minimums sum to 110 > 100 every day: lower them or raise"),
+        (Change(100.0, 0, (None, 30.0, None), (None, 20.0, None)), "min_spend of ads is 30 > max_spend 20 every day"),
+        (Change(100.0, 0, (-1.0, None, None), UNSET), "min_spend=.* must be None, 3 numbers of 0 or more"),
+        (Change(0.0, 0, UNSET, UNSET), "daily_budget=0.0: input should be greater than 0"),
+    ],
+)
+def test_settings_that_cannot_be_met_are_refused(change: Change, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        changed(DYNAMIC, change)
+
+
+def test_without_streamlit_the_program_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert program.main([]) == 2
+    assert "streamlit is not installed: make app" in capsys.readouterr().err
+
+
+@pytest.fixture
+def page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The page without a browser, as Streamlit's own harness runs it."""
+    testing = pytest.importorskip(
+        "streamlit.testing.v1", reason="streamlit is not installed: pip install -r requirements-app.txt"
+    )
+    monkeypatch.setattr(sys, "argv", ["page.py", str(runs)])
+    monkeypatch.setattr(charts, "spend_by_day", lambda *_: Figure())  # slow to draw; the browser's test sees them
+    monkeypatch.setattr(campaign_charts, "why_charts", lambda *_: [])
+    return testing.AppTest.from_file(str(program.PAGE), default_timeout=60).run()
+
+
+def metrics(page: Any) -> list[str]:
+    """The engagement shown of the agent, the optimum and the plan of the sliders."""
+    assert [str(one.value) for one in page.exception] == []
+    return [metric.value for metric in page.metric]
+
+
+def test_the_sliders_earn_what_the_model_says(page: Any) -> None:
+    assert metrics(page)[1:] == ["4,659.8", f"{engagement(every_day(33, 33, 33)):,.1f}"]
+    for slider, value in zip(page.slider, (50.0, 10.0, 40.0), strict=True):
+        slider.set_value(value)
+    assert metrics(page.run())[2] == f"{engagement(every_day(50, 10, 40)):,.1f}"
+    table = page.table[2].value
+    assert table["posts"].tolist() == ["50.0"] * 7
+    assert table["loyalty"].tolist() == [
+        f"{value:.2f}" for value in trajectory(PRESETS["dynamic"], every_day(50, 10, 40)).loyalty
+    ]
+
+
+def test_day_by_day_the_sliders_start_with_the_agents_plan(page: Any) -> None:
+    page.radio[0].set_value("day by day").run()
+    assert len(page.slider) == 21
+    agent = page.table[0].value[["posts", "ads", "rewards"]].astype(float).to_numpy()
+    shown = np.array([slider.value for slider in page.slider]).reshape(7, 3)
+    np.testing.assert_allclose(shown, agent, atol=0.6)
+    for slider, value in zip(page.slider[18:], (10.0, 80.0, 10.0), strict=True):
+        slider.set_value(value)
+    shown[6] = 10, 80, 10
+    shown *= 100 / np.maximum(shown.sum(axis=1, keepdims=True), 100)
+    assert metrics(page.run())[2] == f"{engagement(shown):,.1f}"
+
+
+def test_another_budget_and_weekday_are_another_campaign(page: Any) -> None:
+    page.number_input[0].set_value(150.0)
+    page.selectbox(key="weekday of dynamic").set_value("Friday").run()
+    params = make_params("dynamic", daily_budget=150, start_weekday=4)
+    assert metrics(page)[1:] == [f"{plan(params).engagement:,.1f}", f"{engagement(every_day(50, 50, 50), params):,.1f}"]
+
+
+def test_impossible_limits_are_a_message_and_not_a_traceback(page: Any) -> None:
+    page.number_input(key="least posts of dynamic").set_value(70.0)
+    page.number_input(key="least ads of dynamic").set_value(40.0).run()
+    assert metrics(page) == []
+    (message,) = [error.value for error in page.error]
+    assert "minimums sum to 110 > 100 every day: lower them or raise daily_budget" in message
+    page.number_input(key="least ads of dynamic").set_value(10.0).run()
+    assert (len(metrics(page)), len(page.error)) == (3, 0)
+
+
+def test_more_than_the_budget_is_brought_back_to_it(page: Any) -> None:
+    for slider in page.slider:
+        slider.set_value(80.0)
+    page.run()
+    assert metrics(page)[2] == f"{engagement(every_day(100 / 3, 100 / 3, 100 / 3)):,.1f}"
+    assert "240 a day is more than can be spent" in page.info[0].value
+
+
+def test_a_history_is_read_and_a_bad_one_refused(page: Any, runs: Path) -> None:
+    page.file_uploader[0].set_value(("so_far.csv", HISTORY, "text/csv")).run()
+    expected = make_plan([load_run(runs / "dynamic/a2c-seed0-1")], None, np.array(PAST)).expected
+    assert metrics(page)[0] == f"{expected:,.1f}"
+    assert page.metric[0].label == "a2c: engagement, days 3 to 7"
+    assert page.table[2].value["posts"].tolist()[:3] == ["20.0", "45.5", "33.0"]
+    page.file_uploader[0].set_value(("so_far.csv", HISTORY.replace(b"402", b"many"), "text/csv")).run()
+    assert metrics(page) == []
+    assert "history so_far.csv: 1 fault" in page.error[0].value
+    assert "row 3, column likes: 'many', must be a number" in page.error[0].value
+
+
+def test_without_a_run_the_page_says_what_to_do(tmp_path: Path, page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["page.py", str(tmp_path)])
+    page.run()
+    assert metrics(page) == []
+    assert "train one: make train" in page.error[0].value
+
+
+@pytest.fixture
+def server(runs: Path) -> Iterator[str]:
+    """The program as its user runs it; its address."""
+    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install -r requirements-app.txt")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "evaluate.app", "--runs-dir", str(runs), "--port", str(port)]
+    environment = os.environ | {"STREAMLIT_SERVER_HEADLESS": "true", "PYTHONPATH": str(ROOT)}
+    running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        yield f"http://localhost:{port}"
+    finally:
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=30)
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A real browser: Chromium as the system has it."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(browser: Any, server: str, tmp_path: Path) -> None:
+    faults, requests = [], []
+    page = browser.new_page(viewport={"width": 1300, "height": 900})
+    page.set_default_timeout(1000 * SERVER_STARTS)
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    answers(server)
+    page.goto(server)
+    shown = page.locator("[data-testid=stMetricValue]")
+    even, more = (f"{engagement(every_day(posts, 33, 33)):,.1f}" for posts in (33, 34))
+    page.wait_for_function(f"document.body.innerText.includes('{even}')")
+    assert shown.all_inner_texts()[1:] == ["4,659.8", even]
+    page.get_by_role("slider").first.press("ArrowRight")
+    page.wait_for_function(f"document.body.innerText.includes('{more}')")
+    assert shown.all_inner_texts()[1:] == ["4,659.8", more]
+    page.wait_for_function("document.images.length >= 3")
+    with page.expect_download() as download:
+        page.get_by_text("Download as CSV").last.click()
+    download.value.save_as(tmp_path / "plan.csv")
+    saved = pd.read_csv(tmp_path / "plan.csv")
+    assert saved.to_numpy().tolist() == [[day, 34.0, 33.0, 33.0] for day in range(1, 8)]
+    page.set_viewport_size({"width": 420, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420
+    assert faults == []
+    assert {url.split("/")[2] for url in requests if not url.startswith(("data:", "blob:"))} == {server.split("/")[2]}
+    page.close()
+
+
+def answers(address: str) -> None:
+    """Waits until the server answers; fails where it never does."""
+    for _ in range(10 * SERVER_STARTS):
+        try:
+            with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - this machine's own
+                return
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    pytest.fail(f"{address} does not answer")
