@@ -35,7 +35,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.write_text(CONFIG)
     assert train([str(config), "--seeds", "0", "1", "--jobs", "1", *runs]) == 0
     quick = pytest.MonkeyPatch()
-    for name, value in (("TRUTHS", 8), ("DAILY_ITERATIONS", 10), ("FIXED_TRUTHS", 100), ("FIXED_ITERATIONS", 25)):
+    for name, value in (("TRUTHS", 4), ("DAILY_ITERATIONS", 6), ("FIXED_TRUTHS", 50), ("FIXED_ITERATIONS", 15)):
         quick.setattr(adaptive, name, value)
     quick.setattr(yardsticks, "PARTICLES", 300)
     quick.setattr(statistics, "RESAMPLES", 300)

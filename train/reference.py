@@ -24,6 +24,7 @@ from train.archive import load_weights, read_bytes
 from train.callbacks import TrainingLog
 from train.config import AgentConfig, InputError, PolicyKwargs
 from train.privileged import blindfold
+from train.reference_state import get_state, set_state  # noqa: F401  # a learner has to offer them
 from train.stopping import check_finite
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -263,27 +264,6 @@ def scalars(
 def save(agent: Agent, path: Path) -> None:
     """Writes the weights of both networks."""
     torch.save({"actor": agent.actor.state_dict(), "critic": agent.critic.state_dict()}, path)
-
-
-def get_state(agent: Agent) -> dict[str, Any]:
-    """All that learning goes on from where a rollout starts, but for environments and random generators."""
-    return {
-        "actor": dict(agent.actor.state_dict()),
-        "critic": dict(agent.critic.state_dict()),
-        "optimizers": [optimizer.state_dict() for optimizer in agent.optimizers],
-        "timesteps": agent.timesteps,
-        "observations": agent.observations,
-    }
-
-
-def set_state(agent: Agent, envs: RecordEpisodeStatistics[Any, Any], seed: int, state: dict[str, Any]) -> None:
-    """Puts an untrained agent into the state of another; its environments are reset, as they once were."""
-    envs.reset(seed=seed)
-    agent.actor.load_state_dict(state["actor"])
-    agent.critic.load_state_dict(state["critic"])
-    for optimizer, optimizer_state in zip(agent.optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(optimizer_state)
-    agent.timesteps, agent.observations = state["timesteps"], state["observations"]
 
 
 def load(path: Path, config: AgentConfig, observation: spaces.Box, action: spaces.Space[Any]) -> Agent:
