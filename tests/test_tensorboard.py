@@ -76,7 +76,7 @@ def test_the_layout_shows_what_matters_and_every_tag_of_it_exists(runs: Path) ->
 def test_the_allocation_is_drawn_every_so_often(runs: Path) -> None:
     pictures = events(runs / "dynamic/a2c-seed1-1").Images("allocation/spend")
     steps = [picture.step for picture in pictures]
-    assert len(steps) >= 5
+    assert len(steps) >= 4  # one for each fifth of the run, but for a last one that the end came before
     assert steps == sorted(set(steps))
     assert np.diff(steps).min() >= 900
     picture = np.asarray(Image.open(io.BytesIO(pictures[0].encoded_image_string)))

@@ -15,7 +15,7 @@ from train import monitor
 from train.log_files import cut_back, log_sizes
 from train.play import episode_metrics
 
-PICTURES = 10  # of a run
+PICTURES = 5  # of a run; each costs as much as a rollout
 TRAIN_TAGS = (
     "train/learning_rate",
     "train/policy_loss",
@@ -65,7 +65,7 @@ class TrainingLog:
         self._metrics: tuple[str, ...] = ()
         self._parts: list[monitor.Parts] = []
         self._pictures_every = max(1, total_timesteps // PICTURES)
-        self._next_picture = 0
+        self._next_picture = self._pictures_every
         self._bar = tqdm(total=total_timesteps, desc=label, unit="step", disable=not show_progress, unit_scale=True)
         self._columns: tuple[str, ...] = ()
         self._rollouts = 0
