@@ -149,7 +149,7 @@ class TrainingLog:
         self._pending = True
         if timesteps >= self._next_picture and self._parts and self._episodes.last is not None:
             monitor.write_picture(self._events, self._parts[0], self._episodes.last, timesteps)
-            self._next_picture = timesteps + self._pictures_every
+            self._next_picture = (timesteps // self._pictures_every + 1) * self._pictures_every
         if self._rollouts % self._log_interval == 0 or (self._first and self._finished):
             self._write()
 
