@@ -31,6 +31,11 @@ def test_counts_are_the_quantiles_of_scipy(mean: float, normal: float) -> None:
     assert count == stats.poisson.ppf(special.ndtr(normal), mean) or mean == count == 0
 
 
+def test_counts_are_those_quantiles_on_a_grid_of_small_means_where_the_first_guess_is_at_its_worst() -> None:
+    mean, normal = np.meshgrid(np.linspace(0.05, 40.0, 200), np.linspace(-6.0, 6.0, 121))
+    assert (poisson(mean, normal) == np.maximum(stats.poisson.ppf(special.ndtr(normal), mean), 0.0)).all()
+
+
 def test_the_draws_have_the_moments_that_the_parameters_say() -> None:
     truth = draws.draw_truth(UNCERTAIN, np.random.default_rng(0), 100_000)
     of = UNCERTAIN.coefficients
@@ -144,6 +149,15 @@ def test_the_reward_may_be_what_was_to_be_expected() -> None:
     env.reset(seed=0)
     _, reward, _, _, info = env.step(np.zeros(3))
     assert reward == 0.5 * info["expected_engagement"] != 0.5 * info["engagement"]
+
+
+def test_an_episode_tells_the_sum_of_what_was_to_be_expected_on_its_days() -> None:
+    env = gymnasium.make(ID, days=3)
+    env.reset(seed=0)
+    infos = [env.step(np.zeros(3))[-1] for _ in range(3)]
+    total = sum(info["expected_engagement"] for info in infos)
+    assert infos[-1]["episode_metrics"]["campaign/expected_engagement"] == pytest.approx(total, rel=1e-12)
+    assert total != pytest.approx(infos[-1]["episode_metrics"]["campaign/engagement"], rel=1e-3)
 
 
 def test_the_belief_starts_at_the_prior_and_comes_nearer_to_the_truth() -> None:

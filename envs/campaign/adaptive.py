@@ -88,11 +88,6 @@ def best_plans(params: CampaignParams, prospect: Prospect, start: FloatArray, it
     return best
 
 
-def expected(params: CampaignParams, prospect: Prospect, plans: FloatArray) -> FloatArray:
-    """What plans (campaigns, days left, 3) [bu/day] earn under every truth, (campaigns, truths) [1]."""
-    return _earned(params, prospect, plans[:, np.newaxis])
-
-
 def best_fixed_plan(params: CampaignParams, rng: np.random.Generator) -> FloatArray:
     """The plan (days, 3) [bu/day] that earns most in the mean over the prior: it knows how channels vary, no draw."""
     truths = at_start(draw_truth(params, rng, FIXED_TRUTHS), 1, FIXED_TRUTHS)

@@ -51,9 +51,7 @@ def start(params: CampaignParams, count: int) -> Belief:
     return Belief(np.tile(mean, (count, 1)), np.tile(np.diag(sd**2), (count, 1, 1)), *state[1:])
 
 
-def learn(
-    params: CampaignParams, belief: Belief, rows: slice | NDArray[np.bool_], day: int, played: FloatArray
-) -> None:
+def learn(params: CampaignParams, belief: Belief, rows: Rows, day: int, played: FloatArray) -> None:
     """Takes one more day in: played (rows, 6) is spend [bu/day] and metrics [counts/day], day its number from 0."""
     spend, metrics = played[:, :3], played[:, 3:]
     before = model.State(np.full((len(played), 1), day), *(part[rows] for part in belief[2:]))

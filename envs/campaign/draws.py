@@ -64,9 +64,9 @@ def given_truths(params: CampaignParams, fields: Any, count: int) -> Coefficient
         ValueError: A field is unknown or does not differ between campaigns, a bad value, or too few mappings.
     """
     given = [fields] * count if isinstance(fields, Mapping) else fields
-    if not isinstance(given, Sequence) or len(given) != count or not all(isinstance(each, Mapping) for each in given):
+    if not isinstance(given, Sequence) or len(given) != count or not all(isinstance(one, Mapping) for one in given):
         raise ValueError(f"reset: params: must be a mapping of fields to values, or {count} of them; got {fields!r}")
-    return stack([_changed(params, dict(each)).coefficients for each in given])
+    return stack([_changed(params, dict(one)).coefficients for one in given])
 
 
 def stack(truths: list[Coefficients]) -> Coefficients:

@@ -13,7 +13,7 @@ from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
 Observations = NDArray[np.float32]
 DRAWN_ROOM = 10.0
 BELIEF_BOUND = 8.0
-KNOWN = 5 + 2 * belief.SIZE  # of a belief: the nominal state, means, standard deviations
+BELIEVED = 5 + 2 * belief.SIZE  # of a belief: the nominal state, means, standard deviations
 
 
 class Observation(NamedTuple):
@@ -82,7 +82,7 @@ def _totals_write(
 
 
 def _belief_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
-    high = np.full(params.days + KNOWN, BELIEF_BOUND, np.float32)
+    high = np.full(params.days + BELIEVED, BELIEF_BOUND, np.float32)
     high[: params.days] = 1.0
     low = -high
     low[: params.days] = 0.0
@@ -90,7 +90,7 @@ def _belief_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
 
 
 def _belief_first(params: CampaignParams) -> Observations:
-    first = np.zeros(params.days + KNOWN, np.float32)
+    first = np.zeros(params.days + BELIEVED, np.float32)
     first[0] = 1.0
     first[params.days :] = _known(params, belief.start(params, 1), slice(None))[0]
     return first
@@ -107,7 +107,7 @@ def _belief_write(
 
 
 def _known(params: CampaignParams, known: belief.Belief, rows: Rows) -> FloatArray:
-    """A belief in numbers of about one: the nominal state, then what was learned and how surely, (rows, 27)."""
+    """A belief in numbers of about one: the nominal state, then what was learned and how surely, (rows, 13)."""
     mean, sd = belief.prior(params)
     scale = np.where(sd > 0, sd, 1.0)
     state = [known.carry_over[rows, 0] / params.daily_budget, known.freshness[rows, :1], known.loyalty[rows, :1]]

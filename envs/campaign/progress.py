@@ -110,7 +110,7 @@ class Campaigns:
             part[rows] = new[rows]
         self._draw(rng, rows, given)
         for day in np.repeat(given.past[:, np.newaxis], len(self.over), axis=1):
-            self._play(day[:, : len(CHANNELS)], rows, metrics=day[:, len(CHANNELS) :])
+            self.play(day[:, : len(CHANNELS)], rows, metrics=day[:, len(CHANNELS) :])
 
     def _draw(self, rng: np.random.Generator, rows: Rows, given: Given) -> None:
         count = len(self.over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
@@ -123,12 +123,11 @@ class Campaigns:
             self._told[rows] = np.minimum(told(self.params, self.truth, len(self.over))[rows], MOST_TOLD)
         self._noise = _put_noise(self._noise, rows, draw_noise(self.params, rng, count))
 
-    def play(self, spend: FloatArray, rows: Rows = ALL) -> Day:
-        """Plays one day of the given rows with spend (count, 3) [bu/day]; the other rows stay as they are."""
-        return self._play(spend, rows)
+    def play(self, spend: FloatArray, rows: Rows = ALL, metrics: FloatArray | None = None) -> Day:
+        """Plays one day of the given rows with spend (count, 3) [bu/day]; the other rows stay as they are.
 
-    def _play(self, spend: FloatArray, rows: Rows, metrics: FloatArray | None = None) -> Day:
-        """Plays one day, which brings the given metrics (count, 3) where it is past."""
+        A day that is past brings the given metrics (count, 3) [counts/day].
+        """
         expected, after = model.transition(self.params, self._state, spend, self.truth)
         if metrics is None:
             metrics = model.observed(self.params, expected, self._todays_noise())

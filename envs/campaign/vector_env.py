@@ -135,7 +135,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         return History(self.params)
 
     def yardsticks(self, seed: int = 0) -> dict[str, Policy]:
-        """What to compare with, by name: policies for this environment made with ``action="spend"``."""
+        """What to compare with, by name: policies for this environment made as ``yardsticks.form`` says."""
         return yardsticks(self.params, np.random.default_rng(seed))
 
     def get_state(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What an agent is measured against: simple rules, the best of each kind, and the optimal plan.
 
-All are plans of the mean model that follow the day in the observation; they are solved when first asked for.
+These are plans of the mean model that follow the day in the observation; they are solved when first asked for. Where
+campaigns differ there are also rivals that adapt to each.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ class Policy(Protocol):
     def predict(
         self, observation: NDArray[Any], state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[NDArray[Any], Any]:
-        """Observation (size,) or (batch, size) to spend (3,) or (batch, 3) [bu/day], and the state unchanged."""
+        """Observation (size,) or (batch, size) to spend (3,) or (batch, 3) [bu/day], and the state."""
 
 
 class Planned(NamedTuple):
