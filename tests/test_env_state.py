@@ -91,6 +91,16 @@ def test_a_campaigns_state_is_all_that_it_goes_on_from(env_id: str, mode: Autore
     assert third.step(actions[4])[0].tobytes() != first.unwrapped._campaigns.observations.tobytes()  # type: ignore[attr-defined]
 
 
+def test_what_the_nominal_plan_would_still_earn_is_part_of_the_state() -> None:
+    first, second = (gymnasium.make_vec("envs:UncertainCampaign-v0", num_envs=3, reward="gain") for _ in range(2))
+    first.reset(seed=1)
+    second.reset(seed=2)
+    actions = np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)
+    first.step(actions[0])
+    second.unwrapped.set_state(first.unwrapped.get_state())  # type: ignore[attr-defined]
+    assert second.step(actions[1])[1].tobytes() == first.step(actions[1])[1].tobytes()
+
+
 def test_a_single_campaigns_state_too() -> None:
     first, second = (gymnasium.make("envs:DynamicCampaign-v0").unwrapped for _ in range(2))
     first.reset(seed=1)

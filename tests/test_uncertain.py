@@ -151,6 +151,54 @@ def test_the_reward_may_be_what_was_to_be_expected() -> None:
     assert reward == 0.5 * info["expected_engagement"] != 0.5 * info["engagement"]
 
 
+def played_by_the_nominal_plan(params: Any, truth: Any) -> Any:
+    """What the nominal plan is expected to earn on each day of each campaign, (campaigns, days)."""
+    nominal = np.broadcast_to(planner.plan(params).spend, (len(truth.loyalty_lift), params.days, 3))
+    return model.engagement(params, model.rollout(params, nominal, truth)[0])
+
+
+def test_the_reward_may_be_what_is_gained_over_the_nominal_plan() -> None:
+    env = make(4, reward="gain", action="spend", reward_scale=0.5, days=3)
+    env.reset(seed=2)
+    truth, params = env.unwrapped._campaigns.truth, make_params("uncertain", days=3)
+    rewards, earned = [], []
+    for spend in np.random.default_rng(0).uniform(0, 30, (3, 4, 3)).astype(np.float32):
+        _, reward, _, _, infos = env.step(spend)
+        rewards.append(reward / 0.5)
+        earned.append(infos["expected_engagement"])
+    nominal = played_by_the_nominal_plan(params, truth)
+    assert np.sum(rewards, axis=0) == pytest.approx(np.sum(earned, axis=0) - nominal.sum(axis=1))
+    assert rewards[-1] != pytest.approx(earned[-1] - nominal[:, -1])  # what days before have left counts before
+
+
+def test_whoever_plays_the_nominal_plan_gains_nothing_on_any_day() -> None:
+    env = make(4, reward="gain", action="spend")
+    env.reset(seed=2)
+    for spend in planner.plan(UNCERTAIN).spend:
+        _, reward, *_ = env.step(np.tile(spend, (4, 1)).astype(np.float32))
+        assert reward == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("mode", ["SameStep", "NextStep"])
+def test_the_gain_of_a_day_is_the_same_whatever_day_the_other_campaigns_are_on(mode: str) -> None:
+    kwargs: dict[str, Any] = {"reward": "gain", "days": 3, "autoreset_mode": mode}
+    mixed, single = make(3, **kwargs), gymnasium.make(ID, reward="gain", days=3)
+    actions = np.random.default_rng(0).normal(size=(9, 3, 3)).astype(np.float32)
+    mixed.reset(seed=0)
+    mixed.step(actions[0])
+    mixed.reset(options={"reset_mask": np.array([False, True, False])})
+    truth, noise = mixed.unwrapped._campaigns.truth, mixed.unwrapped._campaigns._noise
+    single.reset(seed=1)
+    inner = single.unwrapped._campaigns  # type: ignore[attr-defined]
+    inner.truth, inner._noise = draws.take(truth, [1]), model.Noise(*(part[[1]] for part in noise))
+    inner._look_ahead(slice(None))
+    for action in actions[1:4]:
+        _, rewards, *_ = mixed.step(action)
+        _, reward, terminated, *_ = single.step(action[1])
+        assert rewards[1] == pytest.approx(reward, rel=1e-12)
+    assert terminated
+
+
 def test_an_episode_tells_the_sum_of_what_was_to_be_expected_on_its_days() -> None:
     env = gymnasium.make(ID, days=3)
     env.reset(seed=0)

@@ -210,8 +210,4 @@ def _earned(params: CampaignParams, prospect: Prospect, plans: FloatArray) -> Fl
         return part.reshape(*part.shape[:2], *inner, *part.shape[2:])
 
     truth, state = each(prospect.truth, spaced), model.State(*map(spaced, prospect.state))
-    total: FloatArray = np.zeros(1)
-    for day in range(plans.shape[-2]):
-        metrics, state = model.transition(params, state, plans[..., day, :], truth)
-        total = total + model.engagement(params, metrics)
-    return total
+    return model.still_earned(params, state, plans, truth)

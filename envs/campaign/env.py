@@ -15,11 +15,10 @@ from envs.campaign.draws import MOST_TOLD, TOLD, given_truths
 from envs.campaign.history import History
 from envs.campaign.observation import OBSERVATIONS, Observations
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, make_params
-from envs.campaign.progress import Campaigns, Given
+from envs.campaign.progress import REWARDS, Campaigns, Given
 
 METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
 KWARGS = ("action", "observation", "privileged", "reward", "render_mode")
-REWARDS = ("observed", "expected")
 
 
 class CampaignEnv(gymnasium.Env[Observations, Any]):
@@ -182,8 +181,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         self.metadata = METADATA | {"privileged": TOLD * privileged}
         self.render_mode = render_mode
         self._allocate = ALLOCATIONS[action]
-        self._campaigns = Campaigns(self.params, observation, count=1, privileged=privileged)
-        self._reward = reward
+        self._campaigns = Campaigns(self.params, observation, count=1, privileged=privileged, reward=reward)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -228,8 +226,8 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         terminated = bool(campaigns.over[0])
         if terminated:
             info["episode_metrics"] = {name: value.item() for name, value in campaigns.episode_metrics().items()}
-        earned = info["engagement"] if self._reward == "observed" else info["expected_engagement"]
-        return campaigns.observations[0].copy(), self.params.reward_scale * earned, terminated, False, info
+        reward = self.params.reward_scale * day.reward.item()
+        return campaigns.observations[0].copy(), reward, terminated, False, info
 
     def get_state(self) -> dict[str, Any]:
         """All that the campaign and the generator hold, as plain data: numbers, text and arrays."""

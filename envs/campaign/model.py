@@ -122,6 +122,24 @@ def rollout(
     return np.stack(metrics, axis=-2), states
 
 
+def still_earned(
+    params: CampaignParams, state: State, plans: FloatArray, truth: Coefficients | None = None
+) -> FloatArray:
+    """Expected engagement of the days left, (...,) [1].
+
+    Args:
+        params: The campaign.
+        state: Where it stands, arrays of shape (...,); all on the same day.
+        plans: Spend of the days left, (..., days left, 3 channels) [bu/day].
+        truth: As in ``transition``.
+    """
+    total: FloatArray = np.zeros(1)
+    for day in range(plans.shape[-2]):
+        metrics, state = transition(params, state, plans[..., day, :], truth)
+        total = total + engagement(params, metrics)
+    return total
+
+
 def engagement(params: CampaignParams, metrics: FloatArray) -> FloatArray:
     """The weighted sum of the metrics, (...,) [1/day]: likes + 2 comments + 3 shares in the article."""
     total: FloatArray = np.add.reduce(metrics * params.weights_array, axis=-1)

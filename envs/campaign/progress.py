@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from envs.campaign import model, planner
 from envs.campaign.adaptive import draw_likely
 from envs.campaign.belief import Rows
-from envs.campaign.draws import DIFFERING, MOST_TOLD, TOLD, draw_noise, draw_truth, replaced, told
+from envs.campaign.draws import DIFFERING, MOST_TOLD, TOLD, draw_noise, draw_truth, replaced, take, told
 from envs.campaign.observation import OBSERVATIONS
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, Coefficients, FloatArray
 
 ALL = slice(None)
 TOTALS = (*(f"campaign/spend_{name}" for name in CHANNELS), *(f"campaign/{name}" for name in METRICS))
 PLAYED = len(TOTALS)
+REWARDS = ("observed", "expected", "gain")
 
 
 class Day(NamedTuple):
@@ -29,12 +30,14 @@ class Day(NamedTuple):
         metrics: (batch, 3 metrics) [counts/day].
         engagement: (batch,) [1/day].
         expected_engagement: Mean of the day's draw, (batch,) [1/day].
+        reward: What the learner is paid before scaling, (batch,) [1/day].
     """
 
     spend: FloatArray
     metrics: FloatArray
     engagement: FloatArray
     expected_engagement: FloatArray
+    reward: FloatArray
 
 
 class Given(NamedTuple):
@@ -60,6 +63,7 @@ class Campaigns:
         observation: A name of ``OBSERVATIONS``.
         count: How many campaigns.
         privileged: Whether what holds in each campaign stands in the last columns of the observations.
+        reward: A name of ``REWARDS``: what the learner is paid.
 
     Attributes:
         observations: What the agents see now, (count, size), float32; changed in place by every day.
@@ -67,7 +71,14 @@ class Campaigns:
         truth: What holds in each campaign, where they differ; else None.
     """
 
-    def __init__(self, params: CampaignParams, observation: str, count: int, privileged: bool = False) -> None:
+    def __init__(
+        self,
+        params: CampaignParams,
+        observation: str,
+        count: int,
+        privileged: bool = False,
+        reward: str = "observed",
+    ) -> None:
         self.params = params
         self._observation = OBSERVATIONS[observation]
         self._first = self._observation.first(params)
@@ -81,6 +92,8 @@ class Campaigns:
         self._noise: model.Noise | None = None
         self._past = np.zeros((count, params.days, PLAYED))
         self._expected = np.zeros(count)
+        self._reward = reward
+        self._ahead = np.zeros(count)
         self._new = self._observation.memory(params, count)
         self._memory = tuple(part.copy() for part in self._new)
 
@@ -109,6 +122,7 @@ class Campaigns:
         for part, new in zip(self._memory, self._new, strict=True):
             part[rows] = new[rows]
         self._draw(rng, rows, given)
+        self._look_ahead(rows)
         for day in np.repeat(given.past[:, np.newaxis], len(self.over), axis=1):
             self.play(day[:, : len(CHANNELS)], rows, metrics=day[:, len(CHANNELS) :])
 
@@ -140,7 +154,29 @@ class Campaigns:
         self.over = self._state.day >= self.params.coefficients.days
         mean = model.engagement(self.params, expected)
         self._expected[rows] += mean[rows]
-        return Day(spend, metrics, mean if metrics is expected else model.engagement(self.params, metrics), mean)
+        engagement = mean if metrics is expected else model.engagement(self.params, metrics)
+        return Day(spend, metrics, engagement, mean, self._paid(engagement, mean, rows))
+
+    def _paid(self, engagement: FloatArray, mean: FloatArray, rows: Rows) -> FloatArray:
+        """What the learner is paid for a day that has just been played, (count,) [1/day]."""
+        if self._reward == "observed":
+            return engagement
+        if self._reward == "expected":
+            return mean
+        before = self._ahead.copy()
+        self._look_ahead(rows)
+        return mean + self._ahead - before
+
+    def _look_ahead(self, rows: Rows) -> None:
+        """Notes what the nominal plan would earn from now on; where nobody is paid for it, nothing is done."""
+        if self._reward != "gain":
+            return
+        plan = nominal_plan(self.params).spend
+        for group, day in self._groups(rows):
+            now = self._state
+            state = model.State(now.day[group], now.carry_over[group], now.freshness[group], now.loyalty[group])
+            truth = None if self.truth is None else take(self.truth, group)
+            self._ahead[group] = model.still_earned(self.params, state, plan[day:], truth)
 
     def episode_metrics(self) -> dict[str, FloatArray]:
         """Totals of each campaign so far, flat names to arrays (count,); unscaled."""
@@ -149,7 +185,7 @@ class Campaigns:
         return {
             "campaign/engagement": engagement,
             "campaign/expected_engagement": self._expected.copy(),
-            "campaign/share_of_optimum": engagement / optimum(self.params),
+            "campaign/share_of_optimum": engagement / nominal_plan(self.params).engagement,
             **dict(zip(TOTALS, totals.T.copy(), strict=True)),
         }
 
@@ -166,6 +202,7 @@ class Campaigns:
         """All that tells these campaigns from new ones, as copies of arrays; ``set_state`` takes it back."""
         kept: dict[str, NDArray[Any]] = {"observations": self.observations, "past": self._past, "over": self.over}
         kept |= {"expected": self._expected}
+        kept |= {"ahead": self._ahead} if self._reward == "gain" else {}
         kept |= {f"memory_{index}": part for index, part in enumerate(self._memory)}
         if self.truth is not None:
             kept |= {f"truth_{name}": getattr(self.truth, name) for name in DIFFERING}
@@ -184,6 +221,7 @@ class Campaigns:
         self.observations[:] = state["observations"]  # in place: parts of it are known by other names
         self._past, self._expected = state["past"].copy(), state["expected"].copy()
         self.over = state["over"].copy()
+        self._ahead = state.get("ahead", self._ahead).copy()
         self._memory = tuple(state[f"memory_{index}"].copy() for index in range(len(self._memory)))
         if self.truth is not None:
             self.truth = self.truth._replace(**{name: state[f"truth_{name}"].copy() for name in DIFFERING})
@@ -201,9 +239,9 @@ class Campaigns:
 
 
 @cache
-def optimum(params: CampaignParams) -> float:
-    """The optimum of the nominal parameters [1], solved once per parameters and process."""
-    return planner.plan(params).engagement
+def nominal_plan(params: CampaignParams) -> planner.Plan:
+    """The optimal plan of the nominal parameters, solved once per parameters and process."""
+    return planner.plan(params)
 
 
 def _put_noise(old: model.Noise | None, rows: Rows, new: model.Noise | None) -> model.Noise | None:

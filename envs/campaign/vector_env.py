@@ -61,8 +61,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._allocate = ALLOCATIONS[action]
-        self._campaigns = Campaigns(self.params, observation, num_envs, privileged)
-        self._reward = reward
+        self._campaigns = Campaigns(self.params, observation, num_envs, privileged, reward)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -94,7 +93,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         played = ~waiting
         day = campaigns.play(spend, played if waiting.any() else ALL)
         terminated = campaigns.over & played
-        rewards = np.where(played, self.params.reward_scale * self._earned(day), 0.0)
+        rewards = np.where(played, self.params.reward_scale * day.reward, 0.0)
         infos = self._infos(day, played, terminated)
         if waiting.any():
             campaigns.reset(self.np_random, waiting)
@@ -156,9 +155,6 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         if self.render_mode is None:
             return None
         return tuple(single.render(self._campaigns, index, self.render_mode) for index in range(self.num_envs))
-
-    def _earned(self, day: Day) -> NDArray[np.float64]:
-        return day.engagement if self._reward == "observed" else day.expected_engagement
 
     def _infos(self, day: Day, played: Mask, terminated: Mask) -> dict[str, Any]:
         """The day's info; in same-step mode a campaign's last day is found in ``final_info`` alone."""
