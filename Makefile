@@ -10,7 +10,7 @@ python   := .venv/bin/python
 articles  = $(if $(and $(filter linear,$(name)),$(shell grep -ls '"state": "finished"' runs/article/*/run.json)),configs/article.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help train evaluate plan app tensorboard test bench clean
+.PHONY: help train evaluate robustness plan app tensorboard test bench clean
 
 help: ## one line for each command
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ evaluate: .venv/run ## judge the newest run of each agent on CONFIG (trains firs
 	@grep -qs '"state": "finished"' runs/$(name)/*/run.json || $(MAKE) --no-print-directory train ARGS=
 	@echo "== evaluating $(CONFIG)"
 	@$(python) -m evaluate $(CONFIG) $(articles) $(ARGS)
+
+robustness: .venv/run ## the agents of configs/uncertain.yaml where draws are wider, days noisier or a channel is dead
+	@$(python) -m evaluate.robustness $(ARGS)
 
 plan: .venv/run ## tomorrow's split after the days in HISTORY, a CSV file: by RUN, or the newest run on CONFIG
 	@$(python) -m evaluate.plan $(or $(RUN),$(CONFIG)) $(if $(HISTORY),--history "$(HISTORY)") $(ARGS)

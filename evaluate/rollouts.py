@@ -22,19 +22,19 @@ class Results(NamedTuple):
     campaigns: pd.DataFrame
 
 
-def play_all(entries: list[Entry], campaigns: int, seed: int) -> Results:
-    """Plays every policy on the same campaigns: all environments are reset with the same seed."""
-    played = [_play(entry, campaigns, seed) for entry in entries]
+def play_all(entries: list[Entry], campaigns: int, seed: int, options: dict[str, Any] | None = None) -> Results:
+    """Plays every policy on the same campaigns: all environments are reset with the same seed and options."""
+    played = [_play(entry, campaigns, seed, options) for entry in entries]
     days = pd.concat([result.days for result in played], ignore_index=True)
     totals = pd.concat([result.campaigns for result in played], ignore_index=True)
     return Results(days, totals)
 
 
-def _play(entry: Entry, campaigns: int, seed: int) -> Results:
+def _play(entry: Entry, campaigns: int, seed: int, options: dict[str, Any] | None) -> Results:
     envs = make_env(entry.env, campaigns)
     rows, ends = [], []
     returns = np.zeros(campaigns)
-    for day, step in enumerate(play(entry.policy, envs, seed), start=1):
+    for day, step in enumerate(play(entry.policy, envs, seed, options), start=1):
         returns += np.where(step.active, step.rewards, 0.0)
         record = (
             envs.unwrapped.day_record(step.infos) if hasattr(envs.unwrapped, "day_record") else {"reward": step.rewards}

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from envs.campaign import adaptive, yardsticks
-from evaluate import statistics
+from evaluate import robustness, statistics
 from evaluate.__main__ import main
 from evaluate.adaptation import choose
 from evaluate.sections import result
@@ -28,24 +29,35 @@ evaluation: {campaigns: 24, seed: 20000}
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of two short runs of A2C alone, with rivals that plan over a few draws only."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two short runs of A2C alone, as arguments of the programs that judge them."""
     folder = tmp_path_factory.mktemp("uncertain")
     config, runs = folder / "short.yaml", ["--runs-dir", str(folder / "runs")]
     config.write_text(CONFIG)
     assert train([str(config), "--seeds", "0", "1", "--jobs", "1", *runs]) == 0
+    return [str(config), "--seeds", "all", *runs]
+
+
+@pytest.fixture(scope="module")
+def few_draws() -> Iterator[None]:
+    """Rivals that plan over a few draws only."""
     quick = pytest.MonkeyPatch()
     for name, value in (("TRUTHS", 4), ("DAILY_ITERATIONS", 6), ("FIXED_TRUTHS", 50), ("FIXED_ITERATIONS", 15)):
         quick.setattr(adaptive, name, value)
     quick.setattr(yardsticks, "PARTICLES", 300)
     quick.setattr(statistics, "RESAMPLES", 300)
     yardsticks.best_fixed.cache_clear()
-    try:
-        assert main([str(config), "--seeds", "all", *runs, "--out", str(folder / "report")]) == 0
-    finally:
-        quick.undo()
-        yardsticks.best_fixed.cache_clear()
-    return folder / "report"
+    yield
+    quick.undo()
+    yardsticks.best_fixed.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def report(trained: list[str], few_draws: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    """The report of these runs."""
+    out = tmp_path_factory.mktemp("judged") / "report"
+    assert main([*trained, "--out", str(out)]) == 0
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +223,37 @@ def test_a_seed_fails_that_earns_less_than_the_best_fixed_plan(shift: float, fai
     agent, *_ = standings(played, ["a2c"], "expected_engagement", 0)
     assert agent.failures is not None
     assert agent.failures.failed == failed
+
+
+def test_where_the_world_is_as_expected_the_report_is_repeated_and_elsewhere_not(
+    trained: list[str], report: Path
+) -> None:
+    config, *_, runs = trained
+    table = robustness.robustness(robustness.Args(Path(config), ("all",), 24, Path(runs)))
+    rows = table[["world", "policy", "expected engagement", "gap closed"]].itertuples(index=False, name=None)
+    found = {(world, policy): (float(earned.replace(",", "")), closed) for world, policy, earned, closed in rows}
+    worlds = {world for world, _ in found}
+    assert worlds == {"as expected", "draws twice as wide", "noise twice as strong"} | {
+        f"{name} dead" for name in ("posts", "ads", "rewards")
+    }
+    for policy in ("a2c", "best fixed plan", "daily re-planner", "clairvoyant"):
+        told = statistics_of(report)[policy]
+        earned, closed = found["as expected", policy]
+        assert earned == pytest.approx(told["mean"][0], abs=0.51)
+        assert closed.startswith(f"{told['gap_closed'][0]:.2f}")
+        assert len({found[world, policy] for world in worlds - {"as expected"}}) == len(worlds) - 1
+    for policy, affected in (("best fixed plan", False), ("clairvoyant", False), ("daily re-planner", True)):
+        assert (found["noise twice as strong", policy] != found["as expected", policy]) == affected
+
+
+def test_what_cannot_be_asked_of_robustness_is_a_message(
+    trained: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert robustness.main([*trained, "--campaigns", "1"]) == 2
+    assert "--campaigns 1: must be 2 or more" in capsys.readouterr().err
+    sure = tmp_path / "sure.yaml"
+    sure.write_text(CONFIG.replace("Uncertain", "Dynamic"))
+    runs = ["--runs-dir", str(tmp_path / "runs")]
+    assert train([str(sure), *runs]) == 0
+    assert robustness.main([str(sure), *runs]) == 2
+    assert "its campaigns do not differ, so nothing has to be adapted to" in capsys.readouterr().err

@@ -27,7 +27,7 @@ from envs.campaign.env import CampaignEnv
 
 IDS = sorted(f"envs:{name}" for name, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("envs."))
 ACTIONS = ("logits", "spend", "channel")
-OBSERVATIONS = ("history", "totals")
+OBSERVATIONS = ("history", "totals", "day")
 UNCERTAIN = "envs:UncertainCampaign-v0"
 FORMS = [form for form in itertools.product(IDS, ACTIONS, OBSERVATIONS) if form[0] != UNCERTAIN] + [
     (UNCERTAIN, "logits", "history"),

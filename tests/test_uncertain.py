@@ -110,7 +110,10 @@ def test_a_given_draw_is_played_and_the_rest_is_nominal() -> None:
         ({"past": [[50, 50, 1, 1, 1, 1]]}, "must be 100 or less, the day's budget"),
         ({"past": [[1, 1, -1, 1, 1, 1]]}, "must be a finite number from 0"),
         ({"past": PAST * 4}, "has 8 days, must be fewer than the 7"),
-        ({"passed": PAST}, "unknown option 'passed'; known: reset_mask, params, past"),
+        ({"world": 3}, "world: must be a mapping of fields to values; got 3"),
+        ({"world": {"days": 3}}, "world: 'days' does not differ between campaigns; known: counts, inv_half_saturation"),
+        ({"world": {"shock_sd": -1}}, "shock_sd=-1"),
+        ({"passed": PAST}, "unknown option 'passed'; known: reset_mask, params, world, past"),
     ],
 )
 def test_bad_options_of_reset_are_refused(options: dict[str, Any], part: str) -> None:
@@ -197,6 +200,55 @@ def test_the_gain_of_a_day_is_the_same_whatever_day_the_other_campaigns_are_on(m
         _, reward, terminated, *_ = single.step(action[1])
         assert rewards[1] == pytest.approx(reward, rel=1e-12)
     assert terminated
+
+
+def two_days(env: Any, options: dict[str, Any]) -> Any:
+    """What is expected and what comes on two days of even spend, (days, names, campaigns)."""
+    env.reset(seed=0, options=options)
+    steps = [env.step(np.full((env.num_envs, 3), 30.0, np.float32))[-1] for _ in range(2)]
+    names = ("expected_engagement", "likes", "comments", "shares")
+    return np.array([[step[name] for name in names] for step in steps])
+
+
+def test_in_another_world_truth_and_noise_are_drawn_as_it_says_with_the_same_chances() -> None:
+    wide, loud = {"counts_log_sd": 1.0}, {"dispersion": 2.5, "shock_sd": 0.5}
+    count, plain = 2_000, {"action": "spend", "observation": "belief"}
+    usual, told = make(count, **plain), make(count, **plain, **wide, **loud)
+    found = two_days(usual, {"world": wide | loud})
+    np.testing.assert_allclose(found, two_days(told, {}), rtol=1e-12, atol=1)  # an ulp may move a count by one
+    assert (found != two_days(usual, {"world": wide})).any()
+    assert (found != two_days(usual, {"world": loud})).any()
+
+
+def test_in_another_world_what_is_believed_and_compared_with_is_as_before() -> None:
+    usual, other = (make(3, action="spend", observation="belief") for _ in range(2))
+    usual.reset(seed=0)
+    first, _ = other.reset(seed=0, options={"world": {"counts_log_sd": 1.0, "shock_sd": 0.5}})
+    day, metrics = np.full((3, 3), 30.0), np.tile([500.0, 100.0, 200.0], (3, 1))
+    for env in (usual, other):
+        env.unwrapped._campaigns.play(day, metrics=metrics)
+    np.testing.assert_array_equal(*(env.unwrapped._campaigns.observations for env in (usual, other)))
+    assert other.unwrapped.params == usual.unwrapped.params
+    assert first.shape == (3, 20)
+
+
+def test_a_dead_channel_earns_nothing_and_the_others_are_drawn_as_ever() -> None:
+    posts = np.tile([100.0, 0.0, 0.0], (50, 1)).astype(np.float32)
+    ads = np.tile([0.0, 100.0, 0.0], (50, 1)).astype(np.float32)
+    usual, dead = make(50, action="spend"), make(50, action="spend")
+    world = {"counts": [[0, 0, 0], *UNCERTAIN.counts[1:]]}
+    for spend, alike in ((posts, False), (ads, True)):
+        usual.reset(seed=0)
+        dead.reset(seed=0, options={"world": world})
+        ours, theirs = (env.step(spend)[-1]["expected_engagement"] for env in (dead, usual))
+        assert (ours == theirs).all() if alike else (ours == 0).all()
+
+
+def test_days_cannot_get_a_part_of_noise_that_is_not_known() -> None:
+    with pytest.raises(ValueError, match=r"world: shock_sd=0\.5: the noise of these campaigns has no such part"):
+        make(2, shock_sd=0.0).reset(options={"world": {"shock_sd": 0.5}})
+    with pytest.raises(ValueError, match=r"world: dispersion=3: the noise of these"):
+        gymnasium.make("envs:DynamicCampaign-v0").reset(options={"world": {"dispersion": 3}})
 
 
 def test_an_episode_tells_the_sum_of_what_was_to_be_expected_on_its_days() -> None:

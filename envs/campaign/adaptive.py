@@ -16,7 +16,7 @@ from envs.campaign.draws import draw_truth, each, take
 from envs.campaign.limits import nearest
 from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, FloatArray
 
-PARTICLES = 2_000
+PARTICLES = 5_000  # with 2,000 a hundredth of the gap less is closed than with 20,000
 POSSIBLE = 20_000  # of one campaign: after a week some leave a hundredth of them that count
 CHUNK = 50  # campaigns at a time: what their particles need fits into memory
 TRUTHS = 48  # that a day's plan is made for; with 16 a fiftieth of the gap less is closed
@@ -172,11 +172,14 @@ def _log_likelihood(params: CampaignParams, metrics: FloatArray, mean: FloatArra
 
     The shared shock is integrated out by Gauss-Hermite quadrature, the Gamma exactly: a negative binomial is left.
     """
-    shock = np.exp(params.shock_sd * NODES - params.shock_sd**2 / 2)  # (nodes,)
-    rate = np.maximum(mean, 1e-9)[..., np.newaxis, :] * shock[:, np.newaxis]  # (..., nodes, 3)
-    y, r = metrics[..., np.newaxis, :], params.dispersion
-    logs = y * np.log(rate) - (rate if r is None else (y + r) * np.log(r + rate))
-    total: FloatArray = special.logsumexp(logs.sum(axis=-1), b=NODE_WEIGHTS, axis=-1)
+    log_shock = params.shock_sd * NODES - params.shock_sd**2 / 2  # (nodes,)
+    least, y, r = np.maximum(mean, 1e-9), metrics, params.dispersion
+    rate = least[..., np.newaxis, :] * np.exp(log_shock)[:, np.newaxis]  # (..., nodes, 3)
+    less = np.einsum("...nk->...n", rate) if r is None else np.einsum("...k,...nk->...n", y + r, np.log(rate + r))
+    logs = np.einsum("...k->...", y)[..., np.newaxis] * log_shock - less  # (..., nodes)
+    most = logs.max(axis=-1, keepdims=True)
+    mixed = np.log(np.exp(logs - most) @ NODE_WEIGHTS) + most[..., 0]
+    total: FloatArray = mixed + np.einsum("...k,...k->...", y, np.log(least))
     return total
 
 

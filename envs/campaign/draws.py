@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign.model import Noise
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, Coefficients, FloatArray, make_params
+from envs.campaign.params import CHANNELS, DRAWN, METRICS, CampaignParams, Coefficients, FloatArray, make_params
 
 KNOWN = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "ad_wear")
 """Fields of ``CampaignParams`` in which campaigns may differ."""
+
+CHANCE = (*DRAWN, "dispersion", "shock_sd")
+"""Fields of ``CampaignParams`` that say how much campaigns differ and how noisy their days are."""
 
 DIFFERING = (*KNOWN, "fresh")
 """The same of ``Coefficients``."""
@@ -52,6 +55,33 @@ def draw_noise(params: CampaignParams, rng: np.random.Generator, count: int) -> 
     return Noise(shock, np.ones(shape) if r is None else rng.standard_gamma(r, shape) / r, counts)
 
 
+def as_noise_of(params: CampaignParams, world: CampaignParams, noise: Noise) -> Noise:
+    """Noise that was drawn for another world, so that it brings the same where ``params`` are what is known."""
+    if params.shock_sd == world.shock_sd:
+        return noise
+    drawn = world.shock_sd * noise.shock - world.shock_sd**2 / 2  # the logarithm of z in (5)
+    return noise._replace(shock=(drawn + params.shock_sd**2 / 2) / params.shock_sd)
+
+
+def given_world(params: CampaignParams, fields: Any) -> CampaignParams:
+    """The parameters with what truly holds instead of what they say.
+
+    Args:
+        params: What is known of the campaigns.
+        fields: A mapping of fields of ``KNOWN`` or ``CHANCE`` to their values.
+
+    Raises:
+        ValueError: No mapping, an unknown field, a bad value, or noise in campaigns that have none.
+    """
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"reset: world: must be a mapping of fields to values; got {fields!r}")  # noqa: TRY004
+    world = _changed(params, dict(fields), "world", (*KNOWN, *CHANCE))
+    for name, least in (("dispersion", params.is_noisy), ("shock_sd", params.shock_sd > 0)):
+        if getattr(world, name) != getattr(params, name) and not least:
+            raise ValueError(f"reset: world: {name}={fields[name]!r}: the noise of these campaigns has no such part")
+    return world
+
+
 def given_truths(params: CampaignParams, fields: Any, count: int) -> Coefficients:
     """What holds in campaigns whose draws are given.
 
@@ -66,7 +96,7 @@ def given_truths(params: CampaignParams, fields: Any, count: int) -> Coefficient
     given = [fields] * count if isinstance(fields, Mapping) else fields
     if not isinstance(given, Sequence) or len(given) != count or not all(isinstance(one, Mapping) for one in given):
         raise ValueError(f"reset: params: must be a mapping of fields to values, or {count} of them; got {fields!r}")
-    return stack([_changed(params, dict(one)).coefficients for one in given])
+    return stack([_changed(params, dict(one), "params", KNOWN).coefficients for one in given])
 
 
 def stack(truths: list[Coefficients]) -> Coefficients:
@@ -110,10 +140,10 @@ def replaced(
     return old
 
 
-def _changed(params: CampaignParams, fields: dict[str, Any]) -> CampaignParams:
+def _changed(params: CampaignParams, fields: dict[str, Any], option: str, known: tuple[str, ...]) -> CampaignParams:
     for name in fields:
-        if name not in KNOWN:
-            raise ValueError(f"reset: params: {name!r} does not differ between campaigns; known: {', '.join(KNOWN)}")
+        if name not in known:
+            raise ValueError(f"reset: {option}: {name!r} does not differ between campaigns; known: {', '.join(known)}")
     checked = make_params("linear", **fields)
     return dataclasses.replace(params, **{name: getattr(checked, name) for name in fields})
 

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from envs.campaign import planner, rendering, yardsticks
 from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
-from envs.campaign.draws import MOST_TOLD, TOLD, given_truths
+from envs.campaign.draws import MOST_TOLD, TOLD, given_truths, given_world
 from envs.campaign.history import History
 from envs.campaign.observation import OBSERVATIONS, Observations
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, make_params
 from envs.campaign.progress import REWARDS, Campaigns, Given
 
 METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
+RESET_OPTIONS = ("params", "world", "past")
 KWARGS = ("action", "observation", "privileged", "reward", "render_mode")
 
 
@@ -63,6 +64,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | totals | 1 | likes so far | 0.0 | 3503.5 | [counts] |
     | totals | 2 | comments so far | 0.0 | 700.7 | [counts] |
     | totals | 3 | shares so far | 0.0 | 1401.4 | [counts] |
+    | day | 0 to 6 | the day to be decided, one-hot; all zero after the last | 0.0 | 1.0 | [1] |
     | belief | 0 to 6 | the day to be decided, one-hot; all zero after the last | 0.0 | 1.0 | [1] |
     | belief | 7 to 11 | carry-over of each channel over the budget, freshness, loyalty, nominal | -8.0 | 8.0 | [1] |
     | belief | 12 to 15 | strength of posts, ads, rewards, and loyalty_lift: estimates | -8.0 | 8.0 | [prior sd] |
@@ -70,7 +72,8 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     In ``history`` spends are divided by the daily budget and each metric by a bound of what a day can earn of it. Where
     campaigns differ or are noisy the metrics of ``history`` and ``totals`` may be up to ten times as large. ``belief``
-    is computed from the same past days (``envs/campaign/belief.py``) and knows nothing more.
+    is computed from the same past days (``envs/campaign/belief.py``) and knows nothing more. Who sees the ``day`` alone
+    can only learn a fixed plan.
 
     ``privileged=True`` adds 17 columns, from 0.0 to 100.0: what holds in this campaign as ratios to the nominal values
     (9 counts, a channel's metrics at a time, 3 inv_half_saturation, 3 carry_over, loyalty_lift, ad_wear). They are for
@@ -79,13 +82,18 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     ## Rewards
 
     ``reward_scale`` times the day's engagement: likes + 2 comments + 3 shares. With ``reward="expected"`` it is the
-    engagement that was to be expected, without the day's noise.
+    engagement that was to be expected, without the day's noise. With ``reward="gain"`` it is what the day gains over
+    the optimal plan of the nominal campaign: expected engagement, plus what that plan would earn in this campaign from
+    the next morning on, less what it would have earned from this morning on. Potential-based shaping (Ng, Harada and
+    Russell 1999) prefers the same policies; the rewards of a campaign sum up to what it earns less what that plan would
+    have earned, which leaves out most of what the agent has no hand in. It is for training: no user could know it.
 
     ## Starting State
 
     The first day, nothing spent, nothing earned, fresh ads, no loyalty. In the uncertain campaign ``reset`` draws how
     strong the channels are and the noise of every day, so that a seed brings every policy the same.
-    ``options={"params": {...}}`` plays a given draw, ``options={"past": [...]}`` goes on after days already played.
+    ``options={"params": {...}}`` plays a given draw, ``options={"past": [...]}`` goes on after days already played, and
+    ``options={"world": {...}}`` draws from a world that is not what the parameters say.
 
     ## Episode End
 
@@ -191,15 +199,18 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         Args:
             seed: Fixes what is drawn: the strength of the channels and the noise of every day.
             options: ``params`` plays a given draw: a mapping of ``counts``, ``inv_half_saturation``, ``carry_over``,
-                ``loyalty_lift`` or ``ad_wear`` to their values in this campaign; the others are nominal. ``past``
-                starts after some days: a row for each, spend [bu/day] and metrics [counts/day]; what holds is drawn
-                from what is still likely after them.
+                ``loyalty_lift`` or ``ad_wear`` to their values in this campaign; the others are nominal. ``world``
+                draws from another world than the parameters tell of: a mapping of the same fields, of how much
+                campaigns differ (``counts_log_sd`` and so on), or of ``dispersion`` and ``shock_sd`` to what truly
+                holds; beliefs, rewards and yardsticks keep to the parameters. ``past`` starts after some days: a row
+                for each, spend [bu/day] and metrics [counts/day]; what holds is drawn from what is still likely after
+                them.
 
         Raises:
             ValueError: An unknown option or a bad value.
         """
         super().reset(seed=seed)
-        check_options(options, known=("params", "past"))
+        check_options(options, known=RESET_OPTIONS)
         self._campaigns.reset(self.np_random, given=given(self.params, options, count=1))
         return self._campaigns.observations[0].copy(), {}
 
@@ -310,8 +321,11 @@ def given(params: CampaignParams, options: dict[str, Any] | None, count: int) ->
         ValueError: A bad value; the message names it and what is allowed.
     """
     told = options or {}
-    truth = given_truths(params, told["params"], count) if "params" in told else None
-    return Given(truth, checked_past(params, told["past"])) if "past" in told else Given(truth)
+    return Given(
+        truth=given_truths(params, told["params"], count) if "params" in told else None,
+        world=given_world(params, told["world"]) if "world" in told else None,
+        past=checked_past(params, told.get("past", ())),
+    )
 
 
 def checked_past(params: CampaignParams, past: Any) -> NDArray[np.float64]:

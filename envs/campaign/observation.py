@@ -35,6 +35,23 @@ class Observation(NamedTuple):
     memory: Callable[[CampaignParams, int], tuple[FloatArray, ...]] = lambda *_: ()
 
 
+def _day_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
+    return np.zeros(params.days, np.float32), np.ones(params.days, np.float32)
+
+
+def _day_first(params: CampaignParams) -> Observations:
+    first = np.zeros(params.days, np.float32)
+    first[0] = 1.0
+    return first
+
+
+def _day_write(
+    params: CampaignParams, _: Any, observations: Observations, rows: Rows, day: int, __: FloatArray
+) -> None:
+    """Moves the one-hot day on: what the day has brought is not told."""
+    _next_day(params, observations, rows, day)
+
+
 def _history_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
     high = np.ones(7 * params.days, np.float32)
     high[params.days :] = np.tile([1.0] * len(CHANNELS) + [_most(params)] * len(METRICS), params.days)
@@ -132,5 +149,6 @@ def _most(params: CampaignParams) -> float:
 OBSERVATIONS: dict[str, Observation] = {
     "history": Observation(_history_bounds, _history_write, _history_first),
     "totals": Observation(_totals_bounds, _totals_write, _totals_first),
+    "day": Observation(_day_bounds, _day_write, _day_first),
     "belief": Observation(_belief_bounds, _belief_write, _belief_first, belief.start),
 }

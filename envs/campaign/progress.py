@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from envs.campaign import model, planner
 from envs.campaign.adaptive import draw_likely
 from envs.campaign.belief import Rows
-from envs.campaign.draws import DIFFERING, MOST_TOLD, TOLD, draw_noise, draw_truth, replaced, take, told
+from envs.campaign.draws import DIFFERING, MOST_TOLD, TOLD, as_noise_of, draw_noise, draw_truth, replaced, take, told
 from envs.campaign.observation import OBSERVATIONS
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, Coefficients, FloatArray
 
@@ -45,10 +45,12 @@ class Given(NamedTuple):
 
     Attributes:
         truth: What holds in each campaign; None draws it.
+        world: What is drawn from, where it is not what is known of the campaigns.
         past: Spend [bu/day] and metrics [counts/day] of the days played so far, (days so far, 6).
     """
 
     truth: Coefficients | None = None
+    world: CampaignParams | None = None
     past: FloatArray = np.zeros((0, PLAYED))
 
 
@@ -128,14 +130,15 @@ class Campaigns:
 
     def _draw(self, rng: np.random.Generator, rows: Rows, given: Given) -> None:
         count = len(self.over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
-        truth = given.truth
-        if truth is None and self.params.is_drawn:
-            truth = draw_likely(self.params, rng, count, given.past) if len(given.past) else None
-            truth = truth or draw_truth(self.params, rng, count)
+        truth, world = given.truth, given.world or self.params
+        if truth is None and (self.params.is_drawn or given.world):
+            truth = draw_likely(world, rng, count, given.past) if len(given.past) else None
+            truth = truth or draw_truth(world, rng, count)
         self.truth = replaced(self.truth, rows, truth)
         if self._told.size:
             self._told[rows] = np.minimum(told(self.params, self.truth, len(self.over))[rows], MOST_TOLD)
-        self._noise = _put_noise(self._noise, rows, draw_noise(self.params, rng, count))
+        noise = draw_noise(world, rng, count)
+        self._noise = _put_noise(self._noise, rows, noise and as_noise_of(self.params, world, noise))
 
     def play(self, spend: FloatArray, rows: Rows = ALL, metrics: FloatArray | None = None) -> Day:
         """Plays one day of the given rows with spend (count, 3) [bu/day]; the other rows stay as they are.

@@ -72,7 +72,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             ValueError: An unknown option, or a mask that does not fit.
         """
         super().reset(seed=seed)
-        single.check_options(options, known=("reset_mask", "params", "past"))
+        single.check_options(options, known=("reset_mask", *single.RESET_OPTIONS))
         rows = _reset_rows(options, self.num_envs)
         count = self.num_envs if isinstance(rows, slice) else int(rows.sum())
         self._campaigns.reset(self.np_random, rows, single.given(self.params, options, count))
