@@ -236,7 +236,7 @@ def test_where_the_world_is_as_expected_the_report_is_repeated_and_elsewhere_not
     assert worlds == {"as expected", "draws twice as wide", "noise twice as strong"} | {
         f"{name} dead" for name in ("posts", "ads", "rewards")
     }
-    for policy in ("a2c", "best fixed plan", "daily re-planner", "clairvoyant"):
+    for policy in ("a2c", "best fixed plan", "clairvoyant"):  # what the re-planner draws depends on who played before
         told = statistics_of(report)[policy]
         earned, closed = found["as expected", policy]
         assert earned == pytest.approx(told["mean"][0], abs=0.51)
