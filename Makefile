@@ -64,7 +64,7 @@ clean: ## remove the environment and caches; runs/ and reports/ stay
 	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-app.txt
 	@touch $@ .venv/run
 
-.venv/dev: requirements.txt requirements-dev.txt | .venv/bin/python
+.venv/dev: requirements.txt requirements-app.txt requirements-dev.txt | .venv/bin/python
 	@echo "== installing what testing needs (once; torch is large)"
 	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@ .venv/run
+	@touch $@ .venv/run .venv/app
