@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from envs.campaign import adaptive, yardsticks
 from envs.campaign.params import PRESETS, CampaignParams, make_params
 from envs.campaign.planner import expected_engagement, marginal_engagement, plan, trajectory
 from evaluate import campaign_charts, charts
@@ -205,6 +206,25 @@ def test_without_a_run_the_page_says_what_to_do(tmp_path: Path, page: Any, monke
     page.run()
     assert metrics(page) == []
     assert "train one: make train" in page.error[0].value
+
+
+def test_where_campaigns_differ_plans_are_measured_by_the_best_fixed_one(
+    tmp_path: Path, page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("FIXED_TRUTHS", 50), ("FIXED_ITERATIONS", 15)):
+        monkeypatch.setattr(adaptive, name, value)
+    yardsticks.best_fixed.cache_clear()
+    few = ["--a2c.n-envs", "8", "--total-timesteps", "56", "--runs-dir", str(tmp_path)]
+    assert train(["configs/uncertain.yaml", *few]) == 0
+    monkeypatch.setattr(sys, "argv", ["page.py", str(tmp_path)])
+    page.run()
+    assert len(metrics(page)) == 3
+    assert page.metric[1].label == "best fixed plan: engagement"
+    assert sum("of the best fixed plan; loyalty" in caption.value for caption in page.caption) == 3
+    page.file_uploader[0].set_value(("so_far.csv", HISTORY.replace(b"97.5", b"97"), "text/csv")).run()
+    assert len(metrics(page)) == 3
+    assert page.metric[1].label == "best fixed plan: engagement, days 3 to 7"
+    yardsticks.best_fixed.cache_clear()
 
 
 @pytest.fixture

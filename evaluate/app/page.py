@@ -136,7 +136,7 @@ def _compare(outcomes: list[what_if.Outcome], own: Any, problem: what_if.Problem
         outcomes = [agent, best, mine]
     for column, outcome in zip(st.columns(3), outcomes, strict=True):
         with column:
-            _outcome(outcome, best.total, len(problem.past))
+            _outcome(outcome, best, len(problem.past))
     days = pd.concat(outcome.days() for outcome in outcomes)
     names = [outcome.name for outcome in outcomes]
     st.subheader("Where the budget goes, and why")
@@ -149,9 +149,9 @@ def _compare(outcomes: list[what_if.Outcome], own: Any, problem: what_if.Problem
         place.caption(chart.caption)
 
 
-def _outcome(outcome: what_if.Outcome, best: float, played: int) -> None:
+def _outcome(outcome: what_if.Outcome, best: what_if.Outcome, played: int) -> None:
     """What one plan earns, and its days."""
-    share = f"{percent(outcome.total / best)} of the best plan" if best > 0 else "nothing can be earned"
+    share = f"{percent(outcome.total / best.total)} of the {best.name}" if best.total > 0 else "nothing can be earned"
     left = f", days {played + 1} to {len(outcome.spend)}" if played else ""
     st.metric(f"{outcome.name}: engagement{left}", f"{outcome.total:,.1f}")
     loyalty = outcome.insight["loyalty"]
