@@ -141,11 +141,12 @@ def _compare(outcomes: list[what_if.Outcome], own: Any, problem: what_if.Problem
     names = [outcome.name for outcome in outcomes]
     st.subheader("Where the budget goes, and why")
     left, right = st.columns(2)
-    left.image(png(charts.spend_by_day(days, CHANNELS, names)), width="stretch")
+    words = f"Stacked bars of spend on {', '.join(CHANNELS)} by day for {', '.join(names)}."
+    left.image(png(charts.spend_by_day(days, CHANNELS, names)), width="stretch", alt=words)
     colours = charts.policy_colours(names, [agent.name, mine.name])
     pictures = why_charts({one.name: one.insight for one in outcomes}, colours)
     for place, chart in zip((left, right), pictures, strict=False):  # one where loyalty never moves
-        place.image(png(chart.figure), width="stretch")
+        place.image(png(chart.figure), width="stretch", alt=chart.alternative)
         place.caption(chart.caption)
 
 
