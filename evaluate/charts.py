@@ -91,9 +91,7 @@ def learning_curves(
         axes.set(xlabel=xlabel, ylabel=f"{total} per episode")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.xaxis.set_major_formatter(
-            FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
-        )
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         _legend_below(figure, axes)
     return figure
@@ -338,6 +336,14 @@ def _stacked(long: pd.DataFrame, channels: Sequence[str], title: str, axes: Axes
 
 
 @contextmanager
+def short(value: float) -> str:
+    """A number of steps as an axis has room for it: 500, 5k, 10M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
+
+
 def _theme() -> Iterator[None]:
     with (
         sns.axes_style("whitegrid", {"axes.edgecolor": "#888888"}),

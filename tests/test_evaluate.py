@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from evaluate import charts
 from evaluate.__main__ import main
 from evaluate.policies import entries, single_env, yardsticks
 from evaluate.report import Report, claim, read_logo, summary, write
@@ -117,6 +118,13 @@ def test_the_summary_is_what_the_results_say(report: Path) -> None:
     known = {"even split": 4690.0, "all ads": 5950.0, "all rewards": 5600.0, "all posts": 2520.0}
     assert {name: summary[name]["engagement"] for name in known} == pytest.approx(known, abs=0.1)
     assert summary["random"]["engagement"] == pytest.approx(4690, abs=100)
+
+
+@pytest.mark.parametrize(
+    ("steps", "label"), [(0.5, "0.5"), (500, "500"), (5e3, "5k"), (2e5, "200k"), (1e6, "1M"), (5e7, "50M")]
+)
+def test_an_axis_writes_large_numbers_short(steps: float, label: str) -> None:
+    assert charts.short(steps) == label
 
 
 def test_the_page_stands_alone_and_shows_every_chart(report: Path) -> None:
