@@ -77,6 +77,14 @@ def cumulative(days: pd.DataFrame, total: str, title: str) -> Figure:
     return figure
 
 
+def short(value: float) -> str:
+    """A number of steps as an axis has room for it: 500, 5k, 10M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
+
+
 def learning_curves(
     curves: dict[str, Curve], xlabel: str, total: str, title: str, colours: dict[str, str], optimum: float | None
 ) -> Figure:
@@ -336,14 +344,6 @@ def _stacked(long: pd.DataFrame, channels: Sequence[str], title: str, axes: Axes
 
 
 @contextmanager
-def short(value: float) -> str:
-    """A number of steps as an axis has room for it: 500, 5k, 10M."""
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g}{letter}"
-    return f"{value:g}"
-
-
 def _theme() -> Iterator[None]:
     with (
         sns.axes_style("whitegrid", {"axes.edgecolor": "#888888"}),
