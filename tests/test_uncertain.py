@@ -99,6 +99,21 @@ def test_a_given_draw_is_played_and_the_rest_is_nominal() -> None:
         assert once == pytest.approx(known, rel=1e-12)
 
 
+def test_a_draw_given_to_some_campaigns_leaves_the_others_as_they_are() -> None:
+    kwargs: dict[str, Any] = {"num_envs": 3, "vectorization_mode": "vector_entry_point", "action": "spend"}
+    strong = {"counts": (2.0 * np.array(UNCERTAIN.counts)).tolist()}
+    mask, spend = np.array([False, True, False]), np.full((3, 3), 30.0, np.float32)
+    env = gymnasium.make_vec("envs:DynamicCampaign-v0", **kwargs)
+    env.reset()
+    usual = env.step(spend)[-1]["engagement"][0]
+    env.reset()
+    env.reset(options={"reset_mask": mask, "params": strong})
+    assert env.step(spend)[-1]["engagement"] == pytest.approx([usual, 2 * usual, usual])
+    env.reset(options={"params": strong})
+    env.reset(options={"reset_mask": mask})
+    assert env.step(spend)[-1]["engagement"] == pytest.approx([2 * usual, usual, 2 * usual])
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [

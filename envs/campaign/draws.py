@@ -130,14 +130,20 @@ def each(truth: Coefficients, change: Callable[[NDArray[Any]], NDArray[Any]]) ->
 
 
 def replaced(
-    old: Coefficients | None, rows: slice | NDArray[np.bool_], new: Coefficients | None
+    params: CampaignParams, old: Coefficients | None, rows: NDArray[np.bool_], new: Coefficients | None
 ) -> Coefficients | None:
-    """The coefficients of a batch with those of the given rows replaced, in place."""
-    if old is None or new is None or isinstance(rows, slice):
-        return new
+    """The coefficients of a batch with those of the rows that the mask marks replaced, in place; None is nominal."""
+    if old is None and new is None:
+        return None
+    whole, part = old or _nominal(params, len(rows)), new or _nominal(params, int(np.count_nonzero(rows)))
     for name in DIFFERING:
-        getattr(old, name)[rows] = getattr(new, name)
-    return old
+        getattr(whole, name)[rows] = getattr(part, name)
+    return whole
+
+
+def _nominal(params: CampaignParams, count: int) -> Coefficients:
+    """The nominal coefficients for each of some campaigns, arrays (count, ...)."""
+    return each(params.coefficients, lambda part: np.repeat(part[np.newaxis], count, axis=0))
 
 
 def _changed(params: CampaignParams, fields: dict[str, Any], option: str, known: tuple[str, ...]) -> CampaignParams:

@@ -134,7 +134,7 @@ class Campaigns:
         if truth is None and (self.params.is_drawn or given.world):
             truth = draw_likely(world, rng, count, given.past) if len(given.past) else None
             truth = truth or draw_truth(world, rng, count)
-        self.truth = replaced(self.truth, rows, truth)
+        self.truth = truth if isinstance(rows, slice) else replaced(self.params, self.truth, rows, truth)
         if self._told.size:
             self._told[rows] = np.minimum(told(self.params, self.truth, len(self.over))[rows], MOST_TOLD)
         noise = draw_noise(world, rng, count)
