@@ -141,6 +141,7 @@ def metrics(page: Any) -> list[str]:
 
 def test_the_sliders_earn_what_the_model_says(page: Any) -> None:
     assert metrics(page)[1:] == ["4,659.8", f"{engagement(every_day(33, 33, 33)):,.1f}"]
+    assert "7 of 700 are left unspent." in [caption.value for caption in page.caption]
     for slider, value in zip(page.slider, (50.0, 10.0, 40.0), strict=True):
         slider.set_value(value)
     assert metrics(page.run())[2] == f"{engagement(every_day(50, 10, 40)):,.1f}"
