@@ -84,7 +84,7 @@ def robustness(args: Args) -> pd.DataFrame:
     for world, fields in worlds(params).items():
         print(f"playing {args.campaigns} campaigns: {world}", file=sys.stderr, flush=True)
         results = play_all(played, args.campaigns, seed, {"world": fields})
-        rows += [_row(world, standing) for standing in standings(results.campaigns, learned, METRIC, seed)]
+        rows += [_row(world, standing, learned[0]) for standing in standings(results.campaigns, learned, METRIC, seed)]
     return pd.DataFrame(rows)
 
 
@@ -92,15 +92,15 @@ def _without(params: CampaignParams, channel: int) -> list[list[float]]:
     return [[0.0 if row == channel else count for count in counts] for row, counts in enumerate(params.counts)]
 
 
-def _row(world: str, standing: Standing) -> dict[str, str]:
-    """One line of the table; the lead is that of the first agent, campaign by campaign."""
+def _row(world: str, standing: Standing, leading: str) -> dict[str, str]:
+    """One line of the table; by how much the first agent earns more is taken campaign by campaign."""
     closed, lead = standing.closed, standing.lead
     return {
         "world": world,
         "policy": standing.name,
         "expected engagement": f"{standing.total.value:,.0f}",
         "gap closed": _with_ends(closed, "{:.2f}".format) if closed else "",
-        "led by": _with_ends(lead, "{:+,.0f}".format) if lead else "",
+        f"{leading} earns more by": _with_ends(lead, "{:+,.0f}".format) if lead else "",
     }
 
 
