@@ -179,6 +179,105 @@ def test_a_leap_leaves_where_ads_are_so_worn_out_that_no_gradient_leads_on() -> 
     assert planner.expected_engagement(params, planner._solve(params, stuck))[0] > climbed * (1 + 1e-3)
 
 
+def test_the_first_starts_are_the_even_split_each_channel_alone_and_rewards_that_give_way() -> None:
+    even, posts, ads, rewards, to_posts, to_ads = planner._simple_starts(make_params("dynamic", days=3))
+    np.testing.assert_allclose(even, np.full((3, 3), 100 / 3), rtol=1e-12)
+    for alone, channel in ((posts, 0), (ads, 1), (rewards, 2)):
+        np.testing.assert_allclose(alone, np.tile(100 * np.eye(3)[channel], (3, 1)), atol=1e-6)
+        assert (alone > 0).all()  # a climb moves no spend that is exactly 0
+    np.testing.assert_allclose(to_posts, [[0, 0, 100], [50, 0, 50], [100, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(to_ads, [[0, 0, 100], [0, 50, 50], [0, 100, 0]], atol=1e-6)
+
+
+def test_drawn_starts_spare_the_audience_on_most_days() -> None:
+    """Without wear they are whole splits; with it a start has one share of them for its ads, but for some days."""
+    tame = make_params("dynamic", days=20, daily_budget=1e4, ad_wear=0.0)
+    worn = make_params("dynamic", days=20, daily_budget=1e4, ad_wear=0.25)
+    whole = np.stack(planner._drawn_starts(tame, np.random.default_rng(0), 40))
+    starts = np.stack(planner._drawn_starts(worn, np.random.default_rng(0), 40))
+    assert starts.shape == (40, 20, 3)
+    np.testing.assert_allclose(whole.sum(axis=-1), 1e4, rtol=1e-12)
+    assert (whole > 0).all()
+    assert whole.mean(axis=(0, 1)) == pytest.approx([1e4 / 3] * 3, rel=0.1)
+    assert (whole / 1e4).std() == pytest.approx(np.sqrt(2 / 9 / 3.1), rel=0.05)  # a Dirichlet of three times .7
+    np.testing.assert_allclose(starts[..., [0, 2]], whole[..., [0, 2]], rtol=1e-9)
+    left = starts[..., 1] / whole[..., 1]
+    kept = np.isclose(left, 1.0)
+    assert kept.mean() == pytest.approx(planner.PULSES, abs=0.05)
+    for share, at_once in zip(left, kept, strict=True):
+        np.testing.assert_allclose(share[~at_once], share[~at_once][0], rtol=1e-6)
+    powers = -np.log([share[~at_once][0] for share, at_once in zip(left, kept, strict=True)]) / np.log(25.0)
+    assert (powers.min(), powers.max()) == (pytest.approx(0.5, abs=0.1), pytest.approx(1.5, abs=0.1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "promised"),
+    [
+        ({"min_spend": [10, 5, 0], "max_spend": [40, 30, 60], "weekday_factors": [1, 2] + [1] * 5}, 132.0 + 2 * 49.0),
+        ({"weekday_factors": [0.05, 2] + [1] * 5}, 0.05 * 211.0 + 2 * 128.0),
+        ({"daily_budget": 120.0}, 381.0 + 298.0),
+    ],
+)
+def test_the_residual_of_a_linear_campaign_is_what_the_best_move_gains(
+    changes: dict[str, Any], promised: float
+) -> None:
+    """By hand: a unit on posts earns 3.6, on ads 8.5, on rewards 8; the days earn 639 and 722 as they stand."""
+    params = make_params("linear", days=2, **changes)
+    spend = np.array([[40.0, 30.0, 30.0], [20.0, 20.0, 60.0]])
+    assert planner._residual(params, spend) == pytest.approx(promised, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"min_spend": [10, 5, 0], "max_spend": [40, 30, 60]}, {"daily_budget": 1000.0}, {"preset": "linear"}],
+)
+def test_the_solver_that_finishes_what_does_not_end_stationary_finds_the_optimum(changes: dict[str, Any]) -> None:
+    preset: Any = changes.get("preset", "dynamic")
+    params = make_params(preset, days=2, **{name: value for name, value in changes.items() if name != "preset"})
+    start = planner._within(params, np.full((2, 3), params.daily_budget / 3))
+    end = planner._polish(params, start)
+    low, high = planner.limits_of(params)
+    slack = 1e-9 * params.daily_budget
+    assert ((end >= low - slack) & (end <= high + slack)).all()
+    assert (end.sum(axis=1) <= params.daily_budget + slack).all()
+    optimum = planner.plan(params).engagement
+    assert planner.expected_engagement(params, end) == pytest.approx(optimum, rel=1e-9)
+    assert planner._residual(params, end) <= 1e-7 * optimum
+    best = planner.plan(params).spend
+    assert planner._residual(params, planner._polish(params, best)) <= planner._residual(params, best)
+
+
+def test_what_the_climb_leaves_is_finished_by_the_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    optimum = planner.plan(make_params("dynamic", days=2)).engagement
+    monkeypatch.setattr(planner, "_climb", lambda _, starts, __: starts.copy())
+    with pytest.warns(planner.PlanWarning, match=r", 0 of 24 starts agree \(at least 2\), spread [1-9]"):
+        plan = planner.plan(make_params("dynamic", days=2), seed=3)
+    assert plan.engagement == pytest.approx(optimum, rel=1e-9)
+    assert plan.certificate.residual <= 1e-7
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, [["all", "at 0", "at 0"], ["", "", "at 0"], ["", "", ""]]),
+        ({"max_spend": [100, 40, 40]}, [["all", "at 0", "at 0"], ["", "at max", "at 0"], ["", "", ""]]),
+        (
+            {"min_spend": [[0, 0, 0], [59, 0, 0], [0, 30, 0]]},
+            [["all", "at 0", "at 0"], ["", "", "at 0"], ["", "", ""]],
+        ),
+        (
+            {"min_spend": [[0, 0, 0], [59.75, 0, 0], [0, 31, 0]]},
+            [["all", "at 0", "at 0"], ["at min", "", "at 0"], ["", "at min", ""]],
+        ),
+    ],
+)
+def test_a_spend_is_named_by_the_limit_that_it_stands_at(changes: dict[str, Any], names: list[list[str]]) -> None:
+    """Within half a percent of the budget it stands there."""
+    spend = np.array([[99.75, 0.25, 0.0], [60.0, 39.75, 0.25], [33.0, 31.5, 35.5]])
+    params = make_params("dynamic", days=3, **changes)
+    assert planner.binding(params, spend).tolist() == names
+
+
 def test_an_answer_that_is_not_stationary_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "_climb", lambda _, starts, __: starts.copy())
     for way in ("_leap", "_polish"):
