@@ -247,13 +247,18 @@ def test_the_solver_that_finishes_what_does_not_end_stationary_finds_the_optimum
     assert planner._residual(params, planner._polish(params, best)) <= planner._residual(params, best)
 
 
-def test_what_the_climb_leaves_is_finished_by_the_solver(monkeypatch: pytest.MonkeyPatch) -> None:
-    optimum = planner.plan(make_params("dynamic", days=2)).engagement
+@pytest.mark.parametrize("unit", [1.0, 1e-9])
+def test_what_the_climb_leaves_is_finished_by_the_solver_in_any_unit(
+    unit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = make_params("dynamic", days=2, counts=unit * np.array(DYNAMIC.counts))
+    optimum = planner.plan(params).engagement
     monkeypatch.setattr(planner, "_climb", lambda _, starts, __: starts.copy())
     with pytest.warns(planner.PlanWarning, match=r", 0 of 24 starts agree \(at least 2\), spread [1-9]"):
-        plan = planner.plan(make_params("dynamic", days=2), seed=3)
+        plan = planner.plan(params, seed=3)
     assert plan.engagement == pytest.approx(optimum, rel=1e-9)
     assert plan.certificate.residual <= 1e-7
+    assert plan.certificate.spread > 0.01
 
 
 @pytest.mark.parametrize(
@@ -266,14 +271,14 @@ def test_what_the_climb_leaves_is_finished_by_the_solver(monkeypatch: pytest.Mon
             [["all", "at 0", "at 0"], ["", "", "at 0"], ["", "", ""]],
         ),
         (
-            {"min_spend": [[0, 0, 0], [59.75, 0, 0], [0, 31, 0]]},
-            [["all", "at 0", "at 0"], ["at min", "", "at 0"], ["", "at min", ""]],
+            {"min_spend": [[0, 0, 0], [59.75, 0, 0.25], [0, 31, 0]]},
+            [["all", "at 0", "at 0"], ["at min", "", "at min"], ["", "at min", ""]],
         ),
     ],
 )
 def test_a_spend_is_named_by_the_limit_that_it_stands_at(changes: dict[str, Any], names: list[list[str]]) -> None:
     """Within half a percent of the budget it stands there."""
-    spend = np.array([[99.75, 0.25, 0.0], [60.0, 39.75, 0.25], [33.0, 31.5, 35.5]])
+    spend = np.array([[99.5, 0.5, 0.0], [60.0, 39.5, 0.5], [33.0, 31.5, 35.5]])
     params = make_params("dynamic", days=3, **changes)
     assert planner.binding(params, spend).tolist() == names
 

@@ -165,8 +165,10 @@ def test_the_advantage_of_a_finished_episode_is_what_it_earned_less_what_was_for
 def test_the_weights_start_as_sb3s_do() -> None:
     part = config(policy_kwargs={"net_arch": (64, 64)})
     ours = reference.Agent(OBSERVATION, GAUSSIAN, part, seed=0)
-    layers = [layer for layer in ours.actor.net if isinstance(layer, torch.nn.Linear)]
-    for layer, gain in zip(layers, (2.0, 2.0, 0.0001), strict=True):
+    actor, critic = (
+        [layer for layer in net if isinstance(layer, torch.nn.Linear)] for net in (ours.actor.net, ours.critic.net)
+    )
+    for layer, gain in zip([*actor, *critic], (2.0, 2.0, 0.0001, 2.0, 2.0, 1.0), strict=True):
         rows = layer.weight if layer.weight.shape[0] <= layer.weight.shape[1] else layer.weight.T
         torch.testing.assert_close(rows @ rows.T, gain * torch.eye(len(rows)), atol=1e-5, rtol=1e-4)
         assert not layer.bias.any()
@@ -208,6 +210,7 @@ class Told:
 
     def rollout(self, timesteps: int, scalars: Callable[[], dict[str, float]]) -> None:
         self.rollouts.append((timesteps, scalars()))
+        assert len(self.rollouts) < 10, "learning does not end"
 
     def finish(self) -> None:
         self.finished += 1

@@ -55,6 +55,8 @@ def test_the_middle_half_by_hand() -> None:
     scores = column(0, 1, 2, 3, 4, 5, 60, 1000)
     assert interval(scores, rng(), statistics.interquartile_mean).value == 3.5
     assert interval(scores, rng()).value == 134.375
+    batch = statistics.interquartile_mean(np.stack([scores.values, 2 * scores.values, scores.values + 1]))
+    assert batch.tolist() == [3.5, 7.0, 4.5]
 
 
 def test_the_optimality_gap_by_hand() -> None:
@@ -253,6 +255,8 @@ def test_the_ends_of_a_band_are_counted_out() -> None:
     curves = np.array([0.0, 0.0, 0.0, 0.0, 7.0, 7.0, 7.0])[:, np.newaxis]
     assert [end.tolist() for end in statistics.band(curves, rng())] == [[3.0], [1.0], [6.0]]
     assert [end.tolist() for end in statistics.band(curves[3:5], rng())] == [[3.5], [0.0], [7.0]]
+    even = np.arange(7.0)[:, np.newaxis]  # the 2.5 and 97.5 % points of 7 ** 7 resamples: 11 / 7 and 31 / 7
+    assert np.ravel(statistics.band(even, rng())) == pytest.approx([3.0, 11 / 7, 31 / 7], abs=0.15)
 
 
 def test_how_often_seeds_fail() -> None:
