@@ -143,6 +143,19 @@ def test_a_day_is_moved_to_each_other_place() -> None:
     assert plans == {tuple(tuple((first, second, third)[day]) for day in order) for order in orders}
 
 
+def test_the_day_that_gains_most_is_respent_first() -> None:
+    even = np.full((2, 3), 100 / 3)
+    first, both = planner._respent(make_params("linear", days=2, weekday_factors=[1, 2] + [1] * 5), even)
+    np.testing.assert_allclose(first, [even[0], [0, 100, 0]], atol=1e-9)
+    np.testing.assert_allclose(both, [[0, 100, 0], [0, 100, 0]], atol=1e-9)
+
+
+def test_a_channel_that_earns_nothing_leaves_its_spend_to_the_others_in_proportion() -> None:
+    params = make_params("linear", days=1, counts=[[1, 0, 0], [0, 0, 0], [2, 0, 0]], inv_half_saturation=[0.1] * 3)
+    (plan,) = planner._respent(params, np.array([[20.0, 50.0, 30.0]]))
+    np.testing.assert_allclose(plan, [[40, 0, 60]], atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("changes", "known"),
     [
