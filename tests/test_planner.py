@@ -156,6 +156,30 @@ def test_a_channel_that_earns_nothing_leaves_its_spend_to_the_others_in_proporti
     np.testing.assert_allclose(plan, [[40, 0, 60]], atol=1e-9)
 
 
+def test_a_day_that_is_moved_keeps_to_the_limits_of_its_new_place() -> None:
+    params = make_params("dynamic", days=2, min_spend=[[0, 0, 0], [30, 0, 0]], max_spend=[[100, 20, 100], [100] * 3])
+    spend = np.array([[10.0, 20.0, 70.0], [30.0, 60.0, 10.0]])
+    low, high = planner.limits_of(params)
+    plans = planner._moved(params, spend)
+    assert len(np.unique(plans, axis=0)) == 2
+    assert ((plans >= low) & (plans <= high)).all()
+
+
+@pytest.mark.parametrize("days", [1, 3])
+def test_a_climb_alone_ends_at_the_optimum(days: int) -> None:
+    params = make_params("dynamic", days=days)
+    end = planner._climb(params, np.full((1, days, 3), 100 / 3), 1e-8)
+    assert planner.expected_engagement(params, end)[0] == pytest.approx(planner.plan(params).engagement, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("half_saturation", "full"), [(np.inf, 100.0), (200.0, 200.0), (125.0, 500.0), (100.0, np.inf), (80.0, np.inf)]
+)
+def test_a_full_day_of_rewards_is_what_saturates_to_the_reference_budget(half_saturation: float, full: float) -> None:
+    params = make_params("linear", inv_half_saturation=[0.0, 0.0, 1 / half_saturation])
+    assert planner._full_reward(params) == pytest.approx(full, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("changes", "known"),
     [
