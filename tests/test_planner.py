@@ -136,11 +136,14 @@ def test_a_step_is_projected_to_where_no_other_plan_is_nearer(seed: int, magnitu
 
 
 def test_a_day_is_moved_to_each_other_place() -> None:
-    params = make_params("dynamic", days=3)
-    first, second, third = spend = np.diag([50.0, 60.0, 70.0])
-    plans = {tuple(map(tuple, plan)) for plan in planner._moved(params, spend)}
-    orders = [(0, 1, 2), (1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1)]
-    assert plans == {tuple(tuple((first, second, third)[day]) for day in order) for order in orders}
+    days = range(4)
+    spend = np.arange(12.0).reshape(4, 3)
+    plans = {plan.tobytes() for plan in planner._moved(make_params("dynamic", days=4), spend)}
+    orders = set()
+    for day, place in itertools.product(days, days):
+        rest = [other for other in days if other != day]
+        orders.add((*rest[:place], day, *rest[place:]))
+    assert plans == {spend[list(order)].tobytes() for order in orders}
 
 
 def test_the_day_that_gains_most_is_respent_first() -> None:
