@@ -10,7 +10,7 @@ python   := .venv/bin/python
 articles  = $(if $(and $(filter linear,$(name)),$(shell grep -ls '"state": "finished"' runs/article/*/run.json)),configs/article.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help train evaluate robustness plan app tensorboard test bench clean
+.PHONY: help train evaluate robustness plan app tensorboard test bench mutants clean
 
 help: ## one line for each command
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,8 +46,13 @@ test: .venv/dev ## lint, types, import contracts and all tests
 bench: .venv/dev ## the timings, as ratios measured in one run; ARGS names sections
 	@$(python) -m tests.bench $(ARGS)
 
+mutants: .venv/mutants ## small faults planted in the core: which of them the tests notice (long; on every core)
+	@rm -rf mutants
+	@OMP_NUM_THREADS=1 .venv/bin/mutmut run $(ARGS)
+	@.venv/bin/mutmut results --all true | $(python) -m tests.mutants
+
 clean: ## remove the environment and caches; runs/ and reports/ stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis mutants
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -68,3 +73,8 @@ clean: ## remove the environment and caches; runs/ and reports/ stay
 	@echo "== installing what testing needs (once; torch is large)"
 	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/run .venv/app
+
+.venv/mutants: requirements.txt requirements-app.txt requirements-dev.txt requirements-mutants.txt | .venv/bin/python
+	@echo "== installing what mutation testing needs (once; torch is large)"
+	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-mutants.txt
+	@touch $@ .venv/dev .venv/run

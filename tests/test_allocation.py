@@ -55,7 +55,7 @@ def test_a_channel_takes_the_whole_day(channel: Any) -> None:
         (spend_from_logits, [0, 0], r"logits: shape \(2,\), must be \(3,\)"),
         (spend_from_logits, "spend", "must be an array of numbers"),
         (spend_from_logits, None, r"logits"),
-        (spend_from_spend, [1, -2, 3], "spend=-2.0: must be 0 or more"),
+        (spend_from_spend, [0, 0.5, -2], "spend=-2.0: must be 0 or more"),
         (spend_from_spend, [1, 2, np.nan], "spend=nan: every number must be finite"),
         (spend_from_channel, 3, r"channel=3: must be a whole number, 0 \(posts\), 1 \(ads\), 2 \(rewards\)"),
         (spend_from_channel, -1, "channel=-1"),

@@ -110,6 +110,12 @@ def test_the_limits_of_each_row_are_those_of_its_own_day() -> None:
     assert batch.tolist() == [BY_DAY[day] for day in (0, 3, 6, 6, 1)]
 
 
+def test_the_limits_are_those_of_the_first_day_where_no_day_is_named() -> None:
+    params = make_params("dynamic", min_spend=BY_DAY)
+    assert spend_from_spend(params, [0.0, 0.0, 0.0], ()).tolist() == BY_DAY[0]
+    np.testing.assert_allclose(spend_from_logits(params, [0.0, 0.0, 0.0], ()), 100 / 3, rtol=1e-12)
+
+
 @pytest.mark.parametrize("action", ["logits", "spend"])
 def test_limits_hold_in_both_environments_on_every_day(action: str) -> None:
     kwargs: dict[str, Any] = {"action": action, "min_spend": BY_DAY, "max_spend": [50, 40, 45]}
@@ -128,7 +134,7 @@ def test_limits_hold_in_both_environments_on_every_day(action: str) -> None:
 def test_a_single_channel_is_refused_with_limits() -> None:
     with pytest.raises(ValueError, match=r"action='channel'.*min_spend and max_spend forbid: use 'logits' or 'spend'"):
         gymnasium.make("envs:DynamicCampaign-v0", action="channel", min_spend=[1, 1, 1])
-    with pytest.raises(ValueError, match="action channel: "):
+    with pytest.raises(ValueError, match=r"^action channel: .* leaves no room for min_spend and max_spend$"):
         spend_from_channel(make_params("linear", min_spend=[1, 1, 1]), 0, ())
 
 

@@ -136,11 +136,51 @@ def test_a_step_is_projected_to_where_no_other_plan_is_nearer(seed: int, magnitu
 
 
 def test_a_day_is_moved_to_each_other_place() -> None:
-    params = make_params("dynamic", days=3)
-    first, second, third = spend = np.diag([50.0, 60.0, 70.0])
-    plans = {tuple(map(tuple, plan)) for plan in planner._moved(params, spend)}
-    orders = [(0, 1, 2), (1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1)]
-    assert plans == {tuple(tuple((first, second, third)[day]) for day in order) for order in orders}
+    days = range(4)
+    spend = np.arange(12.0).reshape(4, 3)
+    plans = {plan.tobytes() for plan in planner._moved(make_params("dynamic", days=4), spend)}
+    orders = set()
+    for day, place in itertools.product(days, days):
+        rest = [other for other in days if other != day]
+        orders.add((*rest[:place], day, *rest[place:]))
+    assert plans == {spend[list(order)].tobytes() for order in orders}
+
+
+def test_the_day_that_gains_most_is_respent_first() -> None:
+    even = np.full((2, 3), 100 / 3)
+    first, both = planner._respent(make_params("linear", days=2, weekday_factors=[1, 2] + [1] * 5), even)
+    np.testing.assert_allclose(first, [even[0], [0, 100, 0]], atol=1e-9)
+    np.testing.assert_allclose(both, [[0, 100, 0], [0, 100, 0]], atol=1e-9)
+
+
+def test_a_channel_that_earns_nothing_leaves_its_spend_to_the_others_in_proportion() -> None:
+    params = make_params("linear", days=1, counts=[[1, 0, 0], [0, 0, 0], [2, 0, 0]], inv_half_saturation=[0.1] * 3)
+    (plan,) = planner._respent(params, np.array([[20.0, 50.0, 30.0]]))
+    np.testing.assert_allclose(plan, [[40, 0, 60]], atol=1e-9)
+
+
+def test_a_day_that_is_moved_keeps_to_the_limits_of_its_new_place() -> None:
+    params = make_params("dynamic", days=2, min_spend=[[0, 0, 0], [30, 0, 0]], max_spend=[[100, 20, 100], [100] * 3])
+    spend = np.array([[10.0, 20.0, 70.0], [30.0, 60.0, 10.0]])
+    low, high = planner.limits_of(params)
+    plans = planner._moved(params, spend)
+    assert len(np.unique(plans, axis=0)) == 2
+    assert ((plans >= low) & (plans <= high)).all()
+
+
+@pytest.mark.parametrize("days", [1, 3])
+def test_a_climb_alone_ends_at_the_optimum(days: int) -> None:
+    params = make_params("dynamic", days=days)
+    end = planner._climb(params, np.full((1, days, 3), 100 / 3), 1e-8)
+    assert planner.expected_engagement(params, end)[0] == pytest.approx(planner.plan(params).engagement, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("half_saturation", "full"), [(np.inf, 100.0), (200.0, 200.0), (125.0, 500.0), (100.0, np.inf), (80.0, np.inf)]
+)
+def test_a_full_day_of_rewards_is_what_saturates_to_the_reference_budget(half_saturation: float, full: float) -> None:
+    params = make_params("linear", inv_half_saturation=[0.0, 0.0, 1 / half_saturation])
+    assert planner._full_reward(params) == pytest.approx(full, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +217,110 @@ def test_a_leap_leaves_where_ads_are_so_worn_out_that_no_gradient_leads_on() -> 
     stuck = np.array([[[3e5, 4e5, 3e5], [4e5, 4e5, 2e5]]])
     climbed = planner.expected_engagement(params, planner._climb(params, stuck, 1e-10))[0]
     assert planner.expected_engagement(params, planner._solve(params, stuck))[0] > climbed * (1 + 1e-3)
+
+
+def test_the_first_starts_are_the_even_split_each_channel_alone_and_rewards_that_give_way() -> None:
+    even, posts, ads, rewards, to_posts, to_ads = planner._simple_starts(make_params("dynamic", days=3))
+    np.testing.assert_allclose(even, np.full((3, 3), 100 / 3), rtol=1e-12)
+    for alone, channel in ((posts, 0), (ads, 1), (rewards, 2)):
+        np.testing.assert_allclose(alone, np.tile(100 * np.eye(3)[channel], (3, 1)), atol=1e-6)
+        assert (alone > 0).all()  # a climb moves no spend that is exactly 0
+    np.testing.assert_allclose(to_posts, [[0, 0, 100], [50, 0, 50], [100, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(to_ads, [[0, 0, 100], [0, 50, 50], [0, 100, 0]], atol=1e-6)
+
+
+def test_drawn_starts_spare_the_audience_on_most_days() -> None:
+    """Without wear they are whole splits; with it a start has one share of them for its ads, but for some days."""
+    tame = make_params("dynamic", days=20, daily_budget=1e4, ad_wear=0.0)
+    worn = make_params("dynamic", days=20, daily_budget=1e4, ad_wear=0.25)
+    whole = np.stack(planner._drawn_starts(tame, np.random.default_rng(0), 40))
+    starts = np.stack(planner._drawn_starts(worn, np.random.default_rng(0), 40))
+    assert starts.shape == (40, 20, 3)
+    np.testing.assert_allclose(whole.sum(axis=-1), 1e4, rtol=1e-12)
+    assert (whole > 0).all()
+    assert whole.mean(axis=(0, 1)) == pytest.approx([1e4 / 3] * 3, rel=0.1)
+    assert (whole / 1e4).std() == pytest.approx(np.sqrt(2 / 9 / 3.1), rel=0.05)  # a Dirichlet of three times .7
+    np.testing.assert_allclose(starts[..., [0, 2]], whole[..., [0, 2]], rtol=1e-9)
+    left = starts[..., 1] / whole[..., 1]
+    kept = np.isclose(left, 1.0)
+    assert kept.mean() == pytest.approx(planner.PULSES, abs=0.05)
+    for share, at_once in zip(left, kept, strict=True):
+        np.testing.assert_allclose(share[~at_once], share[~at_once][0], rtol=1e-6)
+    powers = -np.log([share[~at_once][0] for share, at_once in zip(left, kept, strict=True)]) / np.log(25.0)
+    assert (powers.min(), powers.max()) == (pytest.approx(0.5, abs=0.1), pytest.approx(1.5, abs=0.1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "promised"),
+    [
+        ({"min_spend": [10, 5, 0], "max_spend": [40, 30, 60], "weekday_factors": [1, 2] + [1] * 5}, 132.0 + 2 * 49.0),
+        ({"weekday_factors": [0.05, 2] + [1] * 5}, 0.05 * 211.0 + 2 * 128.0),
+        ({"daily_budget": 120.0}, 381.0 + 298.0),
+    ],
+)
+def test_the_residual_of_a_linear_campaign_is_what_the_best_move_gains(
+    changes: dict[str, Any], promised: float
+) -> None:
+    """By hand: a unit on posts earns 3.6, on ads 8.5, on rewards 8; the days earn 639 and 722 as they stand."""
+    params = make_params("linear", days=2, **changes)
+    spend = np.array([[40.0, 30.0, 30.0], [20.0, 20.0, 60.0]])
+    assert planner._residual(params, spend) == pytest.approx(promised, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"min_spend": [10, 5, 0], "max_spend": [40, 30, 60]}, {"daily_budget": 1000.0}, {"preset": "linear"}],
+)
+def test_the_solver_that_finishes_what_does_not_end_stationary_finds_the_optimum(changes: dict[str, Any]) -> None:
+    preset: Any = changes.get("preset", "dynamic")
+    params = make_params(preset, days=2, **{name: value for name, value in changes.items() if name != "preset"})
+    start = planner._within(params, np.full((2, 3), params.daily_budget / 3))
+    end = planner._polish(params, start)
+    low, high = planner.limits_of(params)
+    slack = 1e-9 * params.daily_budget
+    assert ((end >= low - slack) & (end <= high + slack)).all()
+    assert (end.sum(axis=1) <= params.daily_budget + slack).all()
+    optimum = planner.plan(params).engagement
+    assert planner.expected_engagement(params, end) == pytest.approx(optimum, rel=1e-9)
+    assert planner._residual(params, end) <= 1e-7 * optimum
+    best = planner.plan(params).spend
+    assert planner._residual(params, planner._polish(params, best)) <= planner._residual(params, best)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-9])
+def test_what_the_climb_leaves_is_finished_by_the_solver_in_any_unit(
+    unit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = make_params("dynamic", days=2, counts=unit * np.array(DYNAMIC.counts))
+    optimum = planner.plan(params).engagement
+    monkeypatch.setattr(planner, "_climb", lambda _, starts, __: starts.copy())
+    with pytest.warns(planner.PlanWarning, match=r", 0 of 24 starts agree \(at least 2\), spread [1-9]"):
+        plan = planner.plan(params, seed=3)
+    assert plan.engagement == pytest.approx(optimum, rel=1e-9)
+    assert plan.certificate.residual <= 1e-7
+    assert plan.certificate.spread > 0.01
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, [["all", "at 0", "at 0"], ["", "", "at 0"], ["", "", ""]]),
+        ({"max_spend": [100, 40, 40]}, [["all", "at 0", "at 0"], ["", "at max", "at 0"], ["", "", ""]]),
+        (
+            {"min_spend": [[0, 0, 0], [59, 0, 0], [0, 30, 0]]},
+            [["all", "at 0", "at 0"], ["", "", "at 0"], ["", "", ""]],
+        ),
+        (
+            {"min_spend": [[0, 0, 0], [59.75, 0, 0.25], [0, 31, 0]]},
+            [["all", "at 0", "at 0"], ["at min", "", "at min"], ["", "at min", ""]],
+        ),
+    ],
+)
+def test_a_spend_is_named_by_the_limit_that_it_stands_at(changes: dict[str, Any], names: list[list[str]]) -> None:
+    """Within half a percent of the budget it stands there."""
+    spend = np.array([[99.5, 0.5, 0.0], [60.0, 39.5, 0.5], [33.0, 31.5, 35.5]])
+    params = make_params("dynamic", days=3, **changes)
+    assert planner.binding(params, spend).tolist() == names
 
 
 def test_an_answer_that_is_not_stationary_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,10 @@
 """Two actor-critics that check each other: the hand-written one and Stable-Baselines3's, on the same rollout."""
 
 import itertools
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +16,10 @@ from stable_baselines3.common.logger import Logger
 
 from tests.idle import idle_env
 from train import a2c, reference
-from train.config import AgentConfig
-from train.reference import Rollout, advantage
+from train.config import AgentConfig, EnvConfig, InputError
+from train.make_env import make_training_env
+from train.reference import Losses, Rollout, advantage
+from train.stopping import DivergedError
 
 OBSERVATION = spaces.Box(0.0, 1.0, (6,), np.float32)
 GAUSSIAN = spaces.Box(-10.0, 10.0, (3,), np.float32)
@@ -160,8 +165,10 @@ def test_the_advantage_of_a_finished_episode_is_what_it_earned_less_what_was_for
 def test_the_weights_start_as_sb3s_do() -> None:
     part = config(policy_kwargs={"net_arch": (64, 64)})
     ours = reference.Agent(OBSERVATION, GAUSSIAN, part, seed=0)
-    layers = [layer for layer in ours.actor.net if isinstance(layer, torch.nn.Linear)]
-    for layer, gain in zip(layers, (2.0, 2.0, 0.0001), strict=True):
+    actor, critic = (
+        [layer for layer in net if isinstance(layer, torch.nn.Linear)] for net in (ours.actor.net, ours.critic.net)
+    )
+    for layer, gain in zip([*actor, *critic], (2.0, 2.0, 0.0001, 2.0, 2.0, 1.0), strict=True):
         rows = layer.weight if layer.weight.shape[0] <= layer.weight.shape[1] else layer.weight.T
         torch.testing.assert_close(rows @ rows.T, gain * torch.eye(len(rows)), atol=1e-5, rtol=1e-4)
         assert not layer.bias.any()
@@ -181,3 +188,130 @@ def test_deterministic_is_the_likeliest_action() -> None:
     gaussian = reference.Agent(OBSERVATION, GAUSSIAN, config(), seed=0)
     assert np.array_equal(gaussian.predict(seen, deterministic=True)[0], gaussian.predict(seen, deterministic=True)[0])
     assert not np.array_equal(gaussian.predict(seen)[0], gaussian.predict(seen)[0])
+
+
+def test_a_gaussian_action_is_cut_to_the_box_and_takes_its_shape() -> None:
+    box = spaces.Box(-1.0, 0.5, (2, 2), np.float32)
+    ours = reference.Agent(OBSERVATION, box, config(), seed=0)
+    drawn = torch.tensor([[-2.0, -1.0, 0.25, 2.0], [0.0, 0.5, -0.5, 0.75]])
+    assert ours.to_env(drawn).tolist() == [[[-1.0, -1.0], [0.25, 0.5]], [[0.0, 0.5], [-0.5, 0.5]]]
+
+
+class Told:
+    """A log that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.rollouts: list[tuple[int, dict[str, float]]] = []
+        self.finished = 0
+
+    def step(self, infos: dict[str, Any]) -> None:
+        self.steps += 1
+
+    def rollout(self, timesteps: int, scalars: Callable[[], dict[str, float]]) -> None:
+        self.rollouts.append((timesteps, scalars()))
+        assert len(self.rollouts) < 10, "learning does not end"
+
+    def finish(self) -> None:
+        self.finished += 1
+
+
+def learn(env_id: str, total_timesteps: int, seed: int = 0, **changes: Any) -> tuple[reference.Agent, Told, list[int]]:
+    """An agent that has learned in two environments, 4 steps a rollout; what it logged, and when rollouts began."""
+    part, log = config(n_envs=2, n_steps=4, **changes), Told()
+    began: list[int] = []
+    envs = make_training_env(EnvConfig(id=env_id), 2, 10)
+    agent = reference.build(envs, part, 1)
+    told: Any = log
+    reference.learn(agent, envs, total_timesteps, seed, told, began.append)
+    return agent, log, began
+
+
+@pytest.mark.parametrize(
+    ("total_timesteps", "end", "rates"),
+    [
+        (24, None, [0.01, 0.01, 0.01]),
+        (24, 0.004, [0.008, 0.006, 0.004]),
+        (20, 0.005, [0.008, 0.006, 0.005]),  # the last rollout goes beyond the end, its rate does not
+    ],
+)
+def test_learning_ends_with_the_rollout_that_takes_the_last_step_and_its_rate_goes_straight_there(
+    total_timesteps: int, end: float | None, rates: list[float]
+) -> None:
+    agent, log, began = learn("FrozenLake-v1", total_timesteps, learning_rate_end=end)
+    assert (began, agent.timesteps, log.steps, log.finished) == ([0, 8, 16], 24, 12, 1)
+    assert [timesteps for timesteps, _ in log.rollouts] == [8, 16, 24]
+    assert [scalars["train/learning_rate"] for _, scalars in log.rollouts] == pytest.approx(rates)
+    assert [optimizer.param_groups[0]["lr"] for optimizer in agent.optimizers] == pytest.approx([rates[-1]] * 2)
+
+
+def test_the_seed_of_learning_decides_where_environments_start() -> None:
+    first, second, other = (learn("CartPole-v1", 8, seed)[0].observations for seed in (1, 1, 2))
+    assert first is not None
+    assert second is not None
+    assert other is not None
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_an_agent_goes_on_from_what_it_saw_last() -> None:
+    envs, log, part = make_training_env(EnvConfig(id="CartPole-v1"), 2, 10), Told(), config(n_envs=2, n_steps=4)
+    agent = reference.build(envs, part, 1)
+    told: Any = log
+    reference.learn(agent, envs, 8, 0, told)
+    envs.reset = None  # type: ignore[method-assign, assignment]
+    reference.learn(agent, envs, 16, 0, told)
+    assert (agent.timesteps, log.finished) == (16, 2)
+
+
+def test_a_loss_that_is_no_number_stops_learning_and_says_where() -> None:
+    envs, part = make_training_env(EnvConfig(id="CartPole-v1"), 2, 10), config(n_envs=2, n_steps=4)
+    agent, told = reference.build(envs, part, 1), Told()
+    log: Any = told
+    with torch.no_grad():
+        next(agent.critic.parameters())[0] = torch.nan
+    with pytest.raises(DivergedError, match=r"^training diverged at step 8: policy_loss is nan, value_loss is nan$"):
+        reference.learn(agent, envs, 24, 0, log)
+    assert told.rollouts == []
+
+
+def told_of(
+    rewards: list[float], values: list[float], action: spaces.Space[Any], returns: Iterable[float]
+) -> dict[str, float]:
+    """What is logged of one episode of one environment."""
+    ours = reference.Agent(OBSERVATION, action, config(gamma=1.0, gae_lambda=1.0), seed=0)
+    earned, foretold = torch.tensor(rewards)[:, None], torch.tensor(values)[:, None]
+    rollout = Rollout(torch.zeros(3, 1, 6), torch.zeros(3, 1), earned, torch.zeros(3, 1), foretold, torch.zeros(1))
+    envs: Any = SimpleNamespace(return_queue=list(returns), length_queue=[7 * len(rewards) for _ in returns])
+    return reference.scalars(ours, envs, rollout, Losses(*torch.tensor([0.5, 2.0, -0.25])), 0.125)
+
+
+def test_a_rollout_is_told_under_the_names_of_sb3() -> None:
+    """Returns of .6, .5 and .3 have a variance of .14 / 9, what is left of them .02 / 9."""
+    losses = {"train/policy_loss": 0.5, "train/value_loss": 2.0, "train/entropy_loss": -0.25}
+    named = losses | {"train/learning_rate": 0.125, "train/explained_variance": 6 / 7}
+    finished = {"rollout/ep_rew_mean": 2.0, "rollout/ep_len_mean": 21.0}
+    seen = told_of([0.1, 0.2, 0.3], [0.5, 0.5, 0.2], GAUSSIAN, [1.0, 3.0])
+    assert seen == pytest.approx(named | finished | {"train/std": 1.0}, rel=1e-5)
+    assert told_of([0.1, 0.2, 0.3], [0.5, 0.5, 0.2], CATEGORICAL, []) == pytest.approx(named, rel=1e-5)
+
+
+def test_returns_that_do_not_vary_have_no_variance_to_explain() -> None:
+    assert np.isnan(told_of([0.0, 0.0, 1.0], [0.5, 0.5, 0.25], GAUSSIAN, [])["train/explained_variance"])
+
+
+def test_a_saved_agent_decides_as_it_did(tmp_path: Path) -> None:
+    ours = reference.Agent(OBSERVATION, GAUSSIAN, config(), seed=5)
+    reference.save(ours, tmp_path / "model.pt")
+    opened = reference.load(tmp_path / "model.pt", config(), OBSERVATION, GAUSSIAN)
+    for before, after in zip(ours.parameters(), opened.parameters(), strict=True):
+        assert torch.equal(before, after)
+    assert opened.to_env(torch.full((1, 3), 20.0)).tolist() == [[10.0, 10.0, 10.0]]
+
+
+def test_a_model_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    reference.save(reference.Agent(OBSERVATION, GAUSSIAN, config(), seed=0), path)
+    first_line = rf"^{re.escape(str(path))}: is no model of its config: Error\(s\) in loading state_dict for Actor:$"
+    with pytest.raises(InputError, match=first_line):
+        reference.load(path, config(policy_kwargs={"net_arch": (4,)}), OBSERVATION, GAUSSIAN)

@@ -55,6 +55,8 @@ def test_the_middle_half_by_hand() -> None:
     scores = column(0, 1, 2, 3, 4, 5, 60, 1000)
     assert interval(scores, rng(), statistics.interquartile_mean).value == 3.5
     assert interval(scores, rng()).value == 134.375
+    batch = statistics.interquartile_mean(np.stack([scores.values, 2 * scores.values, scores.values + 1]))
+    assert batch.tolist() == [3.5, 7.0, 4.5]
 
 
 def test_the_optimality_gap_by_hand() -> None:
@@ -116,7 +118,12 @@ def test_a_rule_that_scores_the_same_everywhere_is_paired_with_any_number_of_cam
 
 @pytest.mark.parametrize(
     ("one", "other", "chance"),
-    [((2, 3), (0, 1), "1 (exact)"), ((0, 1), (2, 3), "0 (exact)"), ((1, 1), (1, 1), "0.5 (exact)")],
+    [
+        ((2, 3), (0, 1), "1 (exact)"),
+        ((0, 1), (2, 3), "0 (exact)"),
+        ((1, 1), (1, 1), "0.5 (exact)"),
+        ((0, 0), (0, 0), "0.5 (exact)"),
+    ],
 )
 def test_the_chance_to_beat_by_hand(one: tuple[float, ...], other: tuple[float, ...], chance: str) -> None:
     assert str(probability_of_improvement(column(*one), column(*other), rng())) == chance
@@ -180,6 +187,17 @@ def test_the_gap_closed_by_hand() -> None:
     assert found.value == 0.5
     assert gap_closed(Scores(np.array([[18.0, 12.0], [10.0, 10.0]])), rule(10, 10), rule(18, 22), rng()).value == 0.25
     assert gap_closed(rule(9.0), rule(10.0), rule(20.0), rng()).value == pytest.approx(-0.1)
+    assert gap_closed(rule(0.25), rule(0.0), rule(1.0), rng()).value == 0.25
+
+
+def test_the_gap_closed_does_not_hang_on_the_unit_of_the_scores() -> None:
+    assert gap_closed(rule(1.5e-6), rule(1e-6), rule(2e-6), rng()).value == pytest.approx(0.5)
+
+
+def test_resamples_of_campaigns_without_a_gap_close_none_of_it() -> None:
+    """The first campaign has no gap: of the four resamples of both, one draws it twice."""
+    found = gap_closed(rule(3.0, 0.5), rule(3.0, 0.0), rule(3.0, 1.0), rng())
+    assert (found.value, *ends(found)) == (0.5, 0.0, 0.5)
 
 
 def test_the_ends_of_the_gap_are_exactly_none_and_all_of_it() -> None:
@@ -217,6 +235,8 @@ def test_a_gap_that_is_none_and_one_seed() -> None:
     assert (single.value, single.low, single.high) == (0.375, None, None)
     with pytest.raises(ValueError, match=r"no gap to close: .* they are 2 and 2"):
         gap_closed(rule(1, 2), rule(1, 3), rule(2, 2), rng())
+    with pytest.raises(ValueError, match=r"no gap to close: .* they are 0 and 0"):
+        gap_closed(rule(1), rule(0), rule(0), rng())
     with pytest.raises(ValueError, match="played 2 and 3 campaigns"):
         gap_closed(rule(1, 2), rule(1, 3, 4), rule(2, 2, 9), rng())
 
@@ -228,6 +248,15 @@ def test_the_band_of_a_curve_is_the_interval_of_each_point() -> None:
     assert (low[0], high[0]) == pytest.approx(ends(interval(column(*curves[:, 0]), rng())), abs=0.3)
     assert (low[1], high[1]) == pytest.approx((5.0, 5.0))
     assert np.isnan(statistics.band(curves[:1], rng())[1]).all()
+
+
+def test_the_ends_of_a_band_are_counted_out() -> None:
+    """Of 7 seeds with four zeros (4 / 7) ** 7 = 2.0 % of the resamples are all zero: fewer than 2.5 %."""
+    curves = np.array([0.0, 0.0, 0.0, 0.0, 7.0, 7.0, 7.0])[:, np.newaxis]
+    assert [end.tolist() for end in statistics.band(curves, rng())] == [[3.0], [1.0], [6.0]]
+    assert [end.tolist() for end in statistics.band(curves[3:5], rng())] == [[3.5], [0.0], [7.0]]
+    even = np.arange(7.0)[:, np.newaxis]  # the 2.5 and 97.5 % points of 7 ** 7 resamples: 11 / 7 and 31 / 7
+    assert np.ravel(statistics.band(even, rng())) == pytest.approx([3.0, 11 / 7, 31 / 7], abs=0.15)
 
 
 def test_how_often_seeds_fail() -> None:
@@ -259,3 +288,22 @@ def test_scores_come_from_a_tidy_frame() -> None:
     for broken in (frame.drop(index=1), pd.concat([frame, frame.iloc[:1]])):
         with pytest.raises(ValueError, match="a2c: every training seed must play every campaign once"):
             scores_of(broken, "a2c", "engagement")
+
+
+@pytest.mark.parametrize(
+    ("scored", "kept"),
+    [
+        ([[5.0, 5.0], [7.0, 7.0]], [[5.0], [7.0]]),
+        ([[0.0, 0.0], [7.0, 7.0]], [[0.0], [7.0]]),
+        ([[1e-6, 2e-6], [3e-6, 3e-6]], None),
+        ([[1e9, 1e9], [0.5, 0.25]], None),
+    ],
+)
+def test_campaigns_are_one_where_each_seed_scores_the_same_on_all(
+    scored: list[list[float]], kept: list[list[float]] | None
+) -> None:
+    frame = pd.DataFrame(
+        [("a2c", seed, campaign, scored[seed][campaign]) for seed in range(2) for campaign in range(2)],
+        columns=["policy", "seed", "campaign", "engagement"],
+    )
+    assert scores_of(frame, "a2c", "engagement").values.tolist() == (kept or scored)

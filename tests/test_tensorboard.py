@@ -99,7 +99,7 @@ def test_hyperparameters_stand_once_with_the_final_metrics(runs: Path) -> None:
     given = plugin_data_pb2.HParamsPluginData.FromString(data).session_start_info.hparams
     assert given["agent"].string_value == "a2c"
     assert (given["seed"].number_value, given["n_envs"].number_value) == (1, 128)
-    assert given["policy_kwargs.net_arch"].string_value == "[64, 64]"
+    assert given["policy_kwargs.net_arch"].string_value == "[96, 96]"
     assert given["env.kwargs.reward_scale"].number_value == 0.0015
     last = found.Scalars("evaluation/share_of_optimum")
     timesteps = json.loads((folder / "run.json").read_text())["timesteps"]

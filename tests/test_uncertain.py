@@ -69,6 +69,13 @@ def test_the_noise_is_a_negative_binomial_with_a_shared_shock() -> None:
     assert (seen == np.round(seen)).all()
 
 
+def test_a_shock_and_the_heterogeneity_multiply_what_is_expected() -> None:
+    noise = model.Noise(np.array(2.0), np.array([1.0, 2.0, 0.5]), np.zeros(3))
+    seen = model.observed(UNCERTAIN, np.array([1000.0, 100.0, 40.0]), noise)
+    mean = np.exp(0.25 * 2.0 - 0.25**2 / 2) * np.array([1000.0, 200.0, 20.0])
+    assert seen.tolist() == stats.poisson.median(mean).tolist()
+
+
 def test_a_seed_brings_every_policy_the_same_chances() -> None:
     spends = np.random.default_rng(0).uniform(0, 30, (7, 5, 3)).astype(np.float32)
     envs = [make(5, action="spend"), make(5, action="spend")]
