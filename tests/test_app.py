@@ -128,6 +128,8 @@ def page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         "streamlit.testing.v1", reason="streamlit is not installed: pip install -r requirements-app.txt"
     )
     monkeypatch.setattr(sys, "argv", ["page.py", str(runs)])
+    # The harness makes the page the main module; processes that later tests start would run it as theirs.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.setattr(charts, "spend_by_day", lambda *_: Figure())  # slow to draw; the browser's test sees them
     monkeypatch.setattr(campaign_charts, "why_charts", lambda *_: [])
     return testing.AppTest.from_file(str(program.PAGE), default_timeout=60).run()
