@@ -77,4 +77,4 @@ clean: ## remove the environment and caches; runs/ and reports/ stay
 .venv/mutants: requirements.txt requirements-app.txt requirements-dev.txt requirements-mutants.txt | .venv/bin/python
 	@echo "== installing what mutation testing needs (once; torch is large)"
 	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-mutants.txt
-	@touch $@ .venv/dev .venv/run
+	@touch $@ .venv/dev .venv/run .venv/app

@@ -1,4 +1,8 @@
-"""What every test starts from."""
+"""What tests share: what each starts from, and a browser."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tensorboard.summary.writer import event_file_writer
@@ -11,3 +15,16 @@ def _event_files_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     It reads the files of a run by name, in which the tenth of one process and second would come before the ninth.
     """
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser: Chromium as the system has it."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield launched
+        launched.close()

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -245,19 +244,6 @@ def server(runs: Path) -> Iterator[str]:
     finally:
         running.send_signal(signal.SIGTERM)
         running.communicate(timeout=30)
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    """A real browser: Chromium as the system has it."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(browser: Any, server: str, tmp_path: Path) -> None:

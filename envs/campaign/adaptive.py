@@ -177,8 +177,7 @@ def _log_likelihood(params: CampaignParams, metrics: FloatArray, mean: FloatArra
     rate = least[..., np.newaxis, :] * np.exp(log_shock)[:, np.newaxis]  # (..., nodes, 3)
     less = np.einsum("...nk->...n", rate) if r is None else np.einsum("...k,...nk->...n", y + r, np.log(rate + r))
     logs = np.einsum("...k->...", y)[..., np.newaxis] * log_shock - less  # (..., nodes)
-    most = logs.max(axis=-1, keepdims=True)
-    mixed = np.log(np.exp(logs - most) @ NODE_WEIGHTS) + most[..., 0]
+    mixed = special.logsumexp(logs, b=NODE_WEIGHTS, axis=-1)
     total: FloatArray = mixed + np.einsum("...k,...k->...", y, np.log(least))
     return total
 
