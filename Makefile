@@ -25,13 +25,13 @@ evaluate: .venv/run ## judge the newest run of each agent on CONFIG (trains firs
 	@$(python) -m evaluate $(CONFIG) $(articles) $(ARGS)
 
 robustness: .venv/run ## the agents of configs/uncertain.yaml where draws are wider, days noisier or a channel is dead
-	@$(python) -m evaluate.robustness $(ARGS)
+	@$(python) -m evaluate.campaign.robustness $(ARGS)
 
 plan: .venv/run ## tomorrow's split after the days in HISTORY, a CSV file: by RUN, or the newest run on CONFIG
-	@$(python) -m evaluate.plan $(or $(RUN),$(CONFIG)) $(if $(HISTORY),--history "$(HISTORY)") $(ARGS)
+	@$(python) -m evaluate.campaign.plan $(or $(RUN),$(CONFIG)) $(if $(HISTORY),--history "$(HISTORY)") $(ARGS)
 
 app: .venv/app ## a page to try other budgets, limits and plans of your own on the trained runs
-	@$(python) -m evaluate.app $(ARGS)
+	@$(python) -m evaluate.campaign.app $(ARGS)
 
 tensorboard: .venv/run ## TensorBoard over runs/ and reports/
 	@mkdir -p runs reports
@@ -44,12 +44,12 @@ test: .venv/dev ## lint, types, import contracts and all tests
 	@echo "== tests"; $(python) -m pytest -n 2 $(ARGS)
 
 bench: .venv/dev ## the timings, as ratios measured in one run; ARGS names sections
-	@$(python) -m tests.bench $(ARGS)
+	@$(python) -m tests.benchmarks.bench $(ARGS)
 
 mutants: .venv/mutants ## small faults planted in the core: which of them the tests notice (long; on every core)
 	@rm -rf mutants
 	@OMP_NUM_THREADS=1 .venv/bin/mutmut run $(ARGS)
-	@.venv/bin/mutmut results --all true | $(python) -m tests.mutants
+	@.venv/bin/mutmut results --all true | $(python) -m tests.tools.mutants
 
 clean: ## remove the environment and caches; runs/ and reports/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis mutants

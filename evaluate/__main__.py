@@ -10,7 +10,7 @@ import tyro
 
 from train.config import EnvConfig, EvaluationConfig, InputError, load_config
 from train.parallel import ONE_THREAD
-from train.run_dir import Run, finished_runs, load_run, modified
+from train.storage.run_folder import Run, finished_runs, load_run, modified
 
 DEFAULT_TARGET = Path("configs/dynamic.yaml")
 
@@ -28,11 +28,19 @@ class Args(NamedTuple):
     ] = ()
     seeds: Annotated[
         tuple[str, ...],
-        tyro.conf.arg(help="training seeds to take of each config, or 'all'; default: the newest run alone"),
+        tyro.conf.arg(
+            help="training seeds to take of each config, or 'all'; default: the newest run alone"
+        ),
     ] = ()
-    out: Annotated[Path | None, tyro.conf.arg(help="folder for the report; default: reports/<config>")] = None
-    title: Annotated[str | None, tyro.conf.arg(help="heading of the report; default: names the config")] = None
-    logo: Annotated[Path | None, tyro.conf.arg(help="picture above the heading: PNG, JPEG, GIF, WebP or SVG")] = None
+    out: Annotated[
+        Path | None, tyro.conf.arg(help="folder for the report; default: reports/<config>")
+    ] = None
+    title: Annotated[
+        str | None, tyro.conf.arg(help="heading of the report; default: names the config")
+    ] = None
+    logo: Annotated[
+        Path | None, tyro.conf.arg(help="picture above the heading: PNG, JPEG, GIF, WebP or SVG")
+    ] = None
     runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
 
 
@@ -49,12 +57,14 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        args = tyro.cli(Args, args=arguments, prog="python -m evaluate", config=(tyro.conf.AvoidSubcommands,))
+        args = tyro.cli(
+            Args, args=arguments, prog="python -m evaluate", config=(tyro.conf.AvoidSubcommands,)
+        )
         subject = find_subject(args)
         for name in ONE_THREAD:  # small matrices: a second thread would only wait
             os.environ.setdefault(name, "1")
-        from evaluate.judge import judge
-        from evaluate.report import Brand, read_logo
+        from evaluate.evaluate import judge
+        from evaluate.report.page import Brand, read_logo
 
         brand = Brand(args.title, read_logo(args.logo) if args.logo else None)
         out = args.out or Path("reports") / subject.name
@@ -99,15 +109,22 @@ def _runs(target: Path, seeds: set[int] | None, runs_dir: Path) -> list[Run]:
     load_config(target)
     found = finished_runs(runs_dir, target.stem)
     if not found:
-        raise InputError(f"{target}: no finished run in {runs_dir / target.stem}; train one: python -m train {target}")
+        raise InputError(
+            f"{target}: no finished run in {runs_dir / target.stem}; train one: python -m train {target}"
+        )
     if seeds is None:
         agents = dict.fromkeys(run.state.agent for run in found)
-        return [max((run for run in found if run.state.agent == agent), key=modified) for agent in agents]
+        return [
+            max((run for run in found if run.state.agent == agent), key=modified)
+            for agent in agents
+        ]
     chosen = [run for run in found if not seeds or run.state.seed in seeds]
     missing = seeds - {run.state.seed for run in chosen}
     if missing:
         known = sorted({run.state.seed for run in found})
-        raise InputError(f"{target}: no finished run of seed {min(missing)}; there are runs of the seeds {known}")
+        raise InputError(
+            f"{target}: no finished run of seed {min(missing)}; there are runs of the seeds {known}"
+        )
     return chosen
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from evaluate import statistics
-from evaluate.run_files import read_table
 from evaluate.statistics import FloatArray
-from train.run_dir import Run
+from train.storage.run_files import read_table
+from train.storage.run_folder import Run
 
 POINTS = 100
 
@@ -38,19 +38,27 @@ def read_progress(runs: list[Run], main: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def curves(progress: pd.DataFrame, x: str, column: str, rng: np.random.Generator) -> dict[str, Curve]:
+def curves(
+    progress: pd.DataFrame, x: str, column: str, rng: np.random.Generator
+) -> dict[str, Curve]:
     """A curve for each policy over ``timesteps`` or ``seconds``.
 
-    It starts where all of its seeds have; one that is done before the others goes on with what it ended with.
+    It starts where all of its seeds have; one that is done before the others goes on with what it
+    ended with.
     """
     found = {}
     for policy, rows in progress.dropna(subset=[column]).groupby("policy", sort=False):
         seeds = [group.sort_values(x) for _, group in rows.groupby("seed")]
-        first, last = max(group[x].iloc[0] for group in seeds), max(group[x].iloc[-1] for group in seeds)
+        first, last = (
+            max(group[x].iloc[0] for group in seeds),
+            max(group[x].iloc[-1] for group in seeds),
+        )
         shared = np.geomspace(max(first, 1e-3), max(last, 1e-3), POINTS)
         if x == "timesteps":  # the same for all seeds
             shared = seeds[0][x].to_numpy(dtype=np.float64)
-        values = np.stack([np.interp(shared, group[x], group[column]) for group in seeds])  # (seeds, points)
+        values = np.stack(
+            [np.interp(shared, group[x], group[column]) for group in seeds]
+        )  # (seeds, points)
         found[str(policy)] = Curve(shared, *statistics.band(values, rng))
     return found
 

@@ -6,11 +6,11 @@ import gymnasium
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from train.agents.registry import LEARNERS, Learner
 from train.config import EnvConfig, InputError
-from train.learners import LEARNERS, Learner
-from train.make_env import find_spec, flat_observation_space, make_env
+from train.environment import find_spec, flat_observation_space, make_env
 from train.play import Policy
-from train.run_dir import Run
+from train.storage.run_folder import Run
 
 
 class Entry(NamedTuple):
@@ -39,7 +39,11 @@ class Mix(NamedTuple):
     environment: Any
 
     def predict(
-        self, observation: NDArray[Any], state: Any = None, episode_start: Any = None, deterministic: bool = True
+        self,
+        observation: NDArray[Any],
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
     ) -> tuple[NDArray[Any], Any]:
         """Observations (n_envs, size) to actions under the environment's ``yardstick_kwargs``."""
         return self.environment.mix(self.learner.probabilities(self.policy, observation)), state
@@ -79,9 +83,14 @@ def entries(runs: list[Run], main: str) -> list[Entry]:
 
     Args:
         runs: What to load.
-        main: Name of the config whose agents go by their plain names; the others are called ``<config>/<agent>``.
+        main: Name of the config whose agents go by their plain names; the others are called
+            ``<config>/<agent>``.
     """
-    return [entry for run in runs for entry in _of_run(run, run.state.agent if run.name == main else _full_name(run))]
+    return [
+        entry
+        for run in runs
+        for entry in _of_run(run, run.state.agent if run.name == main else _full_name(run))
+    ]
 
 
 def yardsticks(env: EnvConfig, seed: int) -> list[Entry]:
@@ -90,7 +99,10 @@ def yardsticks(env: EnvConfig, seed: int) -> list[Entry]:
     if not hasattr(unwrapped, "yardsticks"):
         return []
     form = _yardstick_form(env, unwrapped)
-    return [Entry(name, None, form, policy, learned=False) for name, policy in unwrapped.yardsticks(seed).items()]
+    return [
+        Entry(name, None, form, policy, learned=False)
+        for name, policy in unwrapped.yardsticks(seed).items()
+    ]
 
 
 def _of_run(run: Run, name: str) -> list[Entry]:
@@ -98,12 +110,16 @@ def _of_run(run: Run, name: str) -> list[Entry]:
     learner = LEARNERS[agent]
     spaces_of = make_env(run.config.env, n_envs=1)
     action = spaces_of.single_action_space
-    policy = learner.load(run.model, run.config.agent(agent), flat_observation_space(spaces_of), action)
+    policy = learner.load(
+        run.model, run.config.agent(agent), flat_observation_space(spaces_of), action
+    )
     unwrapped = single_env(run.config.env)
     found = [Entry(name, seed, run.config.env, policy, learned=True)]
     if isinstance(action, spaces.Discrete) and hasattr(unwrapped, "mix"):
         form = _yardstick_form(run.config.env, unwrapped)
-        found.append(Entry(f"{name} (mix)", seed, form, Mix(learner, policy, unwrapped), learned=True))
+        found.append(
+            Entry(f"{name} (mix)", seed, form, Mix(learner, policy, unwrapped), learned=True)
+        )
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from evaluate.policies import Entry
-from train.make_env import make_env
+from train.environment import make_env
 from train.play import episode_metrics, play
 
 
@@ -22,7 +22,9 @@ class Results(NamedTuple):
     campaigns: pd.DataFrame
 
 
-def play_all(entries: list[Entry], campaigns: int, seed: int, options: dict[str, Any] | None = None) -> Results:
+def play_all(
+    entries: list[Entry], campaigns: int, seed: int, options: dict[str, Any] | None = None
+) -> Results:
     """Plays every policy on the same campaigns: all environments are reset with the same seed and options."""
     played = [_play(entry, campaigns, seed, options) for entry in entries]
     days = pd.concat([result.days for result in played], ignore_index=True)
@@ -37,19 +39,28 @@ def _play(entry: Entry, campaigns: int, seed: int, options: dict[str, Any] | Non
     for day, step in enumerate(play(entry.policy, envs, seed, options), start=1):
         returns += np.where(step.active, step.rewards, 0.0)
         record = (
-            envs.unwrapped.day_record(step.infos) if hasattr(envs.unwrapped, "day_record") else {"reward": step.rewards}
+            envs.unwrapped.day_record(step.infos)
+            if hasattr(envs.unwrapped, "day_record")
+            else {"reward": step.rewards}
         )
         rows.append(_frame(entry, step.active, {"day": np.full(campaigns, day), **record}))
         if step.ended.any():
-            metrics = {name.rsplit("/", 1)[-1]: value for name, value in episode_metrics(step.infos).items()}
+            metrics = {
+                name.rsplit("/", 1)[-1]: value
+                for name, value in episode_metrics(step.infos).items()
+            }
             ends.append(_frame(entry, step.ended, metrics or {"return": returns.copy()}))
     envs.close()
     order = ["campaign", "day"]
-    return Results(pd.concat(rows).sort_values(order, kind="stable"), pd.concat(ends).sort_values("campaign"))
+    return Results(
+        pd.concat(rows).sort_values(order, kind="stable"), pd.concat(ends).sort_values("campaign")
+    )
 
 
 def _frame(entry: Entry, mask: Any, columns: dict[str, Any]) -> pd.DataFrame:
     """The rows of the campaigns that the mask marks."""
     chosen = {name: value[mask] for name, value in columns.items()}
     seeds = pd.array([entry.seed] * int(mask.sum()), dtype="Int64")
-    return pd.DataFrame({"policy": entry.name, "seed": seeds, "campaign": np.flatnonzero(mask), **chosen})
+    return pd.DataFrame(
+        {"policy": entry.name, "seed": seeds, "campaign": np.flatnonzero(mask), **chosen}
+    )

@@ -1,9 +1,10 @@
 """What scores say beyond the runs at hand, with the training seed as the unit that is repeated.
 
-The measures are those of Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice".
-Their bootstrap draws the runs of each task apart, because there every task has runs of its own. Here one network plays
-all campaigns of its seed, so a seed is drawn with all of its campaigns, and campaigns are drawn as a second layer that
-all seeds and policies share. To take every campaign of every seed for a repetition would make intervals far too narrow.
+The measures are those of Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
+Statistical Precipice". Their bootstrap draws the runs of each task apart, because there every task
+has runs of its own. Here one network plays all campaigns of its seed, so a seed is drawn with all
+of its campaigns, and campaigns are drawn as a second layer that all seeds and policies share. To
+take every campaign of every seed for a repetition would make intervals far too narrow.
 """
 
 from collections.abc import Callable
@@ -63,7 +64,8 @@ class Scores(NamedTuple):
 
     Attributes:
         values: A row for each training seed, a column for each campaign, (seeds, campaigns).
-        trained: Whether its rows are training seeds; a rule has no training that could be repeated, and one row.
+        trained: Whether its rows are training seeds; a rule has no training that could be repeated,
+            and one row.
     """
 
     values: FloatArray
@@ -94,14 +96,17 @@ Statistic = Callable[[FloatArray], FloatArray]
 def scores_of(campaigns: pd.DataFrame, policy: str, metric: str) -> Scores:
     """The scores of one policy from a frame with a row per policy, training seed and campaign.
 
-    Where every seed scores the same on all campaigns, as in one that draws nothing, they are one campaign.
+    Where every seed scores the same on all campaigns, as in one that draws nothing, they are one
+    campaign.
 
     Raises:
         ValueError: The policy is not there, or a seed did not play every campaign once.
     """
     rows = campaigns[campaigns["policy"] == policy]
     if rows.empty:
-        raise ValueError(f"no scores of {policy!r}; there are {', '.join(campaigns['policy'].unique())}")
+        raise ValueError(
+            f"no scores of {policy!r}; there are {', '.join(campaigns['policy'].unique())}"
+        )
     trained = bool(rows["seed"].notna().all())
     table = rows.assign(seed=rows["seed"].fillna(0)).pivot_table(
         index="seed", columns="campaign", values=metric, aggfunc=["mean", "count"], dropna=False
@@ -149,10 +154,13 @@ def interval(scores: Scores, rng: np.random.Generator, statistic: Statistic = me
     return _interval(of, [scores], rng)
 
 
-def difference(one: Scores, other: Scores, rng: np.random.Generator, statistic: Statistic = mean) -> Interval:
+def difference(
+    one: Scores, other: Scores, rng: np.random.Generator, statistic: Statistic = mean
+) -> Interval:
     """By how much one policy scores more than another on the same campaigns, with its interval.
 
-    Campaigns are paired: each is drawn for both policies at once, so what it does to both cancels. Seeds are not: those
+    Campaigns are paired: each is drawn for both policies at once, so what it does to both cancels.
+        Seeds are not: those
     of two agents have nothing in common but their number.
 
     Raises:
@@ -160,7 +168,9 @@ def difference(one: Scores, other: Scores, rng: np.random.Generator, statistic: 
     """
     one, other = _same_campaigns(one, other)
 
-    def of(seeds: NDArray[np.intp], others: NDArray[np.intp], campaigns: NDArray[np.intp]) -> FloatArray:
+    def of(
+        seeds: NDArray[np.intp], others: NDArray[np.intp], campaigns: NDArray[np.intp]
+    ) -> FloatArray:
         first = statistic(_chosen(one.values, seeds, campaigns))
         return first - statistic(_chosen(other.values, others, campaigns))
 
@@ -170,7 +180,8 @@ def difference(one: Scores, other: Scores, rng: np.random.Generator, statistic: 
 def probability_of_improvement(one: Scores, other: Scores, rng: np.random.Generator) -> Interval:
     """The chance that a seed of one policy beats a seed of another on a campaign; a tie counts half.
 
-    The Mann-Whitney statistic of each campaign over the number of pairs of seeds, averaged over campaigns.
+    The Mann-Whitney statistic of each campaign over the number of pairs of seeds, averaged over
+    campaigns.
 
     Raises:
         ValueError: They did not play the same number of campaigns.
@@ -180,8 +191,12 @@ def probability_of_improvement(one: Scores, other: Scores, rng: np.random.Genera
     ties = np.abs(pairs) <= _NO_SPREAD * np.abs(one.values[:, np.newaxis])
     won = np.where(ties, 0.5, pairs > 0)
 
-    def of(seeds: NDArray[np.intp], others: NDArray[np.intp], campaigns: NDArray[np.intp]) -> FloatArray:
-        chosen = won[seeds[..., :, None, None], others[..., None, :, None], campaigns[..., None, None, :]]
+    def of(
+        seeds: NDArray[np.intp], others: NDArray[np.intp], campaigns: NDArray[np.intp]
+    ) -> FloatArray:
+        chosen = won[
+            seeds[..., :, None, None], others[..., None, :, None], campaigns[..., None, None, :]
+        ]
         return np.asarray(chosen.mean(axis=(-3, -2, -1)))
 
     return _interval(of, [one, other], rng)
@@ -190,8 +205,8 @@ def probability_of_improvement(one: Scores, other: Scores, rng: np.random.Genera
 def gap_closed(one: Scores, floor: Scores, ceiling: Scores, rng: np.random.Generator) -> Interval:
     """Which part of the way from one rule to another a policy goes on the same campaigns, with its interval.
 
-    (policy - floor) / (ceiling - floor), each a mean over campaigns. A resample takes the same campaigns for all three,
-    so above and below the line stands the same luck.
+    (policy - floor) / (ceiling - floor), each a mean over campaigns. A resample takes the same
+    campaigns for all three, so above and below the line stands the same luck.
 
     Args:
         one: The policy.
@@ -200,16 +215,22 @@ def gap_closed(one: Scores, floor: Scores, ceiling: Scores, rng: np.random.Gener
         rng: Draws the resamples.
 
     Raises:
-        ValueError: They did not play the same number of campaigns, or the ceiling is not above the floor.
+        ValueError: They did not play the same number of campaigns, or the ceiling is not above the
+            floor.
     """
     ceiling, floor = _same_campaigns(ceiling, floor)
     one, floor = _same_campaigns(one, floor)
     one, ceiling = _same_campaigns(one, ceiling)
     if not ceiling.values.mean() - floor.values.mean() > _NO_SPREAD * np.abs(floor.values).mean():
         means = f"{ceiling.values.mean():g} and {floor.values.mean():g}"
-        raise ValueError(f"no gap to close: the ceiling's mean must be above the floor's; they are {means}")
+        raise ValueError(
+            f"no gap to close: the ceiling's mean must be above the floor's; they are {means}"
+        )
 
-    gain, gap = one.values - floor.values, ceiling.values - floor.values  # (seeds, campaigns), (1, campaigns)
+    gain, gap = (
+        one.values - floor.values,
+        ceiling.values - floor.values,
+    )  # (seeds, campaigns), (1, campaigns)
 
     def of(seeds: NDArray[np.intp], campaigns: NDArray[np.intp]) -> FloatArray:
         whole = np.asarray(gap[0][campaigns].mean(axis=-1))
@@ -231,7 +252,9 @@ def band(curves: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, Floa
         nothing = np.full_like(center, np.nan)
         return center, nothing, nothing
     drawn = rng.integers(len(curves), size=(RESAMPLES, len(curves)))
-    weights = np.stack([(drawn == seed).mean(axis=1) for seed in range(len(curves))], axis=1)  # (resamples, seeds)
+    weights = np.stack(
+        [(drawn == seed).mean(axis=1) for seed in range(len(curves))], axis=1
+    )  # (resamples, seeds)
     low, high = np.quantile(weights @ curves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return center, low, high
 
@@ -243,7 +266,9 @@ def failure_rate(scores: Scores, least: float) -> Rate:
     return Rate(failed, len(scores.values), float(chance.low), float(chance.high))
 
 
-def _interval(of: Callable[..., FloatArray], samples: list[Scores], rng: np.random.Generator) -> Interval:
+def _interval(
+    of: Callable[..., FloatArray], samples: list[Scores], rng: np.random.Generator
+) -> Interval:
     """Percentile bootstrap of a function of indices: the seeds of each sample, then the campaigns that they share."""
     sizes = [len(sample.values) for sample in samples] + [samples[0].values.shape[1]]
     fixed = [np.arange(size) for size in sizes]
@@ -254,7 +279,7 @@ def _interval(of: Callable[..., FloatArray], samples: list[Scores], rng: np.rand
     if not drawn:
         return Interval(value, value, value)
 
-    def statistic(*indices: NDArray[np.intp], axis: int) -> FloatArray:  # noqa: ARG001 - scipy's, always the last
+    def statistic(*indices: NDArray[np.intp], axis: int) -> FloatArray:
         every = list(fixed)
         for position, index in zip(drawn, indices, strict=True):
             every[position] = index
@@ -287,7 +312,9 @@ def _same_campaigns(one: Scores, other: Scores) -> tuple[Scores, Scores]:
     """Both with the same campaigns; what scores the same on all of them fits any number."""
     counts = [sample.values.shape[1] for sample in (one, other)]
     if counts[0] != counts[1] and 1 not in counts:
-        raise ValueError(f"policies that played {counts[0]} and {counts[1]} campaigns cannot be paired")
+        raise ValueError(
+            f"policies that played {counts[0]} and {counts[1]} campaigns cannot be paired"
+        )
     first, second = (
         sample._replace(values=np.broadcast_to(sample.values, (len(sample.values), max(counts))))
         for sample in (one, other)

@@ -12,7 +12,8 @@ from tensorboard.summary.writer import event_file_writer
 def _event_files_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts TensorBoard's files from 0 in every test.
 
-    It reads the files of a run by name, in which the tenth of one process and second would come before the ninth.
+    It reads the files of a run by name, in which the tenth of one process and second would come
+    before the ninth.
     """
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
@@ -21,7 +22,9 @@ def _event_files_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 def browser() -> Iterator[Any]:
     """A real browser: Chromium as the system has it."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    program = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if program is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
     with playwright.sync_playwright() as driver:

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from envs.campaign import adaptive, yardsticks
-from evaluate import robustness, statistics
+from envs.campaign import baselines, robust_planner
+from evaluate import statistics
 from evaluate.__main__ import main
-from evaluate.adaptation import choose
-from evaluate.sections import result
-from evaluate.standings import compared, standings
+from evaluate.campaign import robustness
+from evaluate.campaign.adaptation import choose
+from evaluate.report.sections import result
+from evaluate.results import compared, standings
 from train.__main__ import main as train
 
 ID = "envs:UncertainCampaign-v0"
@@ -42,18 +43,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def few_draws() -> Iterator[None]:
     """Rivals that plan over a few draws only."""
     quick = pytest.MonkeyPatch()
-    for name, value in (("TRUTHS", 4), ("DAILY_ITERATIONS", 6), ("FIXED_TRUTHS", 50), ("FIXED_ITERATIONS", 15)):
-        quick.setattr(adaptive, name, value)
-    quick.setattr(yardsticks, "PARTICLES", 300)
+    for name, value in (
+        ("TRUTHS", 4),
+        ("DAILY_ITERATIONS", 6),
+        ("FIXED_TRUTHS", 50),
+        ("FIXED_ITERATIONS", 15),
+    ):
+        quick.setattr(robust_planner, name, value)
+    quick.setattr(baselines, "PARTICLES", 300)
     quick.setattr(statistics, "RESAMPLES", 300)
-    yardsticks.best_fixed.cache_clear()
+    baselines.best_fixed.cache_clear()
     yield
     quick.undo()
-    yardsticks.best_fixed.cache_clear()
+    baselines.best_fixed.cache_clear()
 
 
 @pytest.fixture(scope="module")
-def report(trained: list[str], few_draws: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+def report(trained: list[str], few_draws: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of these runs."""
     out = tmp_path_factory.mktemp("judged") / "report"
     assert main([*trained, "--out", str(out)]) == 0
@@ -64,8 +70,12 @@ def report(trained: list[str], few_draws: None, tmp_path_factory: pytest.TempPat
 def totals(report: Path) -> pd.DataFrame:
     """Expected engagement, a row for each campaign and a column for each policy, the mean over its seeds."""
     days = pd.read_csv(report / "results.csv").fillna({"seed": -1})
-    by_seed = days.groupby(["policy", "seed", "campaign"], as_index=False)["expected_engagement"].sum()
-    table: pd.DataFrame = by_seed.pivot_table(index="campaign", columns="policy", values="expected_engagement")
+    by_seed = days.groupby(["policy", "seed", "campaign"], as_index=False)[
+        "expected_engagement"
+    ].sum()
+    table: pd.DataFrame = by_seed.pivot_table(
+        index="campaign", columns="policy", values="expected_engagement"
+    )
     return table
 
 
@@ -101,13 +111,19 @@ def test_the_gap_closed_is_what_the_results_say(report: Path, totals: pd.DataFra
 def test_the_page_leads_with_the_gap_and_says_who_wins(report: Path, totals: pd.DataFrame) -> None:
     page = (report / "index.html").read_text()
     sentence = re.findall(r'class="result">(.*?)</p>', page)[0]
-    gap, lead = statistics_of(report)["a2c"]["gap_closed"], statistics_of(report)["daily re-planner"]["lead"]
+    gap, lead = (
+        statistics_of(report)["a2c"]["gap_closed"],
+        statistics_of(report)["daily re-planner"]["lead"],
+    )
     assert sentence.startswith(f"a2c closes {gap[0]:.1%} of the gap".replace("-", "\N{MINUS SIGN}"))
     assert "over 2 training seeds and all campaigns)" in sentence
     assert lead[0] == pytest.approx((totals["a2c"] - totals["daily re-planner"]).mean())
     assert lead[2] < 0.0  # untrained, as good as
     assert "The winner is the daily re-planner" in sentence
-    assert f"it earns {-lead[0]:,.1f} (95% interval {-lead[2]:,.1f} to {-lead[1]:,.1f}) more than a2c" in sentence
+    assert (
+        f"it earns {-lead[0]:,.1f} (95% interval {-lead[2]:,.1f} to {-lead[1]:,.1f}) more than a2c"
+        in sentence
+    )
     assert "share of the optimum" not in page
     assert not re.search(r"\bnan\b", re.sub(r"base64,[^\"]*", "", page))
     for chart in ("gap_closed", "gain_by_draw", "single_campaigns"):
@@ -127,7 +143,9 @@ def test_the_gain_by_draw_is_taken_in_quarters_of_the_campaigns(
         assert [part["to"] for part in found] == pytest.approx(np.sort(distance)[5::6])
 
 
-def test_single_campaigns_are_told_as_they_were(report: Path, totals: pd.DataFrame, truth: dict[str, Any]) -> None:
+def test_single_campaigns_are_told_as_they_were(
+    report: Path, totals: pd.DataFrame, truth: dict[str, Any]
+) -> None:
     page = (report / "index.html").read_text()
     days = pd.read_csv(report / "results.csv")
     for single in choose(truth["deviation"]):
@@ -137,21 +155,37 @@ def test_single_campaigns_are_told_as_they_were(report: Path, totals: pd.DataFra
         cells = re.findall(r"<td>(.*?)</td>", row)
         assert cells[1:5] == [str(single.campaign), *strength]
         assert cells[-2] == known
-        played = days[(days["policy"] == "a2c") & (days["seed"] == 0) & (days["campaign"] == single.campaign)]
-        fourth: list[float] = played[["posts", "ads", "rewards", "likes", "comments", "shares"]].to_numpy()[3].tolist()
-        spent, seen = ("/".join(f"{value:.0f}" for value in part) for part in (fourth[:3], fourth[3:]))
+        played = days[
+            (days["policy"] == "a2c") & (days["seed"] == 0) & (days["campaign"] == single.campaign)
+        ]
+        fourth: list[float] = (
+            played[["posts", "ads", "rewards", "likes", "comments", "shares"]]
+            .to_numpy()[3]
+            .tolist()
+        )
+        spent, seen = (
+            "/".join(f"{value:.0f}" for value in part) for part in (fourth[:3], fourth[3:])
+        )
         assert f"day 4 spent {spent} and saw {seen}" in page
 
 
 def test_single_campaigns_are_chosen_by_their_draws() -> None:
-    deviation = np.array([[0.5, 0.5, 0.5], [0.1, 1.9, 0.0], [2.5, 2.5, 0.0], [0.1, 0.0, -0.1], [0.3, 0.0, -1.7]])
+    deviation = np.array(
+        [[0.5, 0.5, 0.5], [0.1, 1.9, 0.0], [2.5, 2.5, 0.0], [0.1, 0.0, -0.1], [0.3, 0.0, -1.7]]
+    )
     found = {single.label: single.campaign for single in choose(deviation)}
-    assert found == {"as usual as it gets": 3, "ads unusually strong": 1, "rewards unusually weak": 4}
+    assert found == {
+        "as usual as it gets": 3,
+        "ads unusually strong": 1,
+        "rewards unusually weak": 4,
+    }
     assert [single.campaign for single in choose(deviation[:1])] == [0]
 
 
 def test_what_truly_holds_is_told_of_campaigns_that_differ() -> None:
-    envs: Any = gymnasium.make_vec(ID, num_envs=4000, vectorization_mode="vector_entry_point", counts_log_sd=0.3)
+    envs: Any = gymnasium.make_vec(
+        ID, num_envs=4000, vectorization_mode="vector_entry_point", counts_log_sd=0.3
+    )
     envs.reset(seed=1)
     strength, deviation = envs.truth["strength"], envs.truth["deviation"]
     counts = envs._campaigns.truth.counts
@@ -159,7 +193,9 @@ def test_what_truly_holds_is_told_of_campaigns_that_differ() -> None:
     assert strength == pytest.approx(counts[:, :, 1] / nominal[:, 1])
     assert deviation.mean(axis=0) == pytest.approx([0.0] * 3, abs=0.06)
     assert deviation.std(axis=0) == pytest.approx([1.0] * 3, abs=0.04)
-    alike: Any = gymnasium.make_vec("envs:DynamicCampaign-v0", num_envs=2, vectorization_mode="vector_entry_point")
+    alike: Any = gymnasium.make_vec(
+        "envs:DynamicCampaign-v0", num_envs=2, vectorization_mode="vector_entry_point"
+    )
     alike.reset(seed=1)
     assert alike.truth is None
 
@@ -206,11 +242,16 @@ def test_the_gap_counts_only_where_there_is_one() -> None:
             [8.0, 9.0],
             "The winner is the daily re-planner, which closes 20.0%: it earns 3.5 (95% interval 3.0 to 4.0) more",
         ),
-        ([11.0, 14.0], "win: on the same campaigns it earns +0.5 (95% interval \N{MINUS SIGN}1.0 to +2.0)."),
+        (
+            [11.0, 14.0],
+            "win: on the same campaigns it earns +0.5 (95% interval \N{MINUS SIGN}1.0 to +2.0).",
+        ),
     ],
 )
 def test_who_wins_is_said_only_where_it_can_be_told(agents: list[float], sentence: str) -> None:
-    rules = frame(daily_re__planner=[12.0, 12.0], best_fixed_plan=[10.0, 10.0], clairvoyant=[20.0, 20.0])
+    rules = frame(
+        daily_re__planner=[12.0, 12.0], best_fixed_plan=[10.0, 10.0], clairvoyant=[20.0, 20.0]
+    )
     rules["policy"] = rules["policy"].replace("daily re  planner", "daily re-planner")
     seeds = [frame(a2c=[earned, earned]).assign(seed=seed) for seed, earned in enumerate(agents)]
     found = standings(pd.concat([*seeds, rules]), ["a2c"], "expected_engagement", 0)
@@ -219,7 +260,9 @@ def test_who_wins_is_said_only_where_it_can_be_told(agents: list[float], sentenc
 
 @pytest.mark.parametrize(("shift", "failed"), [(-0.01, 1), (0.01, 0)])
 def test_a_seed_fails_that_earns_less_than_the_best_fixed_plan(shift: float, failed: int) -> None:
-    played = frame(a2c=[2.0 + shift, 3.0 + shift], best_fixed_plan=[2.0, 3.0], clairvoyant=[4.0, 7.0])
+    played = frame(
+        a2c=[2.0 + shift, 3.0 + shift], best_fixed_plan=[2.0, 3.0], clairvoyant=[4.0, 7.0]
+    )
     agent, *_ = standings(played, ["a2c"], "expected_engagement", 0)
     assert agent.failures is not None
     assert agent.failures.failed == failed
@@ -230,19 +273,32 @@ def test_where_the_world_is_as_expected_the_report_is_repeated_and_elsewhere_not
 ) -> None:
     config, *_, runs = trained
     table = robustness.robustness(robustness.Args(Path(config), ("all",), 24, Path(runs)))
-    rows = table[["world", "policy", "expected engagement", "gap closed"]].itertuples(index=False, name=None)
-    found = {(world, policy): (float(earned.replace(",", "")), closed) for world, policy, earned, closed in rows}
+    rows = table[["world", "policy", "expected engagement", "gap closed"]].itertuples(
+        index=False, name=None
+    )
+    found = {
+        (world, policy): (float(earned.replace(",", "")), closed)
+        for world, policy, earned, closed in rows
+    }
     worlds = {world for world, _ in found}
     assert worlds == {"as expected", "draws twice as wide", "noise twice as strong"} | {
         f"{name} dead" for name in ("posts", "ads", "rewards")
     }
-    for policy in ("a2c", "best fixed plan", "clairvoyant"):  # what the re-planner draws depends on who played before
+    for policy in (
+        "a2c",
+        "best fixed plan",
+        "clairvoyant",
+    ):  # what the re-planner draws depends on who played before
         told = statistics_of(report)[policy]
         earned, closed = found["as expected", policy]
         assert earned == pytest.approx(told["mean"][0], abs=0.51)
         assert closed.startswith(f"{told['gap_closed'][0]:.2f}")
         assert len({found[world, policy] for world in worlds - {"as expected"}}) == len(worlds) - 1
-    for policy, affected in (("best fixed plan", False), ("clairvoyant", False), ("daily re-planner", True)):
+    for policy, affected in (
+        ("best fixed plan", False),
+        ("clairvoyant", False),
+        ("daily re-planner", True),
+    ):
         assert (found["noise twice as strong", policy] != found["as expected", policy]) == affected
 
 

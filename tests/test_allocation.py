@@ -28,7 +28,10 @@ def test_logits_are_a_softmax(logits: Any) -> None:
 
 
 def test_logits_beyond_the_box_are_clipped_to_it() -> None:
-    beyond, bound = spend_from_logits(LINEAR, [50.0, -50.0, 0.0], ()), spend_from_logits(LINEAR, [10.0, -10.0, 0.0], ())
+    beyond, bound = (
+        spend_from_logits(LINEAR, [50.0, -50.0, 0.0], ()),
+        spend_from_logits(LINEAR, [10.0, -10.0, 0.0], ()),
+    )
     assert beyond.tolist() == bound.tolist()
 
 
@@ -44,7 +47,9 @@ def test_spends_over_the_budget_are_scaled_down_in_proportion_and_others_kept(as
 
 @pytest.mark.parametrize("channel", [0, 1, 2, np.int64(1), np.array(2)])
 def test_a_channel_takes_the_whole_day(channel: Any) -> None:
-    assert spend_from_channel(LINEAR, channel, ()).tolist() == [100.0 * (i == int(channel)) for i in range(3)]
+    assert spend_from_channel(LINEAR, channel, ()).tolist() == [
+        100.0 * (i == int(channel)) for i in range(3)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +62,11 @@ def test_a_channel_takes_the_whole_day(channel: Any) -> None:
         (spend_from_logits, None, r"logits"),
         (spend_from_spend, [0, 0.5, -2], "spend=-2.0: must be 0 or more"),
         (spend_from_spend, [1, 2, np.nan], "spend=nan: every number must be finite"),
-        (spend_from_channel, 3, r"channel=3: must be a whole number, 0 \(posts\), 1 \(ads\), 2 \(rewards\)"),
+        (
+            spend_from_channel,
+            3,
+            r"channel=3: must be a whole number, 0 \(posts\), 1 \(ads\), 2 \(rewards\)",
+        ),
         (spend_from_channel, -1, "channel=-1"),
         (spend_from_channel, 1.0, "channel=1.0"),
         (spend_from_channel, [1], r"channel: shape \(1,\), must be \(\)"),

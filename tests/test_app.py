@@ -18,17 +18,27 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from envs.campaign import adaptive, yardsticks
+from envs.campaign import baselines, robust_planner
 from envs.campaign.params import PRESETS, CampaignParams, make_params
 from envs.campaign.planner import expected_engagement, marginal_engagement, plan, trajectory
-from evaluate import campaign_charts, charts
-from evaluate.app import __main__ as program
-from evaluate.app.what_if import Change, after, agents_plan, best_plan, changed, earned, settings_of, trained
-from evaluate.plan import make_plan
-from tests.programs import ROOT
+from evaluate.campaign import sections as campaign_sections
+from evaluate.campaign.app import __main__ as program
+from evaluate.campaign.app.what_if import (
+    Change,
+    after,
+    agents_plan,
+    best_plan,
+    changed,
+    earned,
+    settings_of,
+    trained,
+)
+from evaluate.campaign.plan import make_plan
+from evaluate.report import charts
+from tests.tools.programs import ROOT
 from train.__main__ import main as train
 from train.config import EnvConfig, InputError
-from train.run_dir import load_run
+from train.storage.run_folder import load_run
 
 DYNAMIC = EnvConfig(id="envs:DynamicCampaign-v0")
 UNSET = (None, None, None)
@@ -57,16 +67,25 @@ def every_day(*spend: float) -> Any:
 def test_the_plans_earn_what_the_model_says(runs: Path) -> None:
     run = trained(ROOT / "configs", runs)["dynamic"][0]
     change = Change(130.0, 4, (None, 30.0, None), (None, None, 40.0))
-    params = make_params("dynamic", daily_budget=130, start_weekday=4, min_spend=[0, 30, 0], max_spend=[130, 130, 40])
+    params = make_params(
+        "dynamic", daily_budget=130, start_weekday=4, min_spend=[0, 30, 0], max_spend=[130, 130, 40]
+    )
     problem = after(run, change, ())
     agent = agents_plan(run.folder, "a2c", 0.0, problem)
     best, own = best_plan(problem), earned(problem, "own", every_day(60, 35, 30))
     assert best.total == pytest.approx(plan(params).engagement)
     for outcome in (agent, best, own):
         assert outcome.total == pytest.approx(engagement(outcome.spend, params))
-        assert (outcome.spend[:, 1].min() >= 30 - 1e-9, outcome.spend[:, 2].max() <= 40 + 1e-9) == (True, True)
-        np.testing.assert_allclose(outcome.insight["loyalty"], trajectory(params, outcome.spend).loyalty)
-        np.testing.assert_allclose(outcome.insight["marginal"], marginal_engagement(params, outcome.spend))
+        assert (outcome.spend[:, 1].min() >= 30 - 1e-9, outcome.spend[:, 2].max() <= 40 + 1e-9) == (
+            True,
+            True,
+        )
+        np.testing.assert_allclose(
+            outcome.insight["loyalty"], trajectory(params, outcome.spend).loyalty
+        )
+        np.testing.assert_allclose(
+            outcome.insight["marginal"], marginal_engagement(params, outcome.spend)
+        )
     np.testing.assert_array_equal(own.spend, every_day(60, 35, 30))
 
 
@@ -81,7 +100,11 @@ def test_after_days_played_only_those_left_are_decided_and_counted(runs: Path) -
     for outcome in (agent, best):
         np.testing.assert_allclose(outcome.spend[:2], played)
         assert outcome.total == pytest.approx(engagement(outcome.spend) - before)
-        assert outcome.table()["earns"].tolist()[:3] == ["played", "played", f"{outcome.engagement[0]:,.0f}"]
+        assert outcome.table()["earns"].tolist()[:3] == [
+            "played",
+            "played",
+            f"{outcome.engagement[0]:,.0f}",
+        ]
     for _ in range(200):
         other = np.concatenate([played, rng.dirichlet(np.ones(3), 5) * 100])
         near = np.concatenate([played, 0.9 * best.spend[2:] + 0.1 * other[2:]])
@@ -101,9 +124,18 @@ def test_limits_by_hand_leave_the_other_channels_as_the_config_has_them() -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (Change(100.0, 0, (60.0, None, 50.0), UNSET), "minimums sum to 110 > 100 every day: lower them or raise"),
-        (Change(100.0, 0, (None, 30.0, None), (None, 20.0, None)), "min_spend of ads is 30 > max_spend 20 every day"),
-        (Change(100.0, 0, (-1.0, None, None), UNSET), "min_spend=.* must be None, 3 numbers of 0 or more"),
+        (
+            Change(100.0, 0, (60.0, None, 50.0), UNSET),
+            "minimums sum to 110 > 100 every day: lower them or raise",
+        ),
+        (
+            Change(100.0, 0, (None, 30.0, None), (None, 20.0, None)),
+            "min_spend of ads is 30 > max_spend 20 every day",
+        ),
+        (
+            Change(100.0, 0, (-1.0, None, None), UNSET),
+            "min_spend=.* must be None, 3 numbers of 0 or more",
+        ),
         (Change(0.0, 0, UNSET, UNSET), "daily_budget=0.0: input should be greater than 0"),
     ],
 )
@@ -124,13 +156,17 @@ def test_without_streamlit_the_program_says_how_to_install_it(
 def page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The page without a browser, as Streamlit's own harness runs it."""
     testing = pytest.importorskip(
-        "streamlit.testing.v1", reason="streamlit is not installed: pip install -r requirements-app.txt"
+        "streamlit.testing.v1",
+        reason="streamlit is not installed: pip install -r requirements-app.txt",
     )
     monkeypatch.setattr(sys, "argv", ["page.py", str(runs)])
-    # The harness makes the page the main module; processes that later tests start would run it as theirs.
+    # The harness makes the page the main module; processes that later tests start would run it as
+    # theirs.
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-    monkeypatch.setattr(charts, "spend_by_day", lambda *_: Figure())  # slow to draw; the browser's test sees them
-    monkeypatch.setattr(campaign_charts, "why_charts", lambda *_: [])
+    monkeypatch.setattr(
+        charts, "spend_by_day", lambda *_: Figure()
+    )  # slow to draw; the browser's test sees them
+    monkeypatch.setattr(campaign_sections, "why_charts", lambda *_: [])
     return testing.AppTest.from_file(str(program.PAGE), default_timeout=60).run()
 
 
@@ -170,7 +206,10 @@ def test_another_budget_and_weekday_are_another_campaign(page: Any) -> None:
     page.number_input[0].set_value(150.0)
     page.selectbox(key="weekday of dynamic").set_value("Friday").run()
     params = make_params("dynamic", daily_budget=150, start_weekday=4)
-    assert metrics(page)[1:] == [f"{plan(params).engagement:,.1f}", f"{engagement(every_day(50, 50, 50), params):,.1f}"]
+    assert metrics(page)[1:] == [
+        f"{plan(params).engagement:,.1f}",
+        f"{engagement(every_day(50, 50, 50), params):,.1f}",
+    ]
 
 
 def test_impossible_limits_are_a_message_and_not_a_traceback(page: Any) -> None:
@@ -197,13 +236,17 @@ def test_a_history_is_read_and_a_bad_one_refused(page: Any, runs: Path) -> None:
     assert metrics(page)[0] == f"{expected:,.1f}"
     assert page.metric[0].label == "a2c: engagement, days 3 to 7"
     assert page.table[2].value["posts"].tolist()[:3] == ["20.0", "45.5", "33.0"]
-    page.file_uploader[0].set_value(("so_far.csv", HISTORY.replace(b"402", b"many"), "text/csv")).run()
+    page.file_uploader[0].set_value(
+        ("so_far.csv", HISTORY.replace(b"402", b"many"), "text/csv")
+    ).run()
     assert metrics(page) == []
     assert "history so_far.csv: 1 fault" in page.error[0].value
     assert "row 3, column likes: 'many', must be a number" in page.error[0].value
 
 
-def test_without_a_run_the_page_says_what_to_do(tmp_path: Path, page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_run_the_page_says_what_to_do(
+    tmp_path: Path, page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "argv", ["page.py", str(tmp_path)])
     page.run()
     assert metrics(page) == []
@@ -214,8 +257,8 @@ def test_where_campaigns_differ_plans_are_measured_by_the_best_fixed_one(
     tmp_path: Path, page: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("FIXED_TRUTHS", 50), ("FIXED_ITERATIONS", 15)):
-        monkeypatch.setattr(adaptive, name, value)
-    yardsticks.best_fixed.cache_clear()
+        monkeypatch.setattr(robust_planner, name, value)
+    baselines.best_fixed.cache_clear()
     few = ["--a2c.n-envs", "8", "--total-timesteps", "56", "--runs-dir", str(tmp_path)]
     assert train(["configs/uncertain.yaml", *few]) == 0
     monkeypatch.setattr(sys, "argv", ["page.py", str(tmp_path)])
@@ -223,22 +266,36 @@ def test_where_campaigns_differ_plans_are_measured_by_the_best_fixed_one(
     assert len(metrics(page)) == 3
     assert page.metric[1].label == "best fixed plan: engagement"
     assert sum("of the best fixed plan; loyalty" in caption.value for caption in page.caption) == 3
-    page.file_uploader[0].set_value(("so_far.csv", HISTORY.replace(b"97.5", b"97"), "text/csv")).run()
+    page.file_uploader[0].set_value(
+        ("so_far.csv", HISTORY.replace(b"97.5", b"97"), "text/csv")
+    ).run()
     assert len(metrics(page)) == 3
     assert page.metric[1].label == "best fixed plan: engagement, days 3 to 7"
-    yardsticks.best_fixed.cache_clear()
+    baselines.best_fixed.cache_clear()
 
 
 @pytest.fixture
 def server(runs: Path) -> Iterator[str]:
     """The program as its user runs it; its address."""
-    pytest.importorskip("streamlit", reason="streamlit is not installed: pip install -r requirements-app.txt")
+    pytest.importorskip(
+        "streamlit", reason="streamlit is not installed: pip install -r requirements-app.txt"
+    )
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "evaluate.app", "--runs-dir", str(runs), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "evaluate.campaign.app",
+        "--runs-dir",
+        str(runs),
+        "--port",
+        str(port),
+    ]
     environment = os.environ | {"STREAMLIT_SERVER_HEADLESS": "true", "PYTHONPATH": str(ROOT)}
-    running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    running = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     try:
         yield f"http://localhost:{port}"
     finally:
@@ -246,7 +303,9 @@ def server(runs: Path) -> Iterator[str]:
         running.communicate(timeout=30)
 
 
-def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(browser: Any, server: str, tmp_path: Path) -> None:
+def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(
+    browser: Any, server: str, tmp_path: Path
+) -> None:
     faults, requests = [], []
     page = browser.new_page(viewport={"width": 1300, "height": 900})
     page.set_default_timeout(1000 * SERVER_STARTS)
@@ -264,7 +323,11 @@ def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(browser: Any, s
     assert shown.all_inner_texts()[1:] == ["4,659.8", more]
     page.wait_for_function("document.images.length >= 3")
     told = [image.get_attribute("alt") or "" for image in page.locator("img").all()]
-    for words in ("Stacked bars of spend on posts, ads, rewards", "loyalty", "Heat maps of the worth of one more unit"):
+    for words in (
+        "Stacked bars of spend on posts, ads, rewards",
+        "loyalty",
+        "Heat maps of the worth of one more unit",
+    ):
         assert any(words in alternative for alternative in told), told
     with page.expect_download() as download:
         page.get_by_text("Download as CSV").last.click()
@@ -274,7 +337,9 @@ def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(browser: Any, s
     page.set_viewport_size({"width": 420, "height": 900})
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
     assert faults == []
-    assert {url.split("/")[2] for url in requests if not url.startswith(("data:", "blob:"))} == {server.split("/")[2]}
+    assert {url.split("/")[2] for url in requests if not url.startswith(("data:", "blob:"))} == {
+        server.split("/")[2]
+    }
     page.close()
 
 
@@ -282,7 +347,7 @@ def answers(address: str) -> None:
     """Waits until the server answers; fails where it never does."""
     for _ in range(10 * SERVER_STARTS):
         try:
-            with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - this machine's own
+            with urllib.request.urlopen(address, timeout=5):
                 return
         except urllib.error.URLError:
             time.sleep(0.1)

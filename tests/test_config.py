@@ -9,10 +9,10 @@ import torch
 from stable_baselines3 import A2C
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from train import a2c
+from train.agents import a2c
 from train.cli import parse_args
 from train.config import AgentConfig, InputError, dump_config, load_config, parse_config, parse_yaml
-from train.make_env import make_training_env
+from train.environment import make_training_env
 
 MINIMAL = "env: {id: CartPole-v1}\ntotal_timesteps: 10\n"
 
@@ -29,7 +29,9 @@ def test_every_config_is_good_and_survives_being_written(path: Path) -> None:
 
 def test_what_a_file_leaves_out_is_sb3s_default() -> None:
     config = AgentConfig()
-    learned = dict(inspect.signature(A2C.__init__).parameters) | dict(inspect.signature(A2C.learn).parameters)
+    learned = dict(inspect.signature(A2C.__init__).parameters) | dict(
+        inspect.signature(A2C.learn).parameters
+    )
     for name in set(AgentConfig.model_fields) - {"n_envs", "learning_rate_end", "policy_kwargs"}:
         assert getattr(config, name) == learned[name].default, name
     policy = inspect.signature(ActorCriticPolicy.__init__).parameters
@@ -47,16 +49,33 @@ def test_the_agent_of_an_empty_part_is_sb3s_own(use_rms_prop: bool) -> None:
     assert str(ours.policy) == str(theirs.policy)
     for mine, their in zip(ours.policy.parameters(), theirs.policy.parameters(), strict=True):
         assert torch.equal(mine, their)
-    assert ours.policy.optimizer.state_dict()["param_groups"] == theirs.policy.optimizer.state_dict()["param_groups"]
+    assert (
+        ours.policy.optimizer.state_dict()["param_groups"]
+        == theirs.policy.optimizer.state_dict()["param_groups"]
+    )
     assert type(ours.policy.optimizer) is type(theirs.policy.optimizer)
-    for name in ("n_steps", "gamma", "gae_lambda", "ent_coef", "vf_coef", "max_grad_norm", "normalize_advantage"):
+    for name in (
+        "n_steps",
+        "gamma",
+        "gae_lambda",
+        "ent_coef",
+        "vf_coef",
+        "max_grad_norm",
+        "normalize_advantage",
+    ):
         assert getattr(ours, name) == getattr(theirs, name)
 
 
 def test_numbers_may_be_written_as_people_write_them() -> None:
-    config = check("env: {id: x}\ntotal_timesteps: 2e5\na2c: {learning_rate: 1e-3, max_grad_norm: .inf, n_envs: 1_000}")
+    config = check(
+        "env: {id: x}\ntotal_timesteps: 2e5\na2c: {learning_rate: 1e-3, max_grad_norm: .inf, n_envs: 1_000}"
+    )
     assert config.total_timesteps == 200_000
-    assert (config.a2c.learning_rate, config.a2c.max_grad_norm, config.a2c.n_envs) == (1e-3, float("inf"), 1000)
+    assert (config.a2c.learning_rate, config.a2c.max_grad_norm, config.a2c.n_envs) == (
+        1e-3,
+        float("inf"),
+        1000,
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +85,10 @@ def test_numbers_may_be_written_as_people_write_them() -> None:
         ("- 1", ["c.yaml: holds list"]),
         ("env: {id: x}", ["key 'total_timesteps' is missing", "[steps]"]),
         (MINIMAL, ["no agent", "a2c, reference"]),
-        (MINIMAL + "a2c: {lerning_rate: 1}", ["'a2c.lerning_rate' (did you mean 'learning_rate'?)", "known: n_envs"]),
+        (
+            MINIMAL + "a2c: {lerning_rate: 1}",
+            ["'a2c.lerning_rate' (did you mean 'learning_rate'?)", "known: n_envs"],
+        ),
         (MINIMAL + "a2c: {}\nreferense: {}", ["'referense' (did you mean 'reference'?)"]),
         (MINIMAL + "a2c: {n_envs: 0}", ["a2c.n_envs=0", "greater than or equal to 1"]),
         (MINIMAL + "a2c: {n_envs: true}", ["a2c.n_envs=True", "integer"]),
@@ -76,8 +98,14 @@ def test_numbers_may_be_written_as_people_write_them() -> None:
         (MINIMAL + "a2c: {policy_kwargs: {activation_fn: elu}}", ["'elu'", "'tanh' or 'relu'"]),
         (MINIMAL + "a2c: {policy_kwargs: {net_arch: [64, x]}}", ["net_arch.1='x'"]),
         (MINIMAL + "a2c: {n_envs: 2e6}", ["a2c.n_envs=2000000", "less than or equal to 1000000"]),
-        (MINIMAL + "a2c: {learning_rate: 1e31}", ["a2c.learning_rate=1e+31", "less than or equal to"]),
-        (MINIMAL + "torch_threads: 2000\na2c: {}", ["torch_threads=2000", "less than or equal to 1024"]),
+        (
+            MINIMAL + "a2c: {learning_rate: 1e31}",
+            ["a2c.learning_rate=1e+31", "less than or equal to"],
+        ),
+        (
+            MINIMAL + "torch_threads: 2000\na2c: {}",
+            ["torch_threads=2000", "less than or equal to 1024"],
+        ),
         (MINIMAL + "a2c: 3", ["a2c=3", "mapping with the keys n_envs"]),
         (MINIMAL + "a2c: {normalize_advantage: true, n_steps: 1}", ["rollout of 2 or more"]),
         ("a: 1\na: 2", ["line 2", "'a' stands twice"]),
@@ -114,7 +142,17 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 def test_every_field_can_be_set_on_the_command_line() -> None:
     args = parse_args(
         [
-            *("configs/linear.yaml", "--seeds", "3", "4", "3", "--agents", "a2c", "--total-timesteps", "500"),
+            *(
+                "configs/linear.yaml",
+                "--seeds",
+                "3",
+                "4",
+                "3",
+                "--agents",
+                "a2c",
+                "--total-timesteps",
+                "500",
+            ),
             *(
                 "--a2c.learning-rate",
                 "1e-4",
@@ -124,12 +162,22 @@ def test_every_field_can_be_set_on_the_command_line() -> None:
                 "--env.kwargs.reward-scale",
                 "0.5",
             ),
-            *("--a2c.max-grad-norm", "inf", "--a2c.no-normalize-advantage", "--a2c.learning-rate-end", "None"),
+            *(
+                "--a2c.max-grad-norm",
+                "inf",
+                "--a2c.no-normalize-advantage",
+                "--a2c.learning-rate-end",
+                "None",
+            ),
         ]
     )
     assert (args.seeds, args.agents, args.train.total_timesteps) == ((3, 4), ("a2c",), 500)
     part = args.train.agent("a2c")
-    assert (part.learning_rate, part.policy_kwargs.net_arch, part.max_grad_norm) == (1e-4, (8, 8), float("inf"))
+    assert (part.learning_rate, part.policy_kwargs.net_arch, part.max_grad_norm) == (
+        1e-4,
+        (8, 8),
+        float("inf"),
+    )
     assert (part.normalize_advantage, part.learning_rate_end) == (False, None)
     assert args.train.env.kwargs == {"reward_scale": 0.5}
     assert args.train.reference == load_config(Path("configs/linear.yaml")).reference
@@ -140,7 +188,10 @@ def test_every_field_can_be_set_on_the_command_line() -> None:
     [
         ([], "no config named"),
         (["--seeds", "1"], "no config named|no such file"),
-        (["configs/linear.yaml", "--agents", "a2d"], r"a2d: unknown agent \(did you mean 'a2c'\?\)"),
+        (
+            ["configs/linear.yaml", "--agents", "a2d"],
+            r"a2d: unknown agent \(did you mean 'a2c'\?\)",
+        ),
         (["configs/linear.yaml", "--seeds", "-1"], "--seeds -1: must be from 0"),
         (["configs/linear.yaml", "--a2c.n-envs", "-3"], "command line: a2c.n_envs=-3"),
         (["configs/linear.yml"], "no such file"),

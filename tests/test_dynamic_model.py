@@ -44,14 +44,25 @@ def by_hand(p: CampaignParams, spend: Any) -> tuple[list[list[float]], list[floa
     carried, q, loyalty = [0.0, 0.0, 0.0], 1.0, 0.0
     metrics, freshness, loyalties = [], [], []
     for day, x in enumerate(np.asarray(spend).tolist()):
-        carried = [(1 - a) * today + a * before for a, today, before in zip(p.carry_over, x, carried, strict=True)]
+        carried = [
+            (1 - a) * today + a * before
+            for a, today, before in zip(p.carry_over, x, carried, strict=True)
+        ]
         s = [c / (1 + c * inv) for c, inv in zip(carried, p.inv_half_saturation, strict=True)]
         effect = [s[0] * (1 + p.loyalty_lift * loyalty), s[1] * q, s[2]]
         factor = p.weekday_factors[(p.start_weekday + day) % 7]
-        metrics.append([factor * (p.base[k] + sum(effect[c] * p.counts[c][k] for c in range(3))) for k in range(3)])
+        metrics.append(
+            [
+                factor * (p.base[k] + sum(effect[c] * p.counts[c][k] for c in range(3)))
+                for k in range(3)
+            ]
+        )
         q *= math.exp(-p.ad_wear * x[1] / p.reference_budget)
         q += p.ad_recovery * (1 - q)
-        loyalty += p.loyalty_gain * (1 - loyalty) * min(s[2] / p.reference_budget, 1) - p.loyalty_decay * loyalty
+        loyalty += (
+            p.loyalty_gain * (1 - loyalty) * min(s[2] / p.reference_budget, 1)
+            - p.loyalty_decay * loyalty
+        )
         freshness.append(q)
         loyalties.append(loyalty)
     return metrics, freshness, loyalties
@@ -59,7 +70,9 @@ def by_hand(p: CampaignParams, spend: Any) -> tuple[list[list[float]], list[floa
 
 @settings(max_examples=60, deadline=None)
 @given(campaigns, spends)
-def test_the_model_agrees_with_the_equations_written_out(params: CampaignParams, spend: Any) -> None:
+def test_the_model_agrees_with_the_equations_written_out(
+    params: CampaignParams, spend: Any
+) -> None:
     metrics, states = model.rollout(params, spend)
     expected, freshness, loyalty = by_hand(params, spend)
     np.testing.assert_allclose(metrics, expected, rtol=1e-10, atol=1e-10)
@@ -69,7 +82,9 @@ def test_the_model_agrees_with_the_equations_written_out(params: CampaignParams,
 
 @settings(max_examples=60, deadline=None)
 @given(campaigns, spends)
-def test_the_state_stays_in_its_bounds_and_metrics_below_their_ceiling(params: CampaignParams, spend: Any) -> None:
+def test_the_state_stays_in_its_bounds_and_metrics_below_their_ceiling(
+    params: CampaignParams, spend: Any
+) -> None:
     total = spend.sum(axis=1, keepdims=True)
     spend = spend * (params.daily_budget / np.maximum(total, params.daily_budget))
     metrics, states = model.rollout(params, spend)
@@ -81,18 +96,24 @@ def test_the_state_stays_in_its_bounds_and_metrics_below_their_ceiling(params: C
 
 @settings(max_examples=30, deadline=None)
 @given(campaigns, arrays(np.float64, (5, 7, 3), elements=st.floats(0.0, 100.0)))
-def test_a_row_of_a_batch_is_the_single_campaign_bit_for_bit(params: CampaignParams, spend: Any) -> None:
+def test_a_row_of_a_batch_is_the_single_campaign_bit_for_bit(
+    params: CampaignParams, spend: Any
+) -> None:
     batch, states = model.rollout(params, spend)
     for row in range(5):
         single, alone = model.rollout(params, spend[row])
         assert single.tobytes() == batch[row].tobytes()
         assert [s.loyalty.tobytes() for s in alone] == [s.loyalty[row].tobytes() for s in states]
-        assert [s.freshness.tobytes() for s in alone] == [s.freshness[row].tobytes() for s in states]
+        assert [s.freshness.tobytes() for s in alone] == [
+            s.freshness[row].tobytes() for s in states
+        ]
 
 
 @settings(max_examples=30, deadline=None)
 @given(spends)
-def test_the_short_path_of_the_linear_campaign_gives_the_same_bits_as_the_whole_model(spend: Any) -> None:
+def test_the_short_path_of_the_linear_campaign_gives_the_same_bits_as_the_whole_model(
+    spend: Any,
+) -> None:
     short, whole = make_params("linear"), make_params("linear")
     assert short.is_linear
     whole.__dict__["is_linear"] = False  # as if some extra were on
@@ -104,7 +125,13 @@ def test_the_short_path_of_the_linear_campaign_gives_the_same_bits_as_the_whole_
 
 
 @pytest.mark.parametrize(
-    "extra", [{"carry_over": [0, 0.1, 0]}, {"inv_half_saturation": [0, 0, 0.1]}, {"loyalty_gain": 1}, {"ad_wear": 1}]
+    "extra",
+    [
+        {"carry_over": [0, 0.1, 0]},
+        {"inv_half_saturation": [0, 0, 0.1]},
+        {"loyalty_gain": 1},
+        {"ad_wear": 1},
+    ],
 )
 def test_any_extra_alone_leaves_the_short_path(extra: dict[str, Any]) -> None:
     assert not make_params("linear", **extra).is_linear
@@ -123,13 +150,19 @@ def test_any_extra_alone_leaves_the_short_path(extra: dict[str, Any]) -> None:
         ("dynamic", [100, 0, 0], 1710.9),
     ],
 )
-def test_a_constant_plan_earns_the_known_engagement(preset: str, spend: list[float], engagement: float) -> None:
+def test_a_constant_plan_earns_the_known_engagement(
+    preset: str, spend: list[float], engagement: float
+) -> None:
     plan = np.tile(np.array(spend, dtype=np.float64), (7, 1))
     assert planner.expected_engagement(PRESETS[preset], plan) == pytest.approx(engagement, abs=0.1)
 
 
-@pytest.mark.parametrize(("day", "week", "today"), [(0, 48.2, 12.2), (3, -20.6, None), (6, -29.4, -29.4)])
-def test_moving_ten_units_from_posts_to_rewards_is_worth_what_is_known(day: int, week: float, today: Any) -> None:
+@pytest.mark.parametrize(
+    ("day", "week", "today"), [(0, 48.2, 12.2), (3, -20.6, None), (6, -29.4, -29.4)]
+)
+def test_moving_ten_units_from_posts_to_rewards_is_worth_what_is_known(
+    day: int, week: float, today: Any
+) -> None:
     even = np.full((7, 3), 100 / 3)
     moved = even.copy()
     moved[day] += [-10, 0, 10]
@@ -160,8 +193,14 @@ def test_the_linear_ceiling_is_the_whole_budget_on_the_best_channel() -> None:
 def table_of(column: str) -> list[dict[str, str]]:
     """The rows of the docstring's table of fields that has such a column."""
     lines = [line.strip() for line in (CampaignEnv.__doc__ or "").splitlines()]
-    start = next(i for i, line in enumerate(lines) if line.startswith("| field |") and f"| {column} |" in line)
-    header, _, *rows = [line.strip("| ").split(" | ") for line in lines[start : lines.index("", start)]]
+    start = next(
+        i
+        for i, line in enumerate(lines)
+        if line.startswith("| field |") and f"| {column} |" in line
+    )
+    header, _, *rows = [
+        line.strip("| ").split(" | ") for line in lines[start : lines.index("", start)]
+    ]
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
@@ -179,7 +218,11 @@ def test_the_table_in_the_docstring_has_the_values_of_the_preset(preset: str) ->
         name, entry = re.fullmatch(r"(\w+)(?: \((\w+)\))?", values["field"]).groups()  # type: ignore[union-attr]
         actual = getattr(PRESETS[preset], name)
         actual = actual[CHANNELS.index(entry)] if entry else actual
-        written = None if values[preset] == "none" else [float(Fraction(v)) for v in values[preset].split(", ")]
+        written = (
+            None
+            if values[preset] == "none"
+            else [float(Fraction(v)) for v in values[preset].split(", ")]
+        )
         assert written == (None if actual is None else np.ravel(actual).tolist()), values["field"]
         assert values["unit"] in (FIELDS[name].description or "")
         assert values["kind"] in {"article", "measured", "chosen"}
@@ -217,10 +260,20 @@ def test_an_environment_of_the_dynamic_campaign_can_be_made_in_both_forms() -> N
             ["min_spend=[1, -2, 3]: must be None, 3 numbers of 0 or more, or a row of 3 a day"],
         ),
         ({"max_spend": 3}, ["max_spend=3: must be None, 3 numbers"]),
-        ({"max_spend": [[1, 2, 3]] * 5}, ["max_spend has 5 rows for 7 days: give 3 numbers for all days, or a row"]),
-        ({"min_spend": [50, 50, 20]}, ["minimums sum to 120 > 100 every day: lower them or raise daily_budget"]),
         (
-            {"min_spend": [[0, 0, 0]] * 2 + [[60, 30, 30]] + [[0, 0, 0]] * 4, "max_spend": [50, 40, 40], "wekday": 1},
+            {"max_spend": [[1, 2, 3]] * 5},
+            ["max_spend has 5 rows for 7 days: give 3 numbers for all days, or a row"],
+        ),
+        (
+            {"min_spend": [50, 50, 20]},
+            ["minimums sum to 120 > 100 every day: lower them or raise daily_budget"],
+        ),
+        (
+            {
+                "min_spend": [[0, 0, 0]] * 2 + [[60, 30, 30]] + [[0, 0, 0]] * 4,
+                "max_spend": [50, 40, 40],
+                "wekday": 1,
+            },
             [
                 "minimums sum to 120 > 100 on day 3: lower them or raise daily_budget",
                 "min_spend of posts is 60 > max_spend 50 on day 3: lower it or raise max_spend",

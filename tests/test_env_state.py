@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from train.config import EnvConfig
 from train.env_state import get_env_state, set_env_state
-from train.make_env import BatchEnv, make_training_env
-from train.state import NotPlainError, get_random_state, pack, set_random_state, unpack
+from train.environment import BatchEnv, make_training_env
+from train.storage.state import NotPlainError, get_random_state, pack, set_random_state, unpack
 
 CAMPAIGNS = ("envs:LinearCampaign-v0", "envs:DynamicCampaign-v0")
 OTHERS = (
@@ -45,7 +45,9 @@ def _told(infos: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name, value in infos.items():
         if isinstance(value, dict):
-            told[name] = {part: inner for part, inner in _told(value).items() if part != "t"}  # the time it took
+            told[name] = {
+                part: inner for part, inner in _told(value).items() if part != "t"
+            }  # the time it took
         else:
             told[name] = str(value.tolist() if isinstance(value, np.ndarray) else value)
     return told
@@ -70,7 +72,11 @@ def test_an_environment_goes_on_as_the_one_whose_state_it_got(env_id: str, steps
 @pytest.mark.parametrize("env_id", CAMPAIGNS)
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_a_campaigns_state_is_all_that_it_goes_on_from(env_id: str, mode: AutoresetMode) -> None:
-    make: dict[str, Any] = {"num_envs": 3, "vectorization_mode": "vector_entry_point", "autoreset_mode": mode}
+    make: dict[str, Any] = {
+        "num_envs": 3,
+        "vectorization_mode": "vector_entry_point",
+        "autoreset_mode": mode,
+    }
     first, second = (gymnasium.make_vec(env_id, **make) for _ in range(2))
     actions = np.random.default_rng(0).normal(size=(9, 3, 3)).astype(np.float32)
     days = 9 if mode is not AutoresetMode.DISABLED else 6
@@ -92,7 +98,9 @@ def test_a_campaigns_state_is_all_that_it_goes_on_from(env_id: str, mode: Autore
 
 
 def test_what_the_nominal_plan_would_still_earn_is_part_of_the_state() -> None:
-    first, second = (gymnasium.make_vec("envs:UncertainCampaign-v0", num_envs=3, reward="gain") for _ in range(2))
+    first, second = (
+        gymnasium.make_vec("envs:UncertainCampaign-v0", num_envs=3, reward="gain") for _ in range(2)
+    )
     first.reset(seed=1)
     second.reset(seed=2)
     actions = np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)
@@ -115,13 +123,18 @@ def test_a_single_campaigns_state_too() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"past": np.zeros((1, 7, 6))}, r"past is float64 \(1, 7, 6\), must be float64 \(2, 7, 6\)"),
+        (
+            {"past": np.zeros((1, 7, 6))},
+            r"past is float64 \(1, 7, 6\), must be float64 \(2, 7, 6\)",
+        ),
         ({"day": np.zeros(2)}, r"day is float64"),
         ({"nonsense": np.zeros(2)}, "must have"),
     ],
 )
 def test_the_state_of_another_campaign_is_refused(change: dict[str, Any], message: str) -> None:
-    envs: Any = gymnasium.make_vec("envs:LinearCampaign-v0", num_envs=2, vectorization_mode="vector_entry_point")
+    envs: Any = gymnasium.make_vec(
+        "envs:LinearCampaign-v0", num_envs=2, vectorization_mode="vector_entry_point"
+    )
     envs.reset(seed=0)
     state = envs.unwrapped.get_state()
     state["campaigns"] |= change
@@ -130,7 +143,9 @@ def test_the_state_of_another_campaign_is_refused(change: dict[str, Any], messag
 
 
 def test_the_state_of_another_environment_is_refused() -> None:
-    first, second = (make_training_env(EnvConfig(id=env_id), 2, 10) for env_id in ("CartPole-v1", CAMPAIGNS[0]))
+    first, second = (
+        make_training_env(EnvConfig(id=env_id), 2, 10) for env_id in ("CartPole-v1", CAMPAIGNS[0])
+    )
     first.reset(seed=0)
     second.reset(seed=0)
     with pytest.raises(ValueError, match="not of"):
@@ -146,7 +161,9 @@ def test_what_is_no_plain_data_is_named() -> None:
         pack(endless)
 
 
-SCALARS = st.one_of(st.integers(-9, 9).map(np.int32), st.floats(width=32).map(np.float32), st.text().map(np.str_))
+SCALARS = st.one_of(
+    st.integers(-9, 9).map(np.int32), st.floats(width=32).map(np.float32), st.text().map(np.str_)
+)
 NUMBERS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), SCALARS)
 TREES = st.recursive(
     NUMBERS,
@@ -169,7 +186,13 @@ def test_a_tree_comes_back_as_it_was(tree: Any) -> None:
 def test_arrays_tensors_and_generators_come_back_as_they_were() -> None:
     shared, rng = np.arange(6.0).reshape(2, 3).T, np.random.default_rng(5)
     rng.random(3)
-    tree = {"a": shared, "same": [shared], "t": torch.arange(3, dtype=torch.uint8), "rng": rng, "deque": deque([1], 3)}
+    tree = {
+        "a": shared,
+        "same": [shared],
+        "t": torch.arange(3, dtype=torch.uint8),
+        "rng": rng,
+        "deque": deque([1], 3),
+    }
     back = unpack(pack(tree))
     assert back["a"].tobytes() == shared.tobytes()
     assert back["a"] is back["same"][0]
@@ -180,7 +203,7 @@ def test_arrays_tensors_and_generators_come_back_as_they_were() -> None:
 
 def test_the_generators_of_the_process_come_back() -> None:
     def draw() -> tuple[float, float, float]:
-        return random.random(), np.random.rand(), float(torch.rand(1))  # noqa: NPY002, S311
+        return random.random(), np.random.rand(), float(torch.rand(1))
 
     random.gauss()
     state = unpack(pack(get_random_state()))

@@ -16,21 +16,39 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from evaluate import charts
 from evaluate.__main__ import main
 from evaluate.policies import entries, single_env, yardsticks
-from evaluate.report import Report, claim, read_logo, summary, write
+from evaluate.report import charts
+from evaluate.report.page import Report, claim, read_logo, summary, write
 from evaluate.rollouts import play_all
-from tests.programs import ROOT, run
+from tests.tools.programs import ROOT, run
 from train.__main__ import main as train
 from train.config import EnvConfig, InputError
-from train.run_dir import load_run
+from train.storage.run_folder import load_run
 
 FIGURES = json.loads((ROOT / "tests/article_figures.json").read_text(encoding="utf-8"))["seeds"]
 LINEAR = EnvConfig(id="envs:LinearCampaign-v0")
-COLUMNS = ["policy", "seed", "campaign", "day", "posts", "ads", "rewards", "likes", "comments", "shares", "engagement"]
+COLUMNS = [
+    "policy",
+    "seed",
+    "campaign",
+    "day",
+    "posts",
+    "ads",
+    "rewards",
+    "likes",
+    "comments",
+    "shares",
+    "engagement",
+]
 LEARNING = {"engagement_over_training", "engagement_over_time"}
-ONE_SEED = LEARNING | {"plan", "daily_metrics", "cumulative_engagement", "spend_by_day", "share_of_optimum"}
+ONE_SEED = LEARNING | {
+    "plan",
+    "daily_metrics",
+    "cumulative_engagement",
+    "spend_by_day",
+    "share_of_optimum",
+}
 LINEAR_CHARTS = ONE_SEED | {"why_this_split", "performance_profile"}
 CHARTS = ONE_SEED | {"why_this_split", "audience"}
 
@@ -41,7 +59,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     quick = ["--total-timesteps", "8000", "--jobs", "1", "--runs-dir", str(folder)]
     assert train(["configs/linear.yaml", "--seeds", "0", "1", *quick]) == 0
-    assert train(["configs/article.yaml", "--seeds", *FIGURES, "--jobs", "1", "--runs-dir", str(folder)]) == 0
+    assert (
+        train(
+            ["configs/article.yaml", "--seeds", *FIGURES, "--jobs", "1", "--runs-dir", str(folder)]
+        )
+        == 0
+    )
     return folder
 
 
@@ -72,8 +95,12 @@ def test_the_articles_evaluation_is_the_mix_of_its_probabilities(runs: Path, see
     assert [entry.name for entry in trained] == ["reference", "reference (mix)"]
     results = play_all(trained, campaigns=2, seed=0)
     total = results.campaigns.groupby("policy")["engagement"].mean()
-    assert total["reference (mix)"] == pytest.approx(FIGURES[seed]["evaluation_total_engagement"], abs=1e-3)
-    mix = results.days[(results.days["policy"] == "reference (mix)") & (results.days["campaign"] == 0)]
+    assert total["reference (mix)"] == pytest.approx(
+        FIGURES[seed]["evaluation_total_engagement"], abs=1e-3
+    )
+    mix = results.days[
+        (results.days["policy"] == "reference (mix)") & (results.days["campaign"] == 0)
+    ]
     budgets = mix[["posts", "ads", "rewards"]].to_numpy()
     np.testing.assert_allclose(budgets, FIGURES[seed]["evaluation_budgets"], atol=1e-3)
     metrics = mix[["likes", "comments", "shares"]].to_numpy()
@@ -107,7 +134,9 @@ def test_the_results_are_tidy_and_complete(report: Path) -> None:
 
 def test_the_summary_is_what_the_results_say(report: Path) -> None:
     results = pd.read_csv(report / "results.csv")
-    campaigns = results.groupby(["policy", "seed", "campaign"], dropna=False, as_index=False)["engagement"].sum()
+    campaigns = results.groupby(["policy", "seed", "campaign"], dropna=False, as_index=False)[
+        "engagement"
+    ].sum()
     summary = json.loads((report / "summary.json").read_text())["policies"]
     assert set(summary) == set(results["policy"])
     for policy, values in summary.items():
@@ -120,7 +149,8 @@ def test_the_summary_is_what_the_results_say(report: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "label"), [(0.5, "0.5"), (500, "500"), (5e3, "5k"), (2e5, "200k"), (1e6, "1M"), (5e7, "50M")]
+    ("steps", "label"),
+    [(0.5, "0.5"), (500, "500"), (5e3, "5k"), (2e5, "200k"), (1e6, "1M"), (5e7, "50M")],
 )
 def test_an_axis_writes_large_numbers_short(steps: float, label: str) -> None:
     assert charts.short(steps) == label
@@ -171,7 +201,9 @@ def test_every_number_of_the_page_comes_from_the_results(report: Path) -> None:
             pairs = by_seed["a2c"].to_numpy()[:, None] - by_seed[policy].to_numpy()
             if policy != "random":
                 assert chance == f"{(pairs > 1e-6).mean() + (np.abs(pairs) <= 1e-6).mean() / 2:.0%}"
-        assert (ends == "exact") == (policy not in {"a2c", "reference", "random"} and not policy.startswith("article"))
+        assert (ends == "exact") == (
+            policy not in {"a2c", "reference", "random"} and not policy.startswith("article")
+        )
     assert [row[1] for row in end[1:]] == ["2", "2", "5", "5"]
     for policy, _, mean, *_, worst, _, failed in end[1:]:
         assert mean == f"{by_seed[policy].mean() / 5950:.2%}"
@@ -207,7 +239,10 @@ def test_the_page_goes_from_the_result_to_how_it_was_made(report: Path) -> None:
         "What was uncertain",
         "How this was made",
     ]
-    assert re.search(r'class="result">a2c earns [\d,.]+ engagement \(95% interval [\d,.]+ to [\d,.]+ over 2', page)
+    assert re.search(
+        r'class="result">a2c earns [\d,.]+ engagement \(95% interval [\d,.]+ to [\d,.]+ over 2',
+        page,
+    )
     made = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page, re.DOTALL))
     assert made["training seeds"] == "0, 1, 2, 3, 4"
     assert "total_timesteps: 8000" in made["config"]
@@ -223,13 +258,19 @@ def test_one_training_seed_has_no_interval_and_the_page_says_so(branded: Path) -
     assert "(one training seed, spread unknown)" in page
     assert "make train SEEDS=" in page
     assert not re.search(r"\bnan\b|±|\+/-", page)
-    assert json.loads((branded / "summary.json").read_text())["statistics"]["a2c"]["mean"][1:] == [None, None]
+    assert json.loads((branded / "summary.json").read_text())["statistics"]["a2c"]["mean"][1:] == [
+        None,
+        None,
+    ]
 
 
 def test_a_report_carries_the_brand_of_who_sends_it(runs: Path, branded: Path) -> None:
     page = (branded / "index.html").read_text()
     assert "<h1>Spring &amp; &lt;friends&gt;</h1>" in page
-    assert f"data:image/png;base64,{base64.b64encode((runs / 'logo.png').read_bytes()).decode()}" in page
+    assert (
+        f"data:image/png;base64,{base64.b64encode((runs / 'logo.png').read_bytes()).decode()}"
+        in page
+    )
 
 
 def test_a_vector_picture_is_a_logo_too(tmp_path: Path) -> None:
@@ -248,7 +289,11 @@ def test_a_vector_picture_is_a_logo_too(tmp_path: Path) -> None:
     ],
 )
 def test_a_logo_that_is_no_picture_leaves_the_report_alone(
-    runs: Path, tmp_path: Path, content: bytes | None, message: str, capsys: pytest.CaptureFixture[str]
+    runs: Path,
+    tmp_path: Path,
+    content: bytes | None,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     logo, out = tmp_path / "logo.png", tmp_path / "out"
     if content is not None:
@@ -287,7 +332,7 @@ def test_whatever_fails_the_earlier_report_is_as_it_was(
             raise OSError(28, "No space left on device")
         original(*paths)
 
-    monkeypatch.setattr(broken if "." in broken else f"evaluate.report.{broken}", full)
+    monkeypatch.setattr(broken if "." in broken else f"evaluate.report.page.{broken}", full)
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
         write(out, Report("new", None, "new", [], {}), results, summary(results), {})
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
@@ -303,7 +348,9 @@ def copied(run: Path, target: Path, **values: object) -> Path:
     for name in ("config.yaml", "run.json"):
         text = (target / name).read_text()
         for key, value in values.items():
-            text = re.sub(rf'(^"?{key}"?: |  "{key}": )[^,\n]+', rf"\g<1>{value}", text, flags=re.MULTILINE)
+            text = re.sub(
+                rf'(^"?{key}"?: |  "{key}": )[^,\n]+', rf"\g<1>{value}", text, flags=re.MULTILINE
+            )
         (target / name).write_text(text)
     return target
 
@@ -312,10 +359,15 @@ def test_runs_that_are_no_repetitions_of_each_other_are_refused(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = str(runs / "linear/a2c-seed0-1")
-    longer = copied(runs / "linear/a2c-seed1-1", tmp_path / "linear/a2c-seed1-1", total_timesteps=9000)
+    longer = copied(
+        runs / "linear/a2c-seed1-1", tmp_path / "linear/a2c-seed1-1", total_timesteps=9000
+    )
     again = copied(runs / "linear/a2c-seed0-1", tmp_path / "linear/a2c-seed0-2")
     for second, message in (
-        (longer, "is no repetition of .*: total_timesteps 9,000 instead of 8,000; choose runs of equal values"),
+        (
+            longer,
+            "is no repetition of .*: total_timesteps 9,000 instead of 8,000; choose runs of equal values",
+        ),
         (again, "has the agent and the seed of"),
     ):
         assert main([first, str(second), "--out", str(tmp_path / "out")]) == 2
@@ -333,7 +385,12 @@ def test_runs_that_are_no_repetitions_of_each_other_are_refused(
     ],
 )
 def test_a_half_written_run_is_named(
-    runs: Path, tmp_path: Path, name: str, content: str | None, message: str, capsys: pytest.CaptureFixture[str]
+    runs: Path,
+    tmp_path: Path,
+    name: str,
+    content: str | None,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = copied(runs / "linear/a2c-seed0-1", tmp_path / "linear/a2c-seed0-1")
     (folder / name).unlink()
@@ -357,7 +414,10 @@ def test_every_policy_meets_the_same_campaigns_and_twice_the_same_ones() -> None
     first, second = (play_all(yardsticks(LINEAR, seed=3), campaigns=5, seed=3) for _ in range(2))
     pd.testing.assert_frame_equal(first.days, second.days)
     other = play_all(yardsticks(LINEAR, seed=4), campaigns=5, seed=4)
-    random = [result.campaigns.query("policy == 'random'")["engagement"].tolist() for result in (first, other)]
+    random = [
+        result.campaigns.query("policy == 'random'")["engagement"].tolist()
+        for result in (first, other)
+    ]
     assert random[0] != random[1]
 
 
@@ -369,15 +429,34 @@ def test_a_run_may_be_named_by_its_folder(branded: Path) -> None:
 def test_without_seeds_the_newest_run_of_each_agent_counts(runs: Path, tmp_path: Path) -> None:
     assert main(["configs/linear.yaml", "--runs-dir", str(runs), "--out", str(tmp_path)]) == 0
     results = pd.read_csv(tmp_path / "results.csv")
-    assert results.dropna().groupby("policy")["seed"].unique().map(list).to_dict() == {"a2c": [1], "reference": [1]}
+    assert results.dropna().groupby("policy")["seed"].unique().map(list).to_dict() == {
+        "a2c": [1],
+        "reference": [1],
+    }
 
 
 def test_the_table_of_an_environment_without_an_optimum(tmp_path: Path) -> None:
-    quick = ["--total-timesteps", "2000", "--agents", "reference", "--runs-dir", str(tmp_path / "runs")]
+    quick = [
+        "--total-timesteps",
+        "2000",
+        "--agents",
+        "reference",
+        "--runs-dir",
+        str(tmp_path / "runs"),
+    ]
     assert train(["configs/cartpole.yaml", *quick]) == 0
     out = tmp_path / "report"
-    assert main(["configs/cartpole.yaml", "--runs-dir", str(tmp_path / "runs"), "--out", str(out)]) == 0
-    assert list(pd.read_csv(out / "results.csv").columns) == ["policy", "seed", "campaign", "day", "reward"]
+    assert (
+        main(["configs/cartpole.yaml", "--runs-dir", str(tmp_path / "runs"), "--out", str(out)])
+        == 0
+    )
+    assert list(pd.read_csv(out / "results.csv").columns) == [
+        "policy",
+        "seed",
+        "campaign",
+        "day",
+        "reward",
+    ]
     summary = json.loads((out / "summary.json").read_text())["policies"]
     assert summary["reference"]["return"] == pd.read_csv(out / "results.csv")["reward"].sum() / 20
     page = (out / "index.html").read_text()
@@ -386,10 +465,19 @@ def test_the_table_of_an_environment_without_an_optimum(tmp_path: Path) -> None:
 
 
 def test_the_report_of_the_dynamic_campaign_says_why_the_budget_is_split_so(tmp_path: Path) -> None:
-    quick = ["--total-timesteps", "4000", "--agents", "reference", "--runs-dir", str(tmp_path / "runs")]
+    quick = [
+        "--total-timesteps",
+        "4000",
+        "--agents",
+        "reference",
+        "--runs-dir",
+        str(tmp_path / "runs"),
+    ]
     assert train(["configs/dynamic.yaml", *quick]) == 0
     out = tmp_path / "report"
-    assert main(["configs/dynamic.yaml", "--runs-dir", str(tmp_path / "runs"), "--out", str(out)]) == 0
+    assert (
+        main(["configs/dynamic.yaml", "--runs-dir", str(tmp_path / "runs"), "--out", str(out)]) == 0
+    )
     summary = json.loads((out / "summary.json").read_text())["policies"]
     assert summary["optimal plan"]["engagement"] == pytest.approx(4659.8, abs=0.1)
     assert summary["optimal plan"]["share_of_optimum"] == pytest.approx(1.0, abs=1e-6)
@@ -402,13 +490,17 @@ def test_the_report_of_the_dynamic_campaign_says_why_the_budget_is_split_so(tmp_
 
 
 def test_a_plan_tells_what_one_more_unit_is_worth_and_where_a_limit_holds_it() -> None:
-    env = single_env(EnvConfig(id="envs:DynamicCampaign-v0", kwargs={"max_spend": [100.0, 100.0, 60.0]}))
+    env = single_env(
+        EnvConfig(id="envs:DynamicCampaign-v0", kwargs={"max_spend": [100.0, 100.0, 60.0]})
+    )
     insight = env.insight(env.yardsticks()["optimal plan"].predict(np.eye(7, 49))[0])
     inside = insight["binding"] == ""
     for marginal, free in zip(insight["marginal"], inside, strict=True):
         np.testing.assert_allclose(marginal[free], marginal[free].mean(), rtol=1e-3)
     assert insight["binding"][0].tolist() == ["", "", "at max"]
-    assert insight["marginal"][0, 2] > 1.05 * insight["marginal"][0, 1]  # more rewards would pay, were they allowed
+    assert (
+        insight["marginal"][0, 2] > 1.05 * insight["marginal"][0, 1]
+    )  # more rewards would pay, were they allowed
     assert (insight["loyalty"][0], insight["freshness"][0]) == (0.0, 1.0)
     linear = single_env(LINEAR)
     ads = linear.insight(linear.yardsticks()["all ads"].predict(np.eye(7, 49))[0])
@@ -421,9 +513,15 @@ def test_a_plan_tells_what_one_more_unit_is_worth_and_where_a_limit_holds_it() -
     [
         (["nothing.yaml"], "config nothing.yaml: no such file"),
         (["configs/pendulum.yaml"], "no finished run in"),
-        (["configs/linear.yaml", "--seeds", "7"], r"no finished run of seed 7; there are runs of the seeds \[0, 1\]"),
+        (
+            ["configs/linear.yaml", "--seeds", "7"],
+            r"no finished run of seed 7; there are runs of the seeds \[0, 1\]",
+        ),
         (["configs/linear.yaml", "--seeds", "x"], "--seeds x: must be 'all' or whole numbers"),
-        (["configs/linear.yaml", "--out", "README.md/report"], "reports folder README.md/report: cannot be written"),
+        (
+            ["configs/linear.yaml", "--out", "README.md/report"],
+            "reports folder README.md/report: cannot be written",
+        ),
         (["nothing"], "run nothing: no such folder"),
         (["configs"], "configs: is no complete run, config.yaml and run.json missing"),
     ],
@@ -454,7 +552,9 @@ def test_a_run_of_another_campaign_is_refused_and_the_report_stays(
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
-def test_a_damaged_model_is_named(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_model_is_named(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for agent, name in (("a2c", "model.zip"), ("reference", "model.pt")):
         folder = tmp_path / "linear" / f"{agent}-seed0-1"
         shutil.copytree(runs / "linear" / f"{agent}-seed0-1", folder)
@@ -474,7 +574,9 @@ class Payload:
         return os.mkdir, (str(self.mark),)
 
 
-def test_no_code_of_a_model_file_runs(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_code_of_a_model_file_runs(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import zipfile
 
     import torch
@@ -486,7 +588,10 @@ def test_no_code_of_a_model_file_runs(runs: Path, tmp_path: Path, capsys: pytest
         if name == "model.pt":
             torch.save({"actor": Payload(mark)}, folder / name)
         else:
-            with zipfile.ZipFile(folder / name, "w") as archive, archive.open("policy.pth", "w") as file:
+            with (
+                zipfile.ZipFile(folder / name, "w") as archive,
+                archive.open("policy.pth", "w") as file,
+            ):
                 torch.save(Payload(mark), file)
         assert main([str(folder), "--out", str(tmp_path / "out")]) == 2
         assert "is no model of its config" in capsys.readouterr().err
@@ -504,8 +609,12 @@ def test_a_browser_shows_the_page_without_a_fault_or_a_request(
     page.on("request", lambda request: requests.append(request.url))
     page.goto((report / "index.html").as_uri())
     assert faults == []
-    assert [url for url in requests if not url.startswith("data:")] == [(report / "index.html").as_uri()]
-    pictures = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.clientWidth, i.alt.length])")
+    assert [url for url in requests if not url.startswith("data:")] == [
+        (report / "index.html").as_uri()
+    ]
+    pictures = page.evaluate(
+        "[...document.images].map(i => [i.naturalWidth, i.clientWidth, i.alt.length])"
+    )
     assert len(pictures) == len(LINEAR_CHARTS)
     assert all(natural > 600 and shown > 300 and words > 20 for natural, shown, words in pictures)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -513,7 +622,10 @@ def test_a_browser_shows_the_page_without_a_fault_or_a_request(
     assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(23, 22, 28)")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert page.evaluate("getComputedStyle(document.querySelector('details.screen')).display") == "none"
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('details.screen')).display")
+        == "none"
+    )
     page.close()
 
 

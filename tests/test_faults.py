@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from tests.odd_envs import NOT_A_NUMBER, SECRETIVE
-from tests.programs import run
-from tests.resuming import PROCESSES, Crash, Job, Outcome, crash_after, outcome
-from train import run_dir
+from tests.tools.programs import run
+from tests.tools.resuming import PROCESSES, Crash, Job, Outcome, crash_after, outcome
+from tests.toy_envs import NOT_A_NUMBER, SECRETIVE
 from train.__main__ import main
-from train.callbacks import TrainingLog
 from train.config import InputError
-from train.run_dir import find_run, load_run, lock
+from train.logs.training_log import TrainingLog
+from train.storage import run_folder
+from train.storage.run_folder import find_run, load_run, lock
 
 SIZE = 16 * 8
 JOB = Job("cartpole", "reference", steps=12 * SIZE, every=2 * SIZE)
@@ -50,7 +50,10 @@ def resume(folder: Path, *words: str) -> int:
 
 
 def checkpoints(folder: Path) -> list[str]:
-    return sorted((path.name for path in (folder / "checkpoint").iterdir()), key=lambda name: (len(name), name))
+    return sorted(
+        (path.name for path in (folder / "checkpoint").iterdir()),
+        key=lambda name: (len(name), name),
+    )
 
 
 def test_the_last_two_checkpoints_are_kept(tmp_path: Path, folder: Path) -> None:
@@ -69,7 +72,12 @@ def test_the_last_two_checkpoints_are_kept(tmp_path: Path, folder: Path) -> None
     ],
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
-    tmp_path: Path, folder: Path, whole: Outcome, name: str, harm: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    folder: Path,
+    whole: Outcome,
+    name: str,
+    harm: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     start_and_crash(tmp_path)
     newest = folder / "checkpoint" / str(8 * SIZE)
@@ -124,9 +132,15 @@ def test_a_finished_run_is_left_as_it_is_or_goes_further(
     assert resume(folder, "--total-timesteps", str(JOB.steps)) == 2
     assert "1,536 steps already" in capsys.readouterr().err
     assert resume(folder, "--total-timesteps", str(2 * JOB.steps)) == 0
-    assert "it is not the run that as many steps from the start would have been" in capsys.readouterr().out
+    assert (
+        "it is not the run that as many steps from the start would have been"
+        in capsys.readouterr().out
+    )
     further = find_run(folder)
-    assert (further.config.total_timesteps, further.state.timesteps) == (2 * JOB.steps, 2 * JOB.steps)
+    assert (further.config.total_timesteps, further.state.timesteps) == (
+        2 * JOB.steps,
+        2 * JOB.steps,
+    )
     assert outcome(folder).progress.startswith(whole.progress)
     assert (folder / "command.txt").read_text().count("--resume") == 1
 
@@ -138,7 +152,7 @@ def test_a_run_killed_before_its_model_was_saved_only_saves_it(
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr("train.reference.save", crash)
+        patch.setattr("train.agents.reference.save", crash)
         with pytest.raises(Crash):
             main(JOB.argv(tmp_path))
     assert not (folder / "model.pt").exists()
@@ -154,7 +168,7 @@ def test_a_signal_stops_at_a_rollout_and_loses_nothing(
     when_called(monkeypatch, 9 * N_STEPS + 3, lambda: os.kill(os.getpid(), number))
     assert main(JOB.argv(tmp_path)) == 130
     assert f"python -m train --resume {folder}" in capsys.readouterr().err
-    assert find_run(folder).state == run_dir.RunState(
+    assert find_run(folder).state == run_folder.RunState(
         agent="reference", seed=0, state="interrupted", timesteps=10 * SIZE
     )
     assert load_run(folder).model.is_file()
@@ -208,7 +222,9 @@ def in_little_room(argv: list[str], errors: str) -> None:
 
 
 def test_a_file_that_cannot_grow_is_one_message(tmp_path: Path) -> None:
-    process = PROCESSES.Process(target=in_little_room, args=(JOB.argv(tmp_path), str(tmp_path / "errors")))
+    process = PROCESSES.Process(
+        target=in_little_room, args=(JOB.argv(tmp_path), str(tmp_path / "errors"))
+    )
     process.start()
     process.join()
     said = (tmp_path / "errors").read_text()
@@ -218,7 +234,10 @@ def test_a_file_that_cannot_grow_is_one_message(tmp_path: Path) -> None:
 
 
 def test_a_deleted_folder_stops_training_and_stays_deleted(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     when_called(monkeypatch, 5 * N_STEPS, lambda: shutil.rmtree(folder))
     assert main(JOB.argv(tmp_path)) == 2
@@ -232,7 +251,9 @@ def test_a_clock_that_jumps_changes_nothing(
     tmp_path: Path, folder: Path, whole: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, jump = time.time, 4e8
-    when_called(monkeypatch, 3 * N_STEPS, lambda: monkeypatch.setattr(time, "time", lambda: now() - jump))
+    when_called(
+        monkeypatch, 3 * N_STEPS, lambda: monkeypatch.setattr(time, "time", lambda: now() - jump)
+    )
     start_and_crash(tmp_path, rollouts=5)
     monkeypatch.setattr(time, "time", lambda: now() + jump)
     with crash_after(3 * N_STEPS), pytest.raises(Crash):
@@ -245,7 +266,9 @@ def test_a_clock_that_jumps_changes_nothing(
 def write_config(path: Path, env: str, **changes: Any) -> Path:
     part = {"n_envs": 2, "n_steps": 4, "log_interval": 1, "use_rms_prop": False} | changes
     text = (
-        ", ".join(f"{name}: {value}" for name, value in part.items()).replace("True", "true").replace("False", "false")
+        ", ".join(f"{name}: {value}" for name, value in part.items())
+        .replace("True", "true")
+        .replace("False", "false")
     )
     path.write_text(
         f"env: {{id: '{env}'}}\ntotal_timesteps: 160\ncheckpoint_every: 16\n"
@@ -262,7 +285,9 @@ def test_losses_that_are_no_numbers_stop_training_where_they_come_up(
     assert main([str(config), "--agents", agent, "--runs-dir", str(tmp_path)]) == 2
     folder = tmp_path / f"odd/{agent}-seed0-1"
     said = capsys.readouterr().err
-    assert "training diverged at step 88: policy_loss is nan, value_loss is nan" in said.replace("train/", "")
+    assert "training diverged at step 88: policy_loss is nan, value_loss is nan" in said.replace(
+        "train/", ""
+    )
     assert "the last good checkpoint is that of step 80" in said
     assert find_run(folder).state.state == "diverged"
     assert checkpoints(folder) == ["64", "80"]
@@ -277,7 +302,9 @@ def test_losses_that_are_no_numbers_stop_training_where_they_come_up(
 def test_weights_that_are_no_numbers_stop_training(
     tmp_path: Path, agent: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = write_config(tmp_path / "wild.yaml", "CartPole-v1", learning_rate="1e30", max_grad_norm=".inf")
+    config = write_config(
+        tmp_path / "wild.yaml", "CartPole-v1", learning_rate="1e30", max_grad_norm=".inf"
+    )
     assert main([str(config), "--agents", agent, "--runs-dir", str(tmp_path)]) == 2
     assert "training diverged a" in capsys.readouterr().err
     assert find_run(tmp_path / f"wild/{agent}-seed0-1").state.state == "diverged"
@@ -290,7 +317,9 @@ def test_an_environment_that_cannot_be_saved_is_named_and_starts_anew(
     config = write_config(tmp_path / "odd.yaml", SECRETIVE)
     argv = [str(config), "--agents", agent, "--runs-dir"]
     assert main([*argv, str(tmp_path / "whole")]) == 0
-    assert "no checkpoints: tests.odd_envs:Secretive-v0 cannot be saved" in (said := capsys.readouterr().err)
+    assert "no checkpoints: tests.toy_envs:Secretive-v0 cannot be saved" in (
+        said := capsys.readouterr().err
+    )
     assert "_steps is a builtins.range_iterator" in said
     with crash_after(50), pytest.raises(Crash):
         main([*argv, str(tmp_path / "cut")])
@@ -305,10 +334,15 @@ def test_an_environment_that_cannot_be_saved_is_named_and_starts_anew(
     [
         (["nowhere"], "run nowhere: no such folder"),
         (["configs"], "run configs: is no complete run"),
-        (["configs", "--total-timesteps", "0"], "--total-timesteps 0: must be a whole number of 1 or more"),
+        (
+            ["configs", "--total-timesteps", "0"],
+            "--total-timesteps 0: must be a whole number of 1 or more",
+        ),
     ],
 )
-def test_what_cannot_be_resumed_is_named(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_resumed_is_named(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--resume", *words]) == 2
     assert message in capsys.readouterr().err
 

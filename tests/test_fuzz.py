@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.mutated import CASES, Case, make_runs, survives
+from tests.tools.mutated import CASES, Case, make_runs, survives
 
-QUIETLY = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+QUIETLY = settings(
+    deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.fixture(scope="module")

@@ -8,27 +8,44 @@ import pytest
 from stable_baselines3 import A2C
 
 from evaluate.policies import entries, yardsticks
+from evaluate.results import FLOOR
 from evaluate.rollouts import play_all
-from evaluate.standings import FLOOR
 from train.__main__ import main
 from train.config import load_config
-from train.run_dir import finished_runs
+from train.storage.run_folder import finished_runs
 
 pytestmark = pytest.mark.slow
 
 
 def shares(runs_dir: Path, config: str) -> dict[int, float]:
     """Share of the optimum of each training seed: deterministic, on the config's environment."""
-    results = play_all(entries(finished_runs(runs_dir, config), main=config), campaigns=1, seed=20000)
+    results = play_all(
+        entries(finished_runs(runs_dir, config), main=config), campaigns=1, seed=20000
+    )
     reached = results.campaigns.groupby("seed")["share_of_optimum"].mean()
     return dict(zip(reached.index.astype(int), reached.astype(float), strict=True))
 
 
 @pytest.mark.parametrize("seeds", [range(5), range(5, 10)], ids=["seeds 0 to 4", "seeds 5 to 9"])
 @pytest.mark.parametrize(("agent", "least"), [("a2c", 0.999), ("reference", 0.995)])
-def test_every_seed_masters_the_linear_campaign(agent: str, least: float, seeds: range, tmp_path: Path) -> None:
+def test_every_seed_masters_the_linear_campaign(
+    agent: str, least: float, seeds: range, tmp_path: Path
+) -> None:
     chosen = [str(seed) for seed in seeds]
-    assert main(["configs/linear.yaml", "--agents", agent, "--seeds", *chosen, "--runs-dir", str(tmp_path)]) == 0
+    assert (
+        main(
+            [
+                "configs/linear.yaml",
+                "--agents",
+                agent,
+                "--seeds",
+                *chosen,
+                "--runs-dir",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
     reached = shares(tmp_path, "linear")
     assert set(reached) == set(seeds)
     assert min(reached.values()) >= least, reached
@@ -36,7 +53,21 @@ def test_every_seed_masters_the_linear_campaign(agent: str, least: float, seeds:
 
 @pytest.mark.parametrize(("agent", "least"), [("a2c", 0.999), ("reference", 0.995)])
 def test_both_agents_master_the_dynamic_campaign(agent: str, least: float, tmp_path: Path) -> None:
-    assert main(["configs/dynamic.yaml", "--agents", agent, "--seeds", "0", "1", "--runs-dir", str(tmp_path)]) == 0
+    assert (
+        main(
+            [
+                "configs/dynamic.yaml",
+                "--agents",
+                agent,
+                "--seeds",
+                "0",
+                "1",
+                "--runs-dir",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
     reached = shares(tmp_path, "dynamic")
     assert min(reached.values()) >= least, reached
 
@@ -52,7 +83,12 @@ def test_who_sees_the_day_alone_lands_at_the_best_fixed_plan(tmp_path: Path) -> 
 
 
 def test_a2c_load_plays_what_was_learned(tmp_path: Path) -> None:
-    assert main(["configs/linear.yaml", "--agents", "a2c", "--seeds", "0", "--runs-dir", str(tmp_path)]) == 0
+    assert (
+        main(
+            ["configs/linear.yaml", "--agents", "a2c", "--seeds", "0", "--runs-dir", str(tmp_path)]
+        )
+        == 0
+    )
     model = A2C.load(tmp_path / "linear/a2c-seed0-1/model.zip", device="cpu")
     env = gymnasium.make("envs:LinearCampaign-v0")
     seen, _ = env.reset(seed=0)
@@ -66,12 +102,16 @@ def test_a2c_load_plays_what_was_learned(tmp_path: Path) -> None:
 def test_the_articles_agent_is_far_from_it(tmp_path: Path) -> None:
     chosen = [str(seed) for seed in range(10)]
     assert main(["configs/article.yaml", "--seeds", *chosen, "--runs-dir", str(tmp_path)]) == 0
-    results = play_all(entries(finished_runs(tmp_path, "article"), main="article"), campaigns=1, seed=20000)
+    results = play_all(
+        entries(finished_runs(tmp_path, "article"), main="article"), campaigns=1, seed=20000
+    )
     reached = results.campaigns.groupby("policy")["share_of_optimum"].mean()
     assert reached["reference (mix)"] == pytest.approx(0.818, abs=0.001)
 
 
 def test_a2c_balances_the_pole(tmp_path: Path) -> None:
     assert main(["configs/cartpole.yaml", "--agents", "a2c", "--runs-dir", str(tmp_path)]) == 0
-    results = play_all(entries(finished_runs(tmp_path, "cartpole"), main="cartpole"), campaigns=20, seed=20000)
+    results = play_all(
+        entries(finished_runs(tmp_path, "cartpole"), main="cartpole"), campaigns=20, seed=20000
+    )
     assert float(np.mean(results.campaigns["return"])) >= 400

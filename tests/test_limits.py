@@ -16,7 +16,10 @@ from envs.campaign.limits import fill, nearest
 from envs.campaign.params import make_params
 
 triples = arrays(np.float64, (4, 3), elements=st.floats(0.0, 150.0))
-bounds = st.tuples(arrays(np.float64, 3, elements=st.floats(0, 30)), arrays(np.float64, 3, elements=st.floats(0, 80)))
+bounds = st.tuples(
+    arrays(np.float64, 3, elements=st.floats(0, 30)),
+    arrays(np.float64, 3, elements=st.floats(0, 80)),
+)
 LIMITED: dict[str, Any] = {"min_spend": [10, 5, 0], "max_spend": [40, 30, 60]}
 BY_DAY = [[0, 0, 0], [10, 20, 30], [5, 5, 5], [0, 0, 40], [30, 0, 0], [0, 0, 0], [33, 33, 33]]
 
@@ -24,7 +27,9 @@ BY_DAY = [[0, 0, 0], [10, 20, 30], [5, 5, 5], [0, 0, 40], [30, 0, 0], [0, 0, 0],
 def holds(spend: Any, low: Any, high: Any, budget: float) -> bool:
     slack = 1e-9 * budget
     return bool(
-        (spend >= low - slack).all() and (spend <= high + slack).all() and (spend.sum(-1) <= budget + slack).all()
+        (spend >= low - slack).all()
+        and (spend <= high + slack).all()
+        and (spend.sum(-1) <= budget + slack).all()
     )
 
 
@@ -35,7 +40,9 @@ def test_the_nearest_point_is_within_limits_and_no_other_is_nearer(asked: Any, l
     assume(low.sum() <= 100)
     found = nearest(asked, low, high, 100.0)
     assert holds(found, low, high, 100.0)
-    for point, wanted in zip(found, asked, strict=True):  # no feasible direction leads nearer: the test of a projection
+    for point, wanted in zip(
+        found, asked, strict=True
+    ):  # no feasible direction leads nearer: the test of a projection
         for other in [low, *nearest(np.eye(3) * 300, low, high, 100.0), *found]:
             assert (wanted - point) @ (other - point) <= 1e-7 * (1 + np.abs(wanted).max()) * 100
 
@@ -51,7 +58,9 @@ def test_the_nearest_point_is_within_limits_and_no_other_is_nearer(asked: Any, l
         ([1e20, 1e20, 1e20], [35, 30, 35]),
     ],
 )
-def test_a_spend_becomes_the_nearest_within_limits(asked: list[float], expected: list[float]) -> None:
+def test_a_spend_becomes_the_nearest_within_limits(
+    asked: list[float], expected: list[float]
+) -> None:
     params = make_params("dynamic", **LIMITED)
     found = spend_from_spend(params, asked, ())
     np.testing.assert_allclose(found, expected, atol=1e-9)
@@ -81,7 +90,9 @@ def test_logits_share_out_what_the_minimums_leave(logits: Any, limits: Any) -> N
     assert holds(found, low, high, 100.0)
     np.testing.assert_allclose(found.sum(-1), min(100.0, high.sum()), rtol=1e-9)
     for given_, share in zip(found - low, shares, strict=True):
-        level = given_ / share  # equal for all channels with room left, and no more for those that are full
+        level = (
+            given_ / share
+        )  # equal for all channels with room left, and no more for those that are full
         room = given_ < (high - low) - 1e-7
         if room.any():
             assert np.ptp(level[room]) <= 1e-6 * max(level[room].max(), 1e-12)
@@ -94,9 +105,17 @@ def test_without_limits_the_formulas_are_todays() -> None:
     logits = rng.normal(0, 3, (50, 3))
     weights = np.exp(logits)
     total = weights[:, :1] + weights[:, 1:2] + weights[:, 2:]
-    assert spend_from_logits(params, logits, (50,)).tobytes() == (100.0 * (weights / total)).tobytes()
-    np.testing.assert_allclose(spend_from_logits(loose, logits, (50,)), 100.0 * (weights / total), rtol=1e-12)
-    assert spend_from_spend(params, [200.0, 100.0, 100.0], ()).tolist() == [50.0, 25.0, 25.0]  # scaled, not projected
+    assert (
+        spend_from_logits(params, logits, (50,)).tobytes() == (100.0 * (weights / total)).tobytes()
+    )
+    np.testing.assert_allclose(
+        spend_from_logits(loose, logits, (50,)), 100.0 * (weights / total), rtol=1e-12
+    )
+    assert spend_from_spend(params, [200.0, 100.0, 100.0], ()).tolist() == [
+        50.0,
+        25.0,
+        25.0,
+    ]  # scaled, not projected
 
 
 def test_the_limits_of_each_row_are_those_of_its_own_day() -> None:
@@ -132,9 +151,14 @@ def test_limits_hold_in_both_environments_on_every_day(action: str) -> None:
 
 
 def test_a_single_channel_is_refused_with_limits() -> None:
-    with pytest.raises(ValueError, match=r"action='channel'.*min_spend and max_spend forbid: use 'logits' or 'spend'"):
+    with pytest.raises(
+        ValueError,
+        match=r"action='channel'.*min_spend and max_spend forbid: use 'logits' or 'spend'",
+    ):
         gymnasium.make("envs:DynamicCampaign-v0", action="channel", min_spend=[1, 1, 1])
-    with pytest.raises(ValueError, match=r"^action channel: .* leaves no room for min_spend and max_spend$"):
+    with pytest.raises(
+        ValueError, match=r"^action channel: .* leaves no room for min_spend and max_spend$"
+    ):
         spend_from_channel(make_params("linear", min_spend=[1, 1, 1]), 0, ())
 
 

@@ -24,7 +24,13 @@ def test_one_unit_on_each_channel_earns_the_counts_of_the_article() -> None:
 
 @pytest.mark.parametrize(
     ("spend", "engagement"),
-    [([0, 100, 0], 850.0), ([0, 0, 100], 800.0), ([100, 0, 0], 360.0), ([100 / 3] * 3, 670.0), ([0, 0, 0], 0.0)],
+    [
+        ([0, 100, 0], 850.0),
+        ([0, 0, 100], 800.0),
+        ([100, 0, 0], 360.0),
+        ([100 / 3] * 3, 670.0),
+        ([0, 0, 0], 0.0),
+    ],
 )
 def test_a_day_earns_the_known_engagement(spend: list[float], engagement: float) -> None:
     metrics, _ = model.transition(LINEAR, model.initial_state(), np.array(spend, dtype=np.float64))
@@ -64,7 +70,16 @@ def test_the_optimum_of_the_article_is_all_ads() -> None:
 
 
 def test_no_plan_on_a_grid_beats_the_closed_form_optimum() -> None:
-    params = make_params("linear", days=1, daily_budget=20.0, counts=[[1, 2, 0], [3, 0, 1], [0, 1, 2]])
-    grid = [np.array(s, dtype=np.float64) for s in itertools.product(range(21), repeat=3) if sum(s) <= 20]
-    best = max(model.engagement(params, model.transition(params, model.initial_state(), s)[0]) for s in grid)
+    params = make_params(
+        "linear", days=1, daily_budget=20.0, counts=[[1, 2, 0], [3, 0, 1], [0, 1, 2]]
+    )
+    grid = [
+        np.array(s, dtype=np.float64)
+        for s in itertools.product(range(21), repeat=3)
+        if sum(s) <= 20
+    ]
+    best = max(
+        model.engagement(params, model.transition(params, model.initial_state(), s)[0])
+        for s in grid
+    )
     assert planner.plan(params).engagement == pytest.approx(best, rel=1e-9)

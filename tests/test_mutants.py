@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from tests import mutants
+from tests.tools import mutants
 
 SHOWN = """    envs.campaign.model.x_engagement__mutmut_1: killed
     envs.campaign.model.x_engagement__mutmut_2: timeout
@@ -34,7 +34,9 @@ def test_what_is_no_kill_is_listed_and_too_many_of_it_are_a_failure(
 
 
 @pytest.mark.parametrize(("killed", "code"), [(85, 0), (84, 1)])
-def test_85_kills_of_a_hundred_are_enough(killed: int, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_85_kills_of_a_hundred_are_enough(
+    killed: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = [f"    m.f__mutmut_{i}: {'killed' if i < killed else 'survived'}\n" for i in range(100)]
     assert told("".join(lines), monkeypatch) == code
 

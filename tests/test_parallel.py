@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import ROOT
+from tests.tools.programs import ROOT
 from train.config import InputError
 from train.parallel import run_all
 
@@ -78,13 +78,25 @@ def test_ctrl_c_lets_every_running_one_save_and_starts_no_other(tmp_path: Path) 
 
 
 def test_ctrl_c_saves_each_of_the_runs(tmp_path: Path) -> None:
-    words = ["configs/article.yaml", "--seeds", "0", "1", "--jobs", "2", "--total-timesteps", "50000000"]
+    words = [
+        "configs/article.yaml",
+        "--seeds",
+        "0",
+        "1",
+        "--jobs",
+        "2",
+        "--total-timesteps",
+        "50000000",
+    ]
     command = [sys.executable, "-m", "train", *words, "--runs-dir", str(tmp_path)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     folders = [tmp_path / f"article/reference-seed{seed}-1" for seed in (0, 1)]
     end = time.monotonic() + 60
     while not all(
-        path.exists() and path.stat().st_size > 500 for path in (folder / "progress.csv" for folder in folders)
+        path.exists() and path.stat().st_size > 500
+        for path in (folder / "progress.csv" for folder in folders)
     ):
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.05)

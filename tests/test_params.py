@@ -20,13 +20,21 @@ from envs.campaign.params import FIELDS, PRESETS, make_params
         ({"daily_budget": float("inf")}, ["daily_budget=inf", "finite"]),
         ({"daily_budget": "100"}, ["daily_budget='100'", "number"]),
         ({"counts": [[1, 2], [3, 4], [5, 6]]}, ["counts needs the shape 3x3", "[counts/bu]"]),
-        ({"counts": [[1, 2, -3], [3, 4, 5], [5, 6, 7]]}, ["counts[0][2]=-3", "greater than or equal to 0"]),
+        (
+            {"counts": [[1, 2, -3], [3, 4, 5], [5, 6, 7]]},
+            ["counts[0][2]=-3", "greater than or equal to 0"],
+        ),
         ({"metric_weights": 3}, ["metric_weights needs the shape 3"]),
-        ({"daily_budgett": 3}, ["unknown parameter 'daily_budgett'", "did you mean 'daily_budget'?", "known: "]),
+        (
+            {"daily_budgett": 3},
+            ["unknown parameter 'daily_budgett'", "did you mean 'daily_budget'?", "known: "],
+        ),
         ({"reward_scale": -1, "days": 0}, ["reward_scale=-1", "days=0"]),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_allowed(changes: dict[str, Any], parts: list[str]) -> None:
+def test_a_bad_value_is_named_with_what_is_allowed(
+    changes: dict[str, Any], parts: list[str]
+) -> None:
     with pytest.raises(ValueError, match="campaign: ") as error:
         make_params("linear", **changes)
     for part in parts:
@@ -52,7 +60,10 @@ def test_arrays_lists_and_numpy_scalars_are_taken() -> None:
 
 def test_equal_parameters_are_equal_and_hash_alike() -> None:
     first, second = make_params("linear", days=9), make_params("linear", days=9)
-    assert first.counts_array.shape == (3, 3)  # what is derived and kept takes no part in the comparison
+    assert first.counts_array.shape == (
+        3,
+        3,
+    )  # what is derived and kept takes no part in the comparison
     assert first == second
     assert hash(first) == hash(second)
     assert first != PRESETS["linear"]

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.campaign.history import History
 from envs.campaign.params import PRESETS
-from evaluate.history import read_history
-from evaluate.plan import main, rounded
+from envs.campaign.past import History
+from evaluate.campaign.past_days import read_history
+from evaluate.campaign.plan import main, rounded
 from evaluate.policies import entries
-from tests.programs import run
+from tests.tools.programs import run
 from train.__main__ import main as train
 from train.config import InputError
-from train.make_env import make_env
+from train.environment import make_env
 from train.play import play
-from train.run_dir import load_run
+from train.storage.run_folder import load_run
 
 HEADER = "day,posts,ads,rewards,likes,comments,shares"
 CHANNELS = ("posts", "ads", "rewards")
@@ -43,14 +43,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, env in {**CAMPAIGNS, "cartpole": "{id: CartPole-v1}"}.items():
         config = folder / f"{name}.yaml"
         also = "reference: {n_envs: 4}\n" if name == "article" else ""
-        config.write_text(f"env: {env}\ntotal_timesteps: 28\na2c: {{n_envs: 4, n_steps: 7}}\n{also}")
+        config.write_text(
+            f"env: {env}\ntotal_timesteps: 28\na2c: {{n_envs: 4, n_steps: 7}}\n{also}"
+        )
         assert train([str(config), "--runs-dir", str(folder / "runs")]) == 0
     (folder / "so_far.csv").write_text(as_csv(DAYS))
     return folder
 
 
 def as_csv(days: list[list[Any]]) -> str:
-    return "\n".join([HEADER, *(",".join(map(str, [day, *row])) for day, row in enumerate(days, start=1))]) + "\n"
+    return (
+        "\n".join(
+            [HEADER, *(",".join(map(str, [day, *row])) for day, row in enumerate(days, start=1))]
+        )
+        + "\n"
+    )
 
 
 def asked(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, Any]:
@@ -83,7 +90,9 @@ def test_the_plan_is_what_the_policy_does_after_the_days_so_far(
     for row in plan["days"]:
         assert sum(row[channel] for channel in CHANNELS) == pytest.approx(budget)
     left = plan["days_left"]
-    assert left["expected_engagement"] == pytest.approx(sum(row["expected_engagement"] for row in plan["days"]))
+    assert left["expected_engagement"] == pytest.approx(
+        sum(row["expected_engagement"] for row in plan["days"])
+    )
     assert left["exact"] == (name != "uncertain")
     assert left["campaigns"] == (1000 if name == "uncertain" else 1)
     (entry,) = entries([load_run(runs / "runs" / name / "a2c-seed0-1")], main=name)[:1]
@@ -103,7 +112,9 @@ def test_without_chance_the_expectation_is_what_a_campaign_of_these_splits_earns
     envs = make_env(entry.env.model_copy(update={"kwargs": entry.env.kwargs | kwargs}), 1)
     envs.reset(seed=0)
     earned = []
-    for split in [row[:3] for row in DAYS] + [[row[channel] for channel in CHANNELS] for row in plan["days"]]:
+    for split in [row[:3] for row in DAYS] + [
+        [row[channel] for channel in CHANNELS] for row in plan["days"]
+    ]:
         infos = envs.step(np.array([split]))[4]
         earned.append(infos.get("final_info", infos)["engagement"][0])
     left = plan["days_left"]
@@ -135,7 +146,11 @@ def test_a_program_asked_twice_says_the_same_and_a_header_alone_is_day_1(
 ) -> None:
     (tmp_path / "none.csv").write_text(HEADER + "\n")
     folder = runs / "runs/uncertain/a2c-seed0-1"
-    assert asked(capsys, folder) == asked(capsys, folder, "--history", tmp_path / "none.csv") == asked(capsys, folder)
+    assert (
+        asked(capsys, folder)
+        == asked(capsys, folder, "--history", tmp_path / "none.csv")
+        == asked(capsys, folder)
+    )
 
 
 def test_the_printed_split_is_a_history_that_is_taken(
@@ -146,22 +161,44 @@ def test_the_printed_split_is_a_history_that_is_taken(
     assert main([str(word) for word in (runs / "uncertain.yaml", *words)]) == 0
     out = capsys.readouterr().out
     assert "Tomorrow is day 3 of 7. Spend: posts " in out
-    assert re.search(r"80% of 1,000 simulated campaigns that fit the days so far earn [\d,]+ to [\d,]+\.", out)
-    split = [float(value) for value in re.findall(r"(?:posts|ads|rewards) ([\d.]+)", out.splitlines()[0])]
+    assert re.search(
+        r"80% of 1,000 simulated campaigns that fit the days so far earn [\d,]+ to [\d,]+\.", out
+    )
+    split = [
+        float(value) for value in re.findall(r"(?:posts|ads|rewards) ([\d.]+)", out.splitlines()[0])
+    ]
     assert sum(split) == pytest.approx(100)
     (tmp_path / "next.csv").write_text(as_csv([*DAYS, [*split, 300, 80, 90]]))
     assert len(read_history(tmp_path / "next.csv", History(PRESETS["uncertain"]))) == 3
 
 
 def test_the_program_run_as_its_user_runs_it(runs: Path) -> None:
-    done = run("evaluate.plan", runs / "runs/article/a2c-seed0-1", "--history", runs / "so_far.csv")
+    done = run(
+        "evaluate.campaign.plan",
+        runs / "runs/article/a2c-seed0-1",
+        "--history",
+        runs / "so_far.csv",
+    )
     assert done.returncode == 0, done.stderr
     assert "Tomorrow is day 3 of 7. Spend: posts " in done.stdout
     assert "Expected engagement of days 3 to 7: " in done.stdout
 
 
-def test_the_table_says_what_is_exact_and_who_decided(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(runs / "article.yaml"), "--runs-dir", str(runs / "runs"), "--agent", "reference (mix)"]) == 0
+def test_the_table_says_what_is_exact_and_who_decided(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                str(runs / "article.yaml"),
+                "--runs-dir",
+                str(runs / "runs"),
+                "--agent",
+                "reference (mix)",
+            ]
+        )
+        == 0
+    )
     out = capsys.readouterr().out
     assert "Tomorrow is day 1 of 7." in out
     assert "(exact: chance has no part in this campaign)" in out
@@ -193,8 +230,12 @@ def test_harmless_spellings_of_a_history_are_read_as_the_same_numbers(
     order = data.draw(st.permutations(names))
     rows = [dict(zip(names, [day, *row], strict=True)) for day, row in enumerate(days, start=1)]
     path = tmp_path_factory.getbasetemp() / "spelled.csv"
-    path.write_bytes(spelled([[row[name] for name in order] for row in rows], order, data.draw).encode())
-    np.testing.assert_array_equal(read_history(path, History(PRESETS["dynamic"])), np.array(days).reshape(-1, 6))
+    path.write_bytes(
+        spelled([[row[name] for name in order] for row in rows], order, data.draw).encode()
+    )
+    np.testing.assert_array_equal(
+        read_history(path, History(PRESETS["dynamic"])), np.array(days).reshape(-1, 6)
+    )
 
 
 def spelled(rows: list[list[float]], names: list[str], draw: Callable[[Any], Any]) -> str:
@@ -226,7 +267,10 @@ def number(value: float, draw: Callable[[Any], Any]) -> str:
 FAULTY: dict[str, tuple[bytes, list[str]]] = {
     "empty": (b"", ["row 1: the file is empty, expected at least the header"]),
     "blank": (b"\n \r\n\n", ["row 1: the file is empty, expected at least the header"]),
-    "mark": (f"\ufeff{as_csv(DAYS)}".encode(), ["row 1: the file starts with a byte-order mark, expected none: save"]),
+    "mark": (
+        f"\ufeff{as_csv(DAYS)}".encode(),
+        ["row 1: the file starts with a byte-order mark, expected none: save"],
+    ),
     "semicolons": (
         as_csv(DAYS).replace(",", ";").replace("14.5", "14,5").encode(),
         [
@@ -234,13 +278,22 @@ FAULTY: dict[str, tuple[bytes, list[str]]] = {
             "row 3, column ads: '14,5', must be a number such as 33.3, with a decimal point",
         ],
     ),
-    "tabs": (as_csv(DAYS).replace(",", "\t").encode(), ["row 1: columns are separated by tabs, expected commas"]),
+    "tabs": (
+        as_csv(DAYS).replace(",", "\t").encode(),
+        ["row 1: columns are separated by tabs, expected commas"],
+    ),
     "bytes": (
         as_csv(DAYS).replace("402", "4\u00a002").encode("latin-1"),
-        ["row 3: the byte 0xa0 is no text in UTF-8", r"row 3, column likes: '4\\xa002', must be a number such as 33.3"],
+        [
+            "row 3: the byte 0xa0 is no text in UTF-8",
+            r"row 3, column likes: '4\\xa002', must be a number such as 33.3",
+        ],
     ),
     "utf-16": (as_csv(DAYS).encode("utf-16"), ["row 1: is UTF-16, expected UTF-8: save it as"]),
-    "no header": (b"1,20,30,50,240,70,121\n", ["row 1: '1,20,30,50,240,70,121' is not the header, expected day,posts"]),
+    "no header": (
+        b"1,20,30,50,240,70,121\n",
+        ["row 1: '1,20,30,50,240,70,121' is not the header, expected day,posts"],
+    ),
     "columns": (
         b"day,posts,ads,reward,likes,comments,shares,ads\n1,90,1,1,1,1,1,20\n",
         [
@@ -265,7 +318,9 @@ FAULTY: dict[str, tuple[bytes, list[str]]] = {
         ],
     ),
     "days": (
-        "\n".join([HEADER, *(f"{day},1,2,3,4,5,6" for day in (1, 1, 3, 2, "x", 1.5, -1, 7, 9, "nan"))]).encode(),
+        "\n".join(
+            [HEADER, *(f"{day},1,2,3,4,5,6" for day in (1, 1, 3, 2, "x", 1.5, -1, 7, 9, "nan"))]
+        ).encode(),
         [
             "row 3, column day: 1 is repeated, must be 2: each day stands once",
             "row 4, column day: 3, must be 2: days start with 1 and none is left out",
@@ -278,18 +333,26 @@ FAULTY: dict[str, tuple[bytes, list[str]]] = {
             "row 11, column day: nan, must be a whole number of 1 or more",
         ],
     ),
-    "all played": (as_csv([DAYS[0]] * 7).encode(), ["row 8, column day: 7, must be before 7, the last day"]),
+    "all played": (
+        as_csv([DAYS[0]] * 7).encode(),
+        ["row 8, column day: 7, must be before 7, the last day"],
+    ),
     "quotes": (f'{HEADER}\n1,"20,30,50,240,70,121\n'.encode(), ["row 2: is no row of a CSV file"]),
 }
 
 
 @pytest.mark.parametrize(("data", "expected"), FAULTY.values(), ids=FAULTY)
-def test_every_fault_of_a_history_is_named_at_once(data: bytes, expected: list[str], tmp_path: Path) -> None:
+def test_every_fault_of_a_history_is_named_at_once(
+    data: bytes, expected: list[str], tmp_path: Path
+) -> None:
     path = tmp_path / "days.csv"
     path.write_bytes(data)
     first, *faults = refused(path).splitlines()
     counted = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    assert first == f"history {path}: {counted}; expected the header {HEADER} and a row for each past day"
+    assert (
+        first
+        == f"history {path}: {counted}; expected the header {HEADER} and a row for each past day"
+    )
     assert len(faults) == len(expected)
     for fault, start in zip(faults, expected, strict=True):
         assert fault.strip().startswith(start)
@@ -298,7 +361,9 @@ def test_every_fault_of_a_history_is_named_at_once(data: bytes, expected: list[s
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "so_far.csv").write_text(HEADER)
     missing = refused(tmp_path / "sofar.csv")
-    assert missing.endswith(f"no such file (did you mean '{tmp_path / 'so_far.csv'}'?); expected a CSV file")
+    assert missing.endswith(
+        f"no such file (did you mean '{tmp_path / 'so_far.csv'}'?); expected a CSV file"
+    )
     assert refused(tmp_path).endswith("is a folder, expected a CSV file")
     assert "cannot be read: Not a directory" in refused(tmp_path / "so_far.csv/x")
 
@@ -313,7 +378,10 @@ def test_a_file_of_something_else_does_not_flood_the_screen(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["cartpole.yaml"], "env CartPole-v1: cannot start after days already played, so there is nothing to plan"),
+        (
+            ["cartpole.yaml"],
+            "env CartPole-v1: cannot start after days already played, so there is nothing to plan",
+        ),
         (
             ["article.yaml", "--agent", "refrence"],
             r"there is no run of it \(did you mean 'reference'\?\); known: a2c, ",
@@ -327,7 +395,11 @@ def test_a_file_of_something_else_does_not_flood_the_screen(tmp_path: Path) -> N
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(
-    runs: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    runs: Path,
+    words: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(runs)
     Path("wrong.csv").write_text(f"{HEADER}\n1,2,x,3,4,5,-6\n")
@@ -343,6 +415,7 @@ def test_bad_input_is_one_message_and_exit_code_2(
 def test_the_environment_refuses_what_the_file_would_be_refused_for(runs: Path) -> None:
     envs = make_env(load_run(runs / "runs/dynamic/a2c-seed0-1").config.env, 1)
     with pytest.raises(
-        ValueError, match=r"past: day 1, ads: -1, must be .*; day 2, posts \+ ads \+ rewards: 120 spent"
+        ValueError,
+        match=r"past: day 1, ads: -1, must be .*; day 2, posts \+ ads \+ rewards: 120 spent",
     ):
         envs.reset(options={"past": [[0, -1, 0, 0, 0, 0], [40, 40, 40, 0, 0, 0]]})

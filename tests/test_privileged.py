@@ -7,19 +7,25 @@ import pytest
 from stable_baselines3 import A2C
 from torch import nn
 
-from envs.campaign.draws import TOLD
-from train import a2c, reference
-from train.callbacks import TrainingLog
+from envs.campaign.latent import TOLD
+from train.agents import a2c, reference
+from train.agents.registry import LEARNERS
 from train.config import AgentConfig, EnvConfig
-from train.learners import LEARNERS
-from train.make_env import flat_observation_space, make_training_env
+from train.environment import flat_observation_space, make_training_env
+from train.logs.training_log import TrainingLog
 
-ENV = EnvConfig(id="envs:UncertainCampaign-v0", kwargs={"privileged": True, "observation": "belief", "days": 2})
+ENV = EnvConfig(
+    id="envs:UncertainCampaign-v0", kwargs={"privileged": True, "observation": "belief", "days": 2}
+)
 PART = AgentConfig(n_envs=8, n_steps=2, learning_rate=0.01)
 
 
 def first_layer(network: nn.Module) -> Any:
-    return next(layer for layer in network.modules() if isinstance(layer, nn.Linear)).weight.detach().numpy()
+    return (
+        next(layer for layer in network.modules() if isinstance(layer, nn.Linear))
+        .weight.detach()
+        .numpy()
+    )
 
 
 @pytest.mark.parametrize("name", ["a2c", "reference"])
@@ -42,7 +48,9 @@ def test_no_actor_ever_learns_from_privileged_columns(name: str, tmp_path: Any) 
     seen = np.random.default_rng(0).uniform(0, 1, (5, seen_size)).astype(np.float32)
     other = seen.copy()
     other[:, -TOLD:] = 50.0
-    assert (policy.predict(seen, deterministic=True)[0] == policy.predict(other, deterministic=True)[0]).all()
+    assert (
+        policy.predict(seen, deterministic=True)[0] == policy.predict(other, deterministic=True)[0]
+    ).all()
 
 
 def test_a_saved_agent_with_a_privileged_critic_opens_with_sb3_alone(tmp_path: Any) -> None:
@@ -51,7 +59,9 @@ def test_a_saved_agent_with_a_privileged_critic_opens_with_sb3_alone(tmp_path: A
     a2c.save(agent, tmp_path / "model.zip")
     opened = A2C.load(tmp_path / "model.zip", device="cpu")
     seen = envs.reset(seed=0)[0]
-    assert (opened.predict(seen, deterministic=True)[0] == agent.predict(seen, deterministic=True)[0]).all()
+    assert (
+        opened.predict(seen, deterministic=True)[0] == agent.predict(seen, deterministic=True)[0]
+    ).all()
 
 
 def test_without_privileged_columns_nothing_is_hidden() -> None:

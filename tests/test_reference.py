@@ -14,12 +14,12 @@ from gymnasium import spaces
 from stable_baselines3 import A2C
 from stable_baselines3.common.logger import Logger
 
-from tests.idle import idle_env
-from train import a2c, reference
+from tests.toy_envs import idle_env
+from train.agents import a2c, reference
+from train.agents.reference import Losses, Rollout, advantage
 from train.config import AgentConfig, EnvConfig, InputError
-from train.make_env import make_training_env
-from train.reference import Losses, Rollout, advantage
-from train.stopping import DivergedError
+from train.environment import make_training_env
+from train.signals import DivergedError
 
 OBSERVATION = spaces.Box(0.0, 1.0, (6,), np.float32)
 GAUSSIAN = spaces.Box(-10.0, 10.0, (3,), np.float32)
@@ -78,8 +78,14 @@ def fill(theirs: A2C, action: spaces.Space[Any]) -> Rollout:
     starts, steps = np.ones(N_ENVS, dtype=bool), []
     for _ in range(N_STEPS):
         seen, earned = torch.as_tensor(rng.random((N_ENVS, 6))), torch.as_tensor(rng.random(N_ENVS))
-        drawn = rng.integers(3, size=N_ENVS) if isinstance(action, spaces.Discrete) else rng.normal(size=(N_ENVS, 3))
-        actions = torch.as_tensor(drawn if isinstance(action, spaces.Discrete) else drawn.astype(np.float32))
+        drawn = (
+            rng.integers(3, size=N_ENVS)
+            if isinstance(action, spaces.Discrete)
+            else rng.normal(size=(N_ENVS, 3))
+        )
+        actions = torch.as_tensor(
+            drawn if isinstance(action, spaces.Discrete) else drawn.astype(np.float32)
+        )
         with torch.no_grad():
             values, log_probs, _ = theirs.policy.evaluate_actions(seen, actions)
         buffer.add(seen.numpy(), actions.numpy(), earned.numpy(), starts, values, log_probs)
@@ -89,14 +95,18 @@ def fill(theirs: A2C, action: spaces.Space[Any]) -> Rollout:
     with torch.no_grad():
         last = theirs.policy.predict_values(torch.as_tensor(rng.random((N_ENVS, 6))))
     buffer.compute_returns_and_advantage(last, dones)
-    seen, actions, earned, ended, values = (torch.stack(column) for column in zip(*steps, strict=True))
+    seen, actions, earned, ended, values = (
+        torch.stack(column) for column in zip(*steps, strict=True)
+    )
     return Rollout(seen, actions, earned, ended, values, last.flatten())
 
 
 @pytest.fixture(autouse=True)
 def _double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both compute in float64, so that only a difference of the formulas can show, not the order of a sum."""
-    monkeypatch.setattr("stable_baselines3.common.policies.preprocess_obs", lambda seen, *_, **__: seen)
+    monkeypatch.setattr(
+        "stable_baselines3.common.policies.preprocess_obs", lambda seen, *_, **__: seen
+    )
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
@@ -114,10 +124,17 @@ def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
 def test_the_same_rollout_gives_the_same_update(
     action: spaces.Space[Any], use_rms_prop: bool, normalize_advantage: bool, max_grad_norm: float
 ) -> None:
-    part = config(use_rms_prop=use_rms_prop, normalize_advantage=normalize_advantage, max_grad_norm=max_grad_norm)
+    part = config(
+        use_rms_prop=use_rms_prop,
+        normalize_advantage=normalize_advantage,
+        max_grad_norm=max_grad_norm,
+    )
     theirs, ours = pair(action, part)
     rollout = fill(theirs, action)
-    close(advantage(rollout, part.gamma, part.gae_lambda), torch.as_tensor(theirs.rollout_buffer.advantages))
+    close(
+        advantage(rollout, part.gamma, part.gae_lambda),
+        torch.as_tensor(theirs.rollout_buffer.advantages),
+    )
     before = _flat(ours.parameters())
     theirs.train()
     terms = ours.update(rollout, learning_rate=part.learning_rate)
@@ -141,14 +158,24 @@ def _flat(tensors: Iterable[torch.Tensor | None]) -> torch.Tensor:
 
 
 def _linears(layers: list[Any]) -> list[torch.nn.Parameter]:
-    return [weights for layer in layers if isinstance(layer, torch.nn.Linear) for weights in layer.parameters()]
+    return [
+        weights
+        for layer in layers
+        if isinstance(layer, torch.nn.Linear)
+        for weights in layer.parameters()
+    ]
 
 
 def test_one_clip_bounds_actor_and_critic_together() -> None:
     part = config(max_grad_norm=0.05)
     theirs, ours = pair(GAUSSIAN, part)
     ours.update(fill(theirs, GAUSSIAN), learning_rate=0.0)
-    norm = torch.sqrt(sum((p.grad.pow(2).sum() for p in ours.parameters() if p.grad is not None), torch.tensor(0.0)))
+    norm = torch.sqrt(
+        sum(
+            (p.grad.pow(2).sum() for p in ours.parameters() if p.grad is not None),
+            torch.tensor(0.0),
+        )
+    )
     assert norm == pytest.approx(0.05, rel=1e-4)
 
 
@@ -156,7 +183,9 @@ def test_the_advantage_of_a_finished_episode_is_what_it_earned_less_what_was_for
     rewards = torch.tensor([[1.0], [2.0], [3.0]])
     dones = torch.tensor([[0.0], [0.0], [1.0]])
     values = torch.tensor([[0.5], [0.25], [0.125]])
-    rollout = Rollout(torch.zeros(3, 1, 1), torch.zeros(3, 1), rewards, dones, values, torch.tensor([99.0]))
+    rollout = Rollout(
+        torch.zeros(3, 1, 1), torch.zeros(3, 1), rewards, dones, values, torch.tensor([99.0])
+    )
     assert advantage(rollout, gamma=1.0, gae_lambda=1.0).flatten().tolist() == [5.5, 4.75, 2.875]
     one_step = advantage(rollout, gamma=0.5, gae_lambda=0.0).flatten().tolist()
     assert one_step == [1.0 + 0.5 * 0.25 - 0.5, 2.0 + 0.5 * 0.125 - 0.25, 3.0 - 0.125]
@@ -166,7 +195,8 @@ def test_the_weights_start_as_sb3s_do() -> None:
     part = config(policy_kwargs={"net_arch": (64, 64)})
     ours = reference.Agent(OBSERVATION, GAUSSIAN, part, seed=0)
     actor, critic = (
-        [layer for layer in net if isinstance(layer, torch.nn.Linear)] for net in (ours.actor.net, ours.critic.net)
+        [layer for layer in net if isinstance(layer, torch.nn.Linear)]
+        for net in (ours.actor.net, ours.critic.net)
     )
     for layer, gain in zip([*actor, *critic], (2.0, 2.0, 0.0001, 2.0, 2.0, 1.0), strict=True):
         rows = layer.weight if layer.weight.shape[0] <= layer.weight.shape[1] else layer.weight.T
@@ -175,7 +205,9 @@ def test_the_weights_start_as_sb3s_do() -> None:
 
 
 def test_the_seed_decides_the_weights() -> None:
-    first, second, other = (reference.Agent(OBSERVATION, GAUSSIAN, config(), seed=seed) for seed in (1, 1, 2))
+    first, second, other = (
+        reference.Agent(OBSERVATION, GAUSSIAN, config(), seed=seed) for seed in (1, 1, 2)
+    )
     assert torch.equal(first.parameters()[1], second.parameters()[1])
     assert not torch.equal(first.parameters()[1], other.parameters()[1])
 
@@ -186,7 +218,9 @@ def test_deterministic_is_the_likeliest_action() -> None:
     chosen, _ = ours.predict(seen, deterministic=True)
     assert chosen.tolist() == reference.probabilities(ours, seen).argmax(axis=-1).tolist()
     gaussian = reference.Agent(OBSERVATION, GAUSSIAN, config(), seed=0)
-    assert np.array_equal(gaussian.predict(seen, deterministic=True)[0], gaussian.predict(seen, deterministic=True)[0])
+    assert np.array_equal(
+        gaussian.predict(seen, deterministic=True)[0], gaussian.predict(seen, deterministic=True)[0]
+    )
     assert not np.array_equal(gaussian.predict(seen)[0], gaussian.predict(seen)[0])
 
 
@@ -216,7 +250,9 @@ class Told:
         self.finished += 1
 
 
-def learn(env_id: str, total_timesteps: int, seed: int = 0, **changes: Any) -> tuple[reference.Agent, Told, list[int]]:
+def learn(
+    env_id: str, total_timesteps: int, seed: int = 0, **changes: Any
+) -> tuple[reference.Agent, Told, list[int]]:
     """An agent that has learned in two environments, 4 steps a rollout; what it logged, and when rollouts began."""
     part, log = config(n_envs=2, n_steps=4, **changes), Told()
     began: list[int] = []
@@ -232,7 +268,11 @@ def learn(env_id: str, total_timesteps: int, seed: int = 0, **changes: Any) -> t
     [
         (24, None, [0.01, 0.01, 0.01]),
         (24, 0.004, [0.008, 0.006, 0.004]),
-        (20, 0.005, [0.008, 0.006, 0.005]),  # the last rollout goes beyond the end, its rate does not
+        (
+            20,
+            0.005,
+            [0.008, 0.006, 0.005],
+        ),  # the last rollout goes beyond the end, its rate does not
     ],
 )
 def test_learning_ends_with_the_rollout_that_takes_the_last_step_and_its_rate_goes_straight_there(
@@ -242,7 +282,9 @@ def test_learning_ends_with_the_rollout_that_takes_the_last_step_and_its_rate_go
     assert (began, agent.timesteps, log.steps, log.finished) == ([0, 8, 16], 24, 12, 1)
     assert [timesteps for timesteps, _ in log.rollouts] == [8, 16, 24]
     assert [scalars["train/learning_rate"] for _, scalars in log.rollouts] == pytest.approx(rates)
-    assert [optimizer.param_groups[0]["lr"] for optimizer in agent.optimizers] == pytest.approx([rates[-1]] * 2)
+    assert [optimizer.param_groups[0]["lr"] for optimizer in agent.optimizers] == pytest.approx(
+        [rates[-1]] * 2
+    )
 
 
 def test_the_seed_of_learning_decides_where_environments_start() -> None:
@@ -255,7 +297,11 @@ def test_the_seed_of_learning_decides_where_environments_start() -> None:
 
 
 def test_an_agent_goes_on_from_what_it_saw_last() -> None:
-    envs, log, part = make_training_env(EnvConfig(id="CartPole-v1"), 2, 10), Told(), config(n_envs=2, n_steps=4)
+    envs, log, part = (
+        make_training_env(EnvConfig(id="CartPole-v1"), 2, 10),
+        Told(),
+        config(n_envs=2, n_steps=4),
+    )
     agent = reference.build(envs, part, 1)
     told: Any = log
     reference.learn(agent, envs, 8, 0, told)
@@ -270,7 +316,9 @@ def test_a_loss_that_is_no_number_stops_learning_and_says_where() -> None:
     log: Any = told
     with torch.no_grad():
         next(agent.critic.parameters())[0] = torch.nan
-    with pytest.raises(DivergedError, match=r"^training diverged at step 8: policy_loss is nan, value_loss is nan$"):
+    with pytest.raises(
+        DivergedError, match=r"^training diverged at step 8: policy_loss is nan, value_loss is nan$"
+    ):
         reference.learn(agent, envs, 24, 0, log)
     assert told.rollouts == []
 
@@ -281,8 +329,12 @@ def told_of(
     """What is logged of one episode of one environment."""
     ours = reference.Agent(OBSERVATION, action, config(gamma=1.0, gae_lambda=1.0), seed=0)
     earned, foretold = torch.tensor(rewards)[:, None], torch.tensor(values)[:, None]
-    rollout = Rollout(torch.zeros(3, 1, 6), torch.zeros(3, 1), earned, torch.zeros(3, 1), foretold, torch.zeros(1))
-    envs: Any = SimpleNamespace(return_queue=list(returns), length_queue=[7 * len(rewards) for _ in returns])
+    rollout = Rollout(
+        torch.zeros(3, 1, 6), torch.zeros(3, 1), earned, torch.zeros(3, 1), foretold, torch.zeros(1)
+    )
+    envs: Any = SimpleNamespace(
+        return_queue=list(returns), length_queue=[7 * len(rewards) for _ in returns]
+    )
     return reference.scalars(ours, envs, rollout, Losses(*torch.tensor([0.5, 2.0, -0.25])), 0.125)
 
 
@@ -293,11 +345,15 @@ def test_a_rollout_is_told_under_the_names_of_sb3() -> None:
     finished = {"rollout/ep_rew_mean": 2.0, "rollout/ep_len_mean": 21.0}
     seen = told_of([0.1, 0.2, 0.3], [0.5, 0.5, 0.2], GAUSSIAN, [1.0, 3.0])
     assert seen == pytest.approx(named | finished | {"train/std": 1.0}, rel=1e-5)
-    assert told_of([0.1, 0.2, 0.3], [0.5, 0.5, 0.2], CATEGORICAL, []) == pytest.approx(named, rel=1e-5)
+    assert told_of([0.1, 0.2, 0.3], [0.5, 0.5, 0.2], CATEGORICAL, []) == pytest.approx(
+        named, rel=1e-5
+    )
 
 
 def test_returns_that_do_not_vary_have_no_variance_to_explain() -> None:
-    assert np.isnan(told_of([0.0, 0.0, 1.0], [0.5, 0.5, 0.25], GAUSSIAN, [])["train/explained_variance"])
+    assert np.isnan(
+        told_of([0.0, 0.0, 1.0], [0.5, 0.5, 0.25], GAUSSIAN, [])["train/explained_variance"]
+    )
 
 
 def test_a_saved_agent_decides_as_it_did(tmp_path: Path) -> None:

@@ -6,15 +6,19 @@ import sys
 
 import pytest
 
-from tests.programs import ROOT
+from tests.tools.programs import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+TRACKED = subprocess.run(
+    ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+).stdout.split()
 
 
 def test_the_snippet_of_the_readme_runs() -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", snippet], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", snippet], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "engagement" in done.stdout
     assert "737.0" in done.stdout  # 20 x 3.6 + 50 x 8.5 + 30 x 8.0
@@ -34,7 +38,7 @@ def test_every_command_of_the_readme_is_one_of_the_makefile() -> None:
 
 
 def test_the_reference_is_short_enough_to_be_read() -> None:
-    assert len((ROOT / "train/reference.py").read_text().splitlines()) <= 300
+    assert len((ROOT / "train/agents/reference.py").read_text().splitlines()) <= 300
 
 
 @pytest.mark.parametrize("path", [path for path in TRACKED if not path.endswith((".png", ".json"))])

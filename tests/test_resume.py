@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import ROOT
-from tests.resuming import Crash, Job, crash_after, kill_at_random, outcome
+from tests.tools.programs import ROOT
+from tests.tools.resuming import Crash, Job, crash_after, kill_at_random, outcome
 from train.__main__ import main
 from train.config import load_config
 
@@ -25,7 +25,9 @@ def resume(folder: Path, *words: str) -> int:
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: f"{job.config}-{job.agent}")
-def test_a_run_that_was_cut_off_twice_ends_as_if_nothing_had_happened(job: Job, tmp_path: Path) -> None:
+def test_a_run_that_was_cut_off_twice_ends_as_if_nothing_had_happened(
+    job: Job, tmp_path: Path
+) -> None:
     part = load_config(ROOT / f"configs/{job.config}.yaml").agent(job.agent)
     assert main(job.argv(tmp_path / "whole")) == 0
     folder = job.folder(tmp_path / "cut")
@@ -39,7 +41,7 @@ def test_a_run_that_was_cut_off_twice_ends_as_if_nothing_had_happened(job: Job, 
 
 
 def test_killed_runs_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    rng, killed = random.Random(0), 0  # noqa: S311 - when to kill is no secret
+    rng, killed = random.Random(0), 0
     for agent in ("a2c", "reference"):
         job = Job("cartpole", agent, steps=6400, every=128)
         assert main(job.argv(tmp_path / "whole")) == 0

@@ -17,11 +17,11 @@ import torch
 
 from evaluate.__main__ import main as evaluate
 from evaluate.policies import entries
-from tests.programs import ROOT
+from tests.tools.programs import ROOT
 from train.__main__ import main
-from train.archive import load_weights, open_archive
 from train.config import InputError, load_config
-from train.run_dir import find_run, load_run
+from train.storage.run_folder import find_run, load_run
+from train.storage.safe_load import load_weights, open_archive
 
 PART = "{n_envs: 2, n_steps: 4, policy_kwargs: {net_arch: [4]}}"
 CONFIG = f"env: {{id: CartPole-v1}}\ntotal_timesteps: 32\ncheckpoint_every: 8\na2c: {PART}\nreference: {PART}\n"
@@ -71,9 +71,15 @@ def rewrite(archive: Path, entries: dict[str, bytes]) -> None:
             after.writestr(name, content)
 
 
-def refused(folder: Path, capsys: pytest.CaptureFixture[str], program: Callable[[list[str]], int] = evaluate) -> str:
+def refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], program: Callable[[list[str]], int] = evaluate
+) -> str:
     """What the program says of a folder that it refuses."""
-    argv = ["--resume", str(folder)] if program is main else [str(folder), "--out", str(folder / "report")]
+    argv = (
+        ["--resume", str(folder)]
+        if program is main
+        else [str(folder), "--out", str(folder / "report")]
+    )
     assert program(argv) == 2
     err = capsys.readouterr().err
     assert err.count("error: ") == 1
@@ -82,11 +88,13 @@ def refused(folder: Path, capsys: pytest.CaptureFixture[str], program: Callable[
 
 
 def test_the_payload_leaves_its_mark_where_somebody_does_unpickle_it(mark: Path) -> None:
-    pickle.loads(pickle.dumps(Payload(mark)))  # noqa: S301 - the danger itself
+    pickle.loads(pickle.dumps(Payload(mark)))
     assert mark.exists()
 
 
-@pytest.mark.parametrize("entry", ["policy.pth", "policy.optimizer.pth", "pytorch_variables.pth", "data"])
+@pytest.mark.parametrize(
+    "entry", ["policy.pth", "policy.optimizer.pth", "pytorch_variables.pth", "data"]
+)
 def test_nothing_in_a_model_zip_runs(
     stranger: Path, mark: Path, entry: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,8 +102,14 @@ def test_nothing_in_a_model_zip_runs(
     if entry == "data":  # as Stable-Baselines3 keeps objects: base64 of a cloudpickle, inside JSON
         import base64
 
-        hidden = {":type:": "x", ":serialized:": base64.b64encode(pickle.dumps(Payload(mark))).decode()}
-        rewrite(folder / "model.zip", {"data": json.dumps({"policy_class": hidden, "lr_schedule": hidden}).encode()})
+        hidden = {
+            ":type:": "x",
+            ":serialized:": base64.b64encode(pickle.dumps(Payload(mark))).decode(),
+        }
+        rewrite(
+            folder / "model.zip",
+            {"data": json.dumps({"policy_class": hidden, "lr_schedule": hidden}).encode()},
+        )
     else:
         rewrite(folder / "model.zip", {entry: saved(Payload(mark))})
     if entry == "policy.pth":
@@ -105,14 +119,18 @@ def test_nothing_in_a_model_zip_runs(
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("hide", [lambda bad: bad, lambda bad: {"actor": bad, "critic": {}}, lambda bad: [{"x": bad}]])
+@pytest.mark.parametrize(
+    "hide", [lambda bad: bad, lambda bad: {"actor": bad, "critic": {}}, lambda bad: [{"x": bad}]]
+)
 def test_nothing_in_a_model_pt_runs(
     stranger: Path, mark: Path, hide: Callable[[Any], Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = stranger / "reference-seed0-1"
     (folder / "model.pt").write_bytes(saved(hide(Payload(mark))))
     assert "mkdir, which is no tensor; nothing of it was run" in refused(folder, capsys)
-    (folder / "model.pt").write_bytes(pickle.dumps(hide(Payload(mark))))  # torch's oldest format is a bare pickle
+    (folder / "model.pt").write_bytes(
+        pickle.dumps(hide(Payload(mark)))
+    )  # torch's oldest format is a bare pickle
     assert "is no zip archive" in refused(folder, capsys)
     assert not mark.exists()
 
@@ -122,7 +140,10 @@ def spoil_checkpoints(folder: Path, name: str, content: bytes) -> None:
     for place in (folder / "checkpoint").iterdir():
         (place / name).write_bytes(content)
         manifest = json.loads((place / "manifest.json").read_text())
-        manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        manifest["files"][name] = {
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
         (place / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -150,8 +171,18 @@ def test_nothing_in_a_checkpoint_runs(
         ({"array": 99_999}, "list index out of range"),
         ([], "has no part 'log'"),
         ({"dict": []}, "has no part 'log'"),
-        ({"dict": [["log", {"dict": [["files", {"dict": [["../../small.yaml", 0]]}]]}]]}, "is no file of a log"),
-        ({"dict": [["log", {"dict": [["files", {"dict": [["/etc/events.out.tfevents.1", 0]]}]]}]]}, "no file of a log"),
+        (
+            {"dict": [["log", {"dict": [["files", {"dict": [["../../small.yaml", 0]]}]]}]]},
+            "is no file of a log",
+        ),
+        (
+            {
+                "dict": [
+                    ["log", {"dict": [["files", {"dict": [["/etc/events.out.tfevents.1", 0]]}]]}]
+                ]
+            },
+            "no file of a log",
+        ),
     ],
 )
 def test_a_made_up_state_is_refused(
@@ -167,12 +198,16 @@ def test_a_made_up_state_is_refused(
     assert "Traceback" not in said
 
 
-def test_a_state_cannot_replace_what_an_environment_does(stranger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_state_cannot_replace_what_an_environment_does(
+    stranger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = stranger / "reference-seed0-1"
     (folder / "model.pt").unlink()
     text = next((folder / "checkpoint").glob("*/state.json")).read_text()
     assert '"steps_beyond_terminated"' in text
-    spoil_checkpoints(folder, "state.json", text.replace("steps_beyond_terminated", "step").encode())
+    spoil_checkpoints(
+        folder, "state.json", text.replace("steps_beyond_terminated", "step").encode()
+    )
     assert "CartPoleEnv.step is no data" in refused(folder, capsys, main)
 
 
@@ -190,8 +225,8 @@ def test_a_run_is_never_written_through_a_link(stranger: Path, tmp_path: Path) -
 def test_an_archive_is_read_within_limits(
     stranger: Path, agent: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.archive.MAX_BYTES", 2**22)
-    monkeypatch.setattr("train.archive.MAX_ENTRIES", 100)
+    monkeypatch.setattr("train.storage.safe_load.MAX_BYTES", 2**22)
+    monkeypatch.setattr("train.storage.safe_load.MAX_ENTRIES", 100)
     folder = stranger / f"{agent}-seed0-1"
     model = find_run(folder).model
     good = model.read_bytes()
@@ -225,7 +260,9 @@ def test_weights_come_back_as_they_were_saved() -> None:
     assert (back["b"]["c"].dtype, back["b"]["c"].shape) == (torch.float64, (2, 2))
 
 
-def test_no_tag_of_a_config_runs(tmp_path: Path, mark: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_tag_of_a_config_runs(
+    tmp_path: Path, mark: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = tmp_path / "c.yaml"
     for tag in (
         f"!!python/object/apply:os.mkdir ['{mark}']",
@@ -233,7 +270,9 @@ def test_no_tag_of_a_config_runs(tmp_path: Path, mark: Path, capsys: pytest.Capt
         "!!python/name:os.mkdir",
         f"!!python/object/apply:subprocess.check_call [[mkdir, '{mark}']]",
     ):
-        config.write_text(CONFIG.replace("{id: CartPole-v1}", f"{{id: CartPole-v1, kwargs: {{x: {tag} }}}}"))
+        config.write_text(
+            CONFIG.replace("{id: CartPole-v1}", f"{{id: CartPole-v1, kwargs: {{x: {tag} }}}}")
+        )
         assert main([str(config), "--runs-dir", str(tmp_path / "runs")]) == 2
         assert "could not determine a constructor for the tag" in capsys.readouterr().err
     assert not mark.exists()
@@ -242,7 +281,15 @@ def test_no_tag_of_a_config_runs(tmp_path: Path, mark: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("\n".join(["a: [x, x]", *(f"{i}: &a{i} [{f'*a{i - 1}, ' * 10 if i else 'x'}]" for i in range(9))]), "aliases"),
+        (
+            "\n".join(
+                [
+                    "a: [x, x]",
+                    *(f"{i}: &a{i} [{f'*a{i - 1}, ' * 10 if i else 'x'}]" for i in range(9)),
+                ]
+            ),
+            "aliases",
+        ),
         ("a: &a [*a]", "holds itself through an alias"),
         ("a: &a {b: *a}", "holds itself through an alias"),
         ("[" * 1500, "is no YAML"),

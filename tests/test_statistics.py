@@ -22,7 +22,15 @@ from evaluate.statistics import (
     scores_of,
 )
 
-ONE = np.array([[0.90, 0.40, 0.70], [0.95, 0.10, 0.80], [0.20, 0.50, 0.75], [0.99, 0.45, 1.20], [0.97, 0.30, 0.60]])
+ONE = np.array(
+    [
+        [0.90, 0.40, 0.70],
+        [0.95, 0.10, 0.80],
+        [0.20, 0.50, 0.75],
+        [0.99, 0.45, 1.20],
+        [0.97, 0.30, 0.60],
+    ]
+)
 OTHER = np.array([[0.80, 0.42, 0.70], [0.96, 0.20, 0.90], [0.50, 0.50, 0.65], [0.70, 0.35, 1.10]])
 
 
@@ -46,7 +54,9 @@ def test_the_measures_are_those_of_the_published_package() -> None:
     assert mean(ONE) == pytest.approx(0.654)
     assert statistics.interquartile_mean(ONE) == pytest.approx(0.6722222222222223)
     assert statistics.optimality_gap(ONE) == pytest.approx(0.3593333333333333)
-    assert probability_of_improvement(Scores(ONE), Scores(OTHER), rng()).value == pytest.approx(0.55)
+    assert probability_of_improvement(Scores(ONE), Scores(OTHER), rng()).value == pytest.approx(
+        0.55
+    )
     profile = statistics.performance_profile(ONE, np.array([0.3, 0.5, 0.8]))
     assert profile == pytest.approx([0.8, 0.6, 1 / 3])
 
@@ -55,7 +65,9 @@ def test_the_middle_half_by_hand() -> None:
     scores = column(0, 1, 2, 3, 4, 5, 60, 1000)
     assert interval(scores, rng(), statistics.interquartile_mean).value == 3.5
     assert interval(scores, rng()).value == 134.375
-    batch = statistics.interquartile_mean(np.stack([scores.values, 2 * scores.values, scores.values + 1]))
+    batch = statistics.interquartile_mean(
+        np.stack([scores.values, 2 * scores.values, scores.values + 1])
+    )
     assert batch.tolist() == [3.5, 7.0, 4.5]
 
 
@@ -94,7 +106,9 @@ def test_campaigns_are_a_layer_of_their_own() -> None:
 def test_paired_campaigns_cancel() -> None:
     """What each campaign does to both is gone from the difference; drawn apart they would spread it by 13 or so."""
     campaigns = rng(3).normal(0, 100, size=(1, 400))
-    one, other = (Scores(campaigns + np.array([[0.0], [0.1], [0.2]]) + shift) for shift in (5.0, 0.0))
+    one, other = (
+        Scores(campaigns + np.array([[0.0], [0.1], [0.2]]) + shift) for shift in (5.0, 0.0)
+    )
     found = difference(one, other, rng())
     assert found.value == pytest.approx(5.0)
     low, high = ends(found)
@@ -125,7 +139,9 @@ def test_a_rule_that_scores_the_same_everywhere_is_paired_with_any_number_of_cam
         ((0, 0), (0, 0), "0.5 (exact)"),
     ],
 )
-def test_the_chance_to_beat_by_hand(one: tuple[float, ...], other: tuple[float, ...], chance: str) -> None:
+def test_the_chance_to_beat_by_hand(
+    one: tuple[float, ...], other: tuple[float, ...], chance: str
+) -> None:
     assert str(probability_of_improvement(column(*one), column(*other), rng())) == chance
 
 
@@ -148,7 +164,11 @@ def test_no_spread_is_exact_and_one_seed_has_no_interval() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=st.floats(-1e6, 1e6)))
+@given(
+    arrays(
+        np.float64, st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=st.floats(-1e6, 1e6)
+    )
+)
 def test_an_interval_is_never_nan_and_holds_between_the_extremes(values: np.ndarray) -> None:
     for statistic in (mean, statistics.interquartile_mean):
         found = interval(Scores(values), rng(), statistic)
@@ -168,10 +188,12 @@ def test_an_interval_is_never_nan_and_holds_between_the_extremes(values: np.ndar
         lambda draw: gap_closed(Scores(ONE), rule(0.1, 0.2, 0.3), rule(1.5, 0.9, 1.1), draw),
     ],
 )
-def test_the_same_generator_gives_the_same_interval(measure: Callable[[np.random.Generator], Interval]) -> None:
-    np.random.seed(1)  # noqa: NPY002 - the global generator must not matter
+def test_the_same_generator_gives_the_same_interval(
+    measure: Callable[[np.random.Generator], Interval],
+) -> None:
+    np.random.seed(1)
     first = measure(rng(7))
-    np.random.seed(2)  # noqa: NPY002
+    np.random.seed(2)
     assert measure(rng(7)) == first
     assert measure(rng(8)) != first
 
@@ -185,7 +207,12 @@ def test_the_gap_closed_by_hand() -> None:
     """Means 15, 10 and 20 over two campaigns; the mean of the campaigns' own ratios would be (1 + 1/4) / 2."""
     found = gap_closed(rule(18.0, 12.0), rule(10.0, 10.0), rule(18.0, 22.0), rng())
     assert found.value == 0.5
-    assert gap_closed(Scores(np.array([[18.0, 12.0], [10.0, 10.0]])), rule(10, 10), rule(18, 22), rng()).value == 0.25
+    assert (
+        gap_closed(
+            Scores(np.array([[18.0, 12.0], [10.0, 10.0]])), rule(10, 10), rule(18, 22), rng()
+        ).value
+        == 0.25
+    )
     assert gap_closed(rule(9.0), rule(10.0), rule(20.0), rng()).value == pytest.approx(-0.1)
     assert gap_closed(rule(0.25), rule(0.0), rule(1.0), rng()).value == 0.25
 
@@ -223,7 +250,11 @@ def test_the_gap_closed_is_taken_on_the_same_campaigns() -> None:
 
 def test_the_interval_of_the_gap_is_that_of_all_possible_resamples() -> None:
     """Numerator and denominator vary together: 4 campaigns have 256 resamples."""
-    one, floor, ceiling = np.array([3.0, 4.0, 9.0, 1.0]), np.array([1.0, 3.0, 2.0, 1.0]), np.array([5.0, 5.0, 9.0, 7.0])
+    one, floor, ceiling = (
+        np.array([3.0, 4.0, 9.0, 1.0]),
+        np.array([1.0, 3.0, 2.0, 1.0]),
+        np.array([5.0, 5.0, 9.0, 7.0]),
+    )
     drawn = np.array(list(itertools.product(range(4), repeat=4)))
     ratios = (one - floor)[drawn].mean(axis=1) / (ceiling - floor)[drawn].mean(axis=1)
     found = gap_closed(rule(*one), rule(*floor), rule(*ceiling), rng())
@@ -255,7 +286,9 @@ def test_the_ends_of_a_band_are_counted_out() -> None:
     curves = np.array([0.0, 0.0, 0.0, 0.0, 7.0, 7.0, 7.0])[:, np.newaxis]
     assert [end.tolist() for end in statistics.band(curves, rng())] == [[3.0], [1.0], [6.0]]
     assert [end.tolist() for end in statistics.band(curves[3:5], rng())] == [[3.5], [0.0], [7.0]]
-    even = np.arange(7.0)[:, np.newaxis]  # the 2.5 and 97.5 % points of 7 ** 7 resamples: 11 / 7 and 31 / 7
+    even = np.arange(7.0)[
+        :, np.newaxis
+    ]  # the 2.5 and 97.5 % points of 7 ** 7 resamples: 11 / 7 and 31 / 7
     assert np.ravel(statistics.band(even, rng())) == pytest.approx([3.0, 11 / 7, 31 / 7], abs=0.15)
 
 
@@ -280,13 +313,18 @@ def test_scores_come_from_a_tidy_frame() -> None:
             "engagement": [5.0, 6.0, 8.0, 7.0, 4.0, 4.0],
         }
     )
-    agent, rule = scores_of(frame, "a2c", "engagement"), scores_of(frame, "even split", "engagement")
+    agent, rule = (
+        scores_of(frame, "a2c", "engagement"),
+        scores_of(frame, "even split", "engagement"),
+    )
     assert (agent.values.tolist(), agent.trained) == ([[7.0, 8.0], [5.0, 6.0]], True)
     assert (rule.values.tolist(), rule.trained) == ([[4.0]], False)
     with pytest.raises(ValueError, match="no scores of 'myopic'; there are a2c, even split"):
         scores_of(frame, "myopic", "engagement")
     for broken in (frame.drop(index=1), pd.concat([frame, frame.iloc[:1]])):
-        with pytest.raises(ValueError, match="a2c: every training seed must play every campaign once"):
+        with pytest.raises(
+            ValueError, match="a2c: every training seed must play every campaign once"
+        ):
             scores_of(broken, "a2c", "engagement")
 
 
@@ -303,7 +341,11 @@ def test_campaigns_are_one_where_each_seed_scores_the_same_on_all(
     scored: list[list[float]], kept: list[list[float]] | None
 ) -> None:
     frame = pd.DataFrame(
-        [("a2c", seed, campaign, scored[seed][campaign]) for seed in range(2) for campaign in range(2)],
+        [
+            ("a2c", seed, campaign, scored[seed][campaign])
+            for seed in range(2)
+            for campaign in range(2)
+        ],
         columns=["policy", "seed", "campaign", "engagement"],
     )
     assert scores_of(frame, "a2c", "engagement").values.tolist() == (kept or scored)

@@ -21,9 +21,14 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from train.__main__ import main
-from train.monitor import Episodes, parts_of, stacked_bars
+from train.logs.tensorboard import Episodes, parts_of, stacked_bars
 
-TOPS = ["stacked/spend/0", "stacked/spend/posts", "stacked/spend/posts+ads", "stacked/spend/posts+ads+rewards"]
+TOPS = [
+    "stacked/spend/0",
+    "stacked/spend/posts",
+    "stacked/spend/posts+ads",
+    "stacked/spend/posts+ads+rewards",
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +36,27 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short run of the dynamic campaign by each agent."""
     folder = tmp_path_factory.mktemp("runs")
     words = ["configs/dynamic.yaml", "--total-timesteps", "9000", "--seeds", "1"]
-    assert main([*words, "--reference.log-interval", "2", "--a2c.log-interval", "2", "--runs-dir", str(folder)]) == 0
+    assert (
+        main(
+            [
+                *words,
+                "--reference.log-interval",
+                "2",
+                "--a2c.log-interval",
+                "2",
+                "--runs-dir",
+                str(folder),
+            ]
+        )
+        == 0
+    )
     return folder
 
 
 def events(folder: Path) -> EventAccumulator:
-    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    accumulator = EventAccumulator(
+        str(folder), size_guidance={"scalars": 0, "images": 0, "tensors": 0}
+    )
     accumulator.Reload()
     return accumulator
 
@@ -45,7 +65,13 @@ def events(folder: Path) -> EventAccumulator:
 def test_every_curve_is_there_by_environment_steps(runs: Path, agent: str) -> None:
     found = events(runs / f"dynamic/{agent}-seed1-1")
     rows = pd.read_csv(runs / f"dynamic/{agent}-seed1-1/progress.csv")
-    for tag in ("campaign/share_of_optimum", "campaign/spend_ads", "time/fps", "rollout/ep_rew_mean", *TOPS):
+    for tag in (
+        "campaign/share_of_optimum",
+        "campaign/spend_ads",
+        "time/fps",
+        "rollout/ep_rew_mean",
+        *TOPS,
+    ):
         assert [event.step for event in found.Scalars(tag)] == rows["timesteps"].tolist(), tag
     heights = [[event.value for event in found.Scalars(tag)] for tag in TOPS]
     parts = rows[["spend_posts", "spend_ads", "spend_rewards"]].to_numpy()
@@ -76,7 +102,9 @@ def test_the_layout_shows_what_matters_and_every_tag_of_it_exists(runs: Path) ->
 def test_the_allocation_is_drawn_every_so_often(runs: Path) -> None:
     pictures = events(runs / "dynamic/a2c-seed1-1").Images("allocation/spend")
     steps = [picture.step for picture in pictures]
-    assert len(steps) >= 4  # one for each fifth of the run, but for a last one that the end came before
+    assert (
+        len(steps) >= 4
+    )  # one for each fifth of the run, but for a last one that the end came before
     assert steps == sorted(set(steps))
     assert np.diff(steps).min() >= 900
     picture = np.asarray(Image.open(io.BytesIO(pictures[0].encoded_image_string)))
@@ -94,7 +122,11 @@ def test_hyperparameters_stand_once_with_the_final_metrics(runs: Path) -> None:
     folder = runs / "dynamic/a2c-seed1-1"
     found = events(folder)
     tags = [tag for tag in found.PluginTagToContent("hparams") if tag.startswith("_hparams_/")]
-    assert sorted(tags) == ["_hparams_/experiment", "_hparams_/session_end_info", "_hparams_/session_start_info"]
+    assert sorted(tags) == [
+        "_hparams_/experiment",
+        "_hparams_/session_end_info",
+        "_hparams_/session_start_info",
+    ]
     data = found.PluginTagToContent("hparams")["_hparams_/session_start_info"]
     given = plugin_data_pb2.HParamsPluginData.FromString(data).session_start_info.hparams
     assert given["agent"].string_value == "a2c"
@@ -109,7 +141,11 @@ def test_hyperparameters_stand_once_with_the_final_metrics(runs: Path) -> None:
 
 def test_parts_of_a_whole_are_known_by_their_names() -> None:
     (parts,) = parts_of(["x/spend_a", "x/share_of_optimum", "x/engagement", "x/spend_b"])
-    assert (parts.whole, parts.names, parts.tags) == ("spend", ("a", "b"), ("x/spend_a", "x/spend_b"))
+    assert (parts.whole, parts.names, parts.tags) == (
+        "spend",
+        ("a", "b"),
+        ("x/spend_a", "x/spend_b"),
+    )
     assert parts.stacked({"x/spend_a": 2.0, "x/spend_b": 3.0}) == {
         "stacked/spend/0": 0.0,
         "stacked/spend/a": 2.0,
@@ -165,11 +201,13 @@ def server(runs: Path) -> Iterator[str]:
 
 def test_a_real_server_answers_with_the_tags(server: str) -> None:
     def get(path: str) -> Any:
-        with urllib.request.urlopen(f"{server}data/plugin/{path}", timeout=30) as answer:  # noqa: S310 - our own server
+        with urllib.request.urlopen(f"{server}data/plugin/{path}", timeout=30) as answer:
             return json.loads(answer.read())
 
     run, end = "runs/dynamic/a2c-seed1-1", time.monotonic() + 60
-    while "evaluation/share_of_optimum" not in get("scalars/tags").get("runs/dynamic/reference-seed1-1", {}):
+    while "evaluation/share_of_optimum" not in get("scalars/tags").get(
+        "runs/dynamic/reference-seed1-1", {}
+    ):
         assert time.monotonic() < end, "the server has not loaded the runs"
         time.sleep(0.2)
     assert set(TOPS) <= set(get("scalars/tags")[run])
@@ -177,10 +215,16 @@ def test_a_real_server_answers_with_the_tags(server: str) -> None:
     assert "config/text_summary" in get("text/tags")[run]
     layout = get("custom_scalars/layout")
     assert [category["title"] for category in layout["category"]] == ["result", "learning", "speed"]
-    request = urllib.request.Request(  # noqa: S310
-        f"{server}data/plugin/hparams/experiment", data=b"{}", headers={"Content-Type": "application/json"}
+    request = urllib.request.Request(
+        f"{server}data/plugin/hparams/experiment",
+        data=b"{}",
+        headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30) as answer:
         experiment = json.loads(answer.read())
-    assert {"agent", "seed", "learning_rate"} <= {info["name"] for info in experiment["hparamInfos"]}
-    assert "evaluation/share_of_optimum" in {info["name"]["tag"] for info in experiment["metricInfos"]}
+    assert {"agent", "seed", "learning_rate"} <= {
+        info["name"] for info in experiment["hparamInfos"]
+    }
+    assert "evaluation/share_of_optimum" in {
+        info["name"]["tag"] for info in experiment["metricInfos"]
+    }

@@ -17,10 +17,10 @@ import torch
 from stable_baselines3 import A2C
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.programs import ROOT, run
+from tests.tools.programs import ROOT, run
 from train.__main__ import main
 from train.config import InputError, load_config
-from train.run_dir import create_run, finished_runs, load_run, write_file
+from train.storage.run_folder import create_run, finished_runs, load_run, write_file
 
 FIGURES = json.loads((ROOT / "tests/article_figures.json").read_text(encoding="utf-8"))["seeds"]
 QUICK = ("--total-timesteps", "8000")
@@ -47,7 +47,15 @@ def events(folder: Path) -> EventAccumulator:
 
 @pytest.mark.parametrize("seed", FIGURES)
 def test_the_articles_learning_curve_to_the_digit(seed: str, tmp_path: Path) -> None:
-    argv = ["configs/article.yaml", "--agents", "reference", "--seeds", seed, "--runs-dir", str(tmp_path)]
+    argv = [
+        "configs/article.yaml",
+        "--agents",
+        "reference",
+        "--seeds",
+        seed,
+        "--runs-dir",
+        str(tmp_path),
+    ]
     assert main(argv) == 0
     progress = pd.read_csv(tmp_path / f"article/reference-seed{seed}-1/progress.csv")
     assert progress["engagement"].tolist() == FIGURES[seed]["training_total_engagement"]
@@ -58,7 +66,9 @@ def test_the_articles_learning_curve_to_the_digit(seed: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(("agent", "model"), [("a2c", "model.zip"), ("reference", "model.pt")])
 def test_a_run_leaves_everything_that_re_creates_it(runs: Path, agent: str, model: str) -> None:
     folder = runs / f"{agent}-seed0-1"
-    names = {path.name for path in folder.iterdir() if not path.name.startswith("events.out.tfevents")}
+    names = {
+        path.name for path in folder.iterdir() if not path.name.startswith("events.out.tfevents")
+    }
     assert names == FILES | {model, "checkpoint"}
     assert load_run(folder).config.total_timesteps == 8000
     assert load_config(folder / "config.yaml").a2c == load_config(Path("configs/linear.yaml")).a2c
@@ -78,7 +88,11 @@ def test_the_progress_counts_episodes_and_tells_unscaled_metrics(runs: Path, age
     assert progress["engagement"].between(2520, 5950).all()
     spent = progress[["spend_posts", "spend_ads", "spend_rewards"]].sum(axis=1)
     assert spent.to_numpy() == pytest.approx(700.0)
-    assert progress[["policy_loss", "value_loss", "entropy_loss", "learning_rate", "std"]].notna().all(axis=None)
+    assert (
+        progress[["policy_loss", "value_loss", "entropy_loss", "learning_rate", "std"]]
+        .notna()
+        .all(axis=None)
+    )
     timing = pd.read_csv(folder / "timing.csv")
     assert timing["timesteps"].tolist() == progress["timesteps"].tolist()
     assert not {"seconds", "fps"} & set(progress.columns)
@@ -92,21 +106,34 @@ def test_both_agents_lie_on_the_same_tensorboard_charts(runs: Path) -> None:
         progress = pd.read_csv(runs / f"{agent}-seed0-1/progress.csv")
         engagement = accumulator.Scalars("campaign/engagement")
         assert [event.step for event in engagement] == progress["timesteps"].tolist()
-        assert [event.value for event in engagement] == pytest.approx(progress["engagement"].tolist(), rel=1e-6)
+        assert [event.value for event in engagement] == pytest.approx(
+            progress["engagement"].tolist(), rel=1e-6
+        )
     assert tags["a2c"] == tags["reference"]
     expected = (
         {"ep_rew_mean", "ep_len_mean"},
         {"value_loss", "policy_loss", "entropy_loss", "explained_variance", "std"},
     )
-    assert {f"rollout/{name}" for name in expected[0]} | {f"train/{name}" for name in expected[1]} <= tags["a2c"]
-    assert {"campaign/share_of_optimum", "campaign/spend_ads", "train/learning_rate", "time/fps"} <= tags["a2c"]
+    assert {f"rollout/{name}" for name in expected[0]} | {
+        f"train/{name}" for name in expected[1]
+    } <= tags["a2c"]
+    assert {
+        "campaign/share_of_optimum",
+        "campaign/spend_ads",
+        "train/learning_rate",
+        "time/fps",
+    } <= tags["a2c"]
 
 
 def test_the_losses_of_a_row_are_those_of_its_own_rollout(runs: Path) -> None:
     progress = pd.read_csv(runs / "a2c-seed0-1/progress.csv")
     done = (progress["timesteps"] / 8000).clip(upper=1.0)
     assert progress["learning_rate"].to_numpy() == pytest.approx(0.01 * (1 - done), abs=1e-9)
-    assert progress["timesteps"].tolist() == [3584, 7168, 10752]  # the first, every second, and the last rollout
+    assert progress["timesteps"].tolist() == [
+        3584,
+        7168,
+        10752,
+    ]  # the first, every second, and the last rollout
 
 
 def test_sb3_opens_the_model_and_it_is_the_policy_we_load(runs: Path) -> None:
@@ -122,12 +149,28 @@ def test_sb3_opens_the_model_and_it_is_the_policy_we_load(runs: Path) -> None:
     )
 
 
-def test_the_same_seed_gives_the_same_run_in_another_process_beside_others(runs: Path, tmp_path: Path) -> None:
-    done = run("train", "configs/linear.yaml", "--runs-dir", tmp_path, "--seeds", "1", "0", "--jobs", "2", *QUICK)
+def test_the_same_seed_gives_the_same_run_in_another_process_beside_others(
+    runs: Path, tmp_path: Path
+) -> None:
+    done = run(
+        "train",
+        "configs/linear.yaml",
+        "--runs-dir",
+        tmp_path,
+        "--seeds",
+        "1",
+        "0",
+        "--jobs",
+        "2",
+        *QUICK,
+    )
     assert done.returncode == 0, done.stderr
     assert "4 runs, 2 at a time" in done.stdout
     for agent in ("a2c", "reference"):
-        first, second = load_run(runs / f"{agent}-seed0-1"), load_run(tmp_path / f"linear/{agent}-seed0-1")
+        first, second = (
+            load_run(runs / f"{agent}-seed0-1"),
+            load_run(tmp_path / f"linear/{agent}-seed0-1"),
+        )
         other = load_run(tmp_path / f"linear/{agent}-seed1-1")
         assert weights(first.model) == weights(second.model) != weights(other.model)
         progress = [(each.folder / "progress.csv").read_bytes() for each in (first, second, other)]
@@ -144,12 +187,17 @@ def weights(model: Path) -> list[bytes]:
 
 @pytest.mark.parametrize("name", ["cartpole", "pendulum"])
 def test_other_environments_train_through_the_same_command(name: str, tmp_path: Path) -> None:
-    assert main([f"configs/{name}.yaml", "--total-timesteps", "6000", "--runs-dir", str(tmp_path)]) == 0
+    assert (
+        main([f"configs/{name}.yaml", "--total-timesteps", "6000", "--runs-dir", str(tmp_path)])
+        == 0
+    )
     for agent in ("a2c", "reference"):
         folder = tmp_path / name / f"{agent}-seed0-1"
         progress = pd.read_csv(folder / "progress.csv")
         assert progress["ep_rew_mean"].notna().all()
-        assert progress["ep_len_mean"].iloc[-1] == (200 if name == "pendulum" else pytest.approx(100, abs=90))
+        assert progress["ep_len_mean"].iloc[-1] == (
+            200 if name == "pendulum" else pytest.approx(100, abs=90)
+        )
         assert "rollout/ep_rew_mean" in events(folder).Tags()["scalars"]
 
 
@@ -165,8 +213,9 @@ def test_other_spaces_are_learned_too(env_id: str, tmp_path: Path) -> None:
 
 
 def test_a_cut_off_episode_is_valued_as_if_it_went_on(tmp_path: Path) -> None:
-    # In a task that is only ever cut off the value is that of going on for ever: 1 / (1 - gamma) for a reward of 1.
-    from tests.endless import ENDLESS  # registers the id
+    # In a task that is only ever cut off the value is that of going on for ever: 1 / (1 - gamma)
+    # for a reward of 1.
+    from tests.toy_envs import ENDLESS  # registers the id
 
     for agent in ("a2c", "reference"):
         config = tmp_path / f"{agent}.yaml"
@@ -180,14 +229,17 @@ def test_a_cut_off_episode_is_valued_as_if_it_went_on(tmp_path: Path) -> None:
 
 
 def critic_value(folder: Path) -> float:
-    from train.learners import LEARNERS
-    from train.make_env import flat_observation_space, make_env
+    from train.agents.registry import LEARNERS
+    from train.environment import flat_observation_space, make_env
 
     found = load_run(folder)
     envs = make_env(found.config.env, 1)
     agent = found.state.agent
     policy: Any = LEARNERS[agent].load(
-        found.model, found.config.agent(agent), flat_observation_space(envs), envs.single_action_space
+        found.model,
+        found.config.agent(agent),
+        flat_observation_space(envs),
+        envs.single_action_space,
     )
     zeros = torch.zeros(1, 1)
     with torch.no_grad():
@@ -206,10 +258,19 @@ def test_ctrl_c_saves_what_there_is(tmp_path: Path) -> None:
         str(tmp_path),
     ]
     process = subprocess.Popen(
-        [sys.executable, "-m", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     folder = tmp_path / "linear/a2c-seed0-1"
-    _wait(lambda: (folder / "progress.csv").exists() and (folder / "progress.csv").read_text().count("\n") > 3)
+    _wait(
+        lambda: (
+            (folder / "progress.csv").exists()
+            and (folder / "progress.csv").read_text().count("\n") > 3
+        )
+    )
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -236,13 +297,25 @@ def _wait(condition: Any, seconds: float = 60.0) -> None:
         (["nothing.yaml"], "config nothing.yaml: no such file"),
         (["configs/linaer.yaml"], "did you mean 'configs/linear.yaml'?"),
         (["configs/linear.yaml", "--agents", "ppo"], "unknown agent"),
-        (["configs/article.yaml", "--agents", "a2c"], "the config has no part 'a2c'; it has: reference"),
+        (
+            ["configs/article.yaml", "--agents", "a2c"],
+            "the config has no part 'a2c'; it has: reference",
+        ),
         (["configs/linear.yaml", "--a2c.gamma", "1.5"], "a2c.gamma=1.5"),
-        (["configs/linear.yaml", "--env.id", "envs:LinearCampain-v0"], "did you mean 'envs:LinearCampaign-v0'?"),
-        (["configs/linear.yaml", "--env.id", "nothing:Linear-v0"], "cannot import the module 'nothing'"),
+        (
+            ["configs/linear.yaml", "--env.id", "envs:LinearCampain-v0"],
+            "did you mean 'envs:LinearCampaign-v0'?",
+        ),
+        (
+            ["configs/linear.yaml", "--env.id", "nothing:Linear-v0"],
+            "cannot import the module 'nothing'",
+        ),
         (["configs/linear.yaml", "--env.kwargs.reward-scale", "-1"], "reward_scale=-1.0"),
         (["configs/linear.yaml", "--jobs", "-1"], "--jobs -1: must be a whole number of 0 or more"),
-        (["configs/linear.yaml", "--runs-dir", "README.md/runs"], "runs folder README.md/runs: cannot be written"),
+        (
+            ["configs/linear.yaml", "--runs-dir", "README.md/runs"],
+            "runs folder README.md/runs: cannot be written",
+        ),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(
@@ -259,17 +332,20 @@ def test_too_little_memory_is_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["configs/linear.yaml", "--runs-dir", str(tmp_path)]
-    for error in (MemoryError("Unable to allocate 1 TiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
+    for error in (
+        MemoryError("Unable to allocate 1 TiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ):
 
         def fail(*_: Any, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr("train.a2c.build", fail)
+        monkeypatch.setattr("train.agents.a2c.build", fail)
         assert main(argv) == 2
         err = capsys.readouterr().err
         assert "error: not enough memory" in err
         assert str(error) in err
-    monkeypatch.setattr("train.a2c.build", lambda *_: 1 / 0)
+    monkeypatch.setattr("train.agents.a2c.build", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(argv)
 
@@ -281,7 +357,9 @@ def test_bad_environments_are_named(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("{action: fly}", "action='fly': must be one of"),
     ):
         config = tmp_path / "c.yaml"
-        config.write_text(f"env: {{id: 'envs:LinearCampaign-v0', kwargs: {kwargs}}}\ntotal_timesteps: 10\na2c: {{}}\n")
+        config.write_text(
+            f"env: {{id: 'envs:LinearCampaign-v0', kwargs: {kwargs}}}\ntotal_timesteps: 10\na2c: {{}}\n"
+        )
         assert main([str(config), "--runs-dir", str(tmp_path / "runs")]) == 2
         assert message in capsys.readouterr().err
         assert not (tmp_path / "runs").exists()
@@ -298,7 +376,9 @@ def test_help_does_not_wait_for_torch() -> None:
         "import sys\nfrom train.__main__ import main\ntry: main(['configs/linear.yaml', '--help'])\n"
         "except SystemExit: pass\nassert 'torch' not in sys.modules and 'gymnasium' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -331,7 +411,9 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         ("config.yaml", "env: 3", "env=3"),
     ],
 )
-def test_an_incomplete_run_is_named(runs: Path, tmp_path: Path, name: str, content: str | None, message: str) -> None:
+def test_an_incomplete_run_is_named(
+    runs: Path, tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
     folder = tmp_path / "linear/a2c-seed0-1"
     folder.mkdir(parents=True)
     for path in (runs / "a2c-seed0-1").iterdir():
@@ -358,4 +440,6 @@ def test_the_newest_finished_run_of_a_seed_counts(tmp_path: Path) -> None:
 
 def test_a_nan_is_no_number_of_the_log(runs: Path) -> None:
     progress = pd.read_csv(runs / "reference-seed0-1/progress.csv")
-    assert not any(math.isinf(value) for value in progress.select_dtypes("number").to_numpy().flatten())
+    assert not any(
+        math.isinf(value) for value in progress.select_dtypes("number").to_numpy().flatten()
+    )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from envs.campaign import adaptive, belief, draws, model, planner, yardsticks
+from envs.campaign import baselines, belief, latent, model, planner, robust_planner
 from envs.campaign.params import CHANNELS, PRESETS, make_params
 from envs.campaign.poisson import poisson
 
@@ -21,7 +21,9 @@ AS_NOMINAL: dict[str, Any] = {"counts": UNCERTAIN.counts}
 
 
 def make(num_envs: int, **kwargs: Any) -> Any:
-    return gymnasium.make_vec(ID, num_envs=num_envs, vectorization_mode="vector_entry_point", **kwargs)
+    return gymnasium.make_vec(
+        ID, num_envs=num_envs, vectorization_mode="vector_entry_point", **kwargs
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -31,19 +33,27 @@ def test_counts_are_the_quantiles_of_scipy(mean: float, normal: float) -> None:
     assert count == stats.poisson.ppf(special.ndtr(normal), mean) or mean == count == 0
 
 
-def test_counts_are_those_quantiles_on_a_grid_of_small_means_where_the_first_guess_is_at_its_worst() -> None:
+def test_counts_are_those_quantiles_on_a_grid_of_small_means_where_the_first_guess_is_at_its_worst() -> (
+    None
+):
     mean, normal = np.meshgrid(np.linspace(0.05, 40.0, 200), np.linspace(-6.0, 6.0, 121))
-    assert (poisson(mean, normal) == np.maximum(stats.poisson.ppf(special.ndtr(normal), mean), 0.0)).all()
+    assert (
+        poisson(mean, normal) == np.maximum(stats.poisson.ppf(special.ndtr(normal), mean), 0.0)
+    ).all()
 
 
 def test_the_draws_have_the_moments_that_the_parameters_say() -> None:
-    truth = draws.draw_truth(UNCERTAIN, np.random.default_rng(0), 100_000)
+    truth = latent.draw_truth(UNCERTAIN, np.random.default_rng(0), 100_000)
     of = UNCERTAIN.coefficients
     strength = truth.counts / of.counts
-    assert np.allclose(strength, strength[:, :, :1], rtol=1e-12)  # one draw a channel, for all three of its metrics
+    assert np.allclose(
+        strength, strength[:, :, :1], rtol=1e-12
+    )  # one draw a channel, for all three of its metrics
     assert strength.mean(axis=0) == pytest.approx(1.0, abs=0.01)
     assert np.log(strength).std(axis=0) == pytest.approx(0.5, abs=0.01)
-    assert np.median(truth.inv_half_saturation, axis=0) / of.inv_half_saturation == pytest.approx(1.0, abs=0.01)
+    assert np.median(truth.inv_half_saturation, axis=0) / of.inv_half_saturation == pytest.approx(
+        1.0, abs=0.01
+    )
     assert np.log(truth.inv_half_saturation).std(axis=0) == pytest.approx(0.3, abs=0.01)
     assert truth.loyalty_lift.mean() == pytest.approx(3.0, abs=0.03)
     assert np.log(-truth.ad_wear).std() == pytest.approx(0.4, abs=0.01)
@@ -57,10 +67,12 @@ def test_the_draws_have_the_moments_that_the_parameters_say() -> None:
 
 
 def test_the_noise_is_a_negative_binomial_with_a_shared_shock() -> None:
-    noise = draws.draw_noise(UNCERTAIN, np.random.default_rng(1), 60_000)
+    noise = latent.draw_noise(UNCERTAIN, np.random.default_rng(1), 60_000)
     assert noise is not None
     mean = np.array([400.0, 60.0, 30.0])
-    seen = model.observed(UNCERTAIN, np.broadcast_to(mean, noise.quantile.shape), noise).reshape(-1, 3)
+    seen = model.observed(UNCERTAIN, np.broadcast_to(mean, noise.quantile.shape), noise).reshape(
+        -1, 3
+    )
     shock = np.exp(0.25**2) - 1.0
     own = (1.0 + shock) * (1.0 + 1.0 / 10.0) - 1.0
     assert seen.mean(axis=0) == pytest.approx(mean, rel=0.01)
@@ -101,13 +113,19 @@ def test_a_given_draw_is_played_and_the_rest_is_nominal() -> None:
     dynamic = gymnasium.make("envs:DynamicCampaign-v0", action="spend")
     dynamic.reset()
     for _ in range(3):
-        once, twice, known = (env.step(spend)[-1]["expected_engagement"] for env in (nominal, strong, dynamic))
+        once, twice, known = (
+            env.step(spend)[-1]["expected_engagement"] for env in (nominal, strong, dynamic)
+        )
         assert twice == pytest.approx(2 * once, rel=1e-12)
         assert once == pytest.approx(known, rel=1e-12)
 
 
 def test_a_draw_given_to_some_campaigns_leaves_the_others_as_they_are() -> None:
-    kwargs: dict[str, Any] = {"num_envs": 3, "vectorization_mode": "vector_entry_point", "action": "spend"}
+    kwargs: dict[str, Any] = {
+        "num_envs": 3,
+        "vectorization_mode": "vector_entry_point",
+        "action": "spend",
+    }
     strong = {"counts": (2.0 * np.array(UNCERTAIN.counts)).tolist()}
     mask, spend = np.array([False, True, False]), np.full((3, 3), 30.0, np.float32)
     env = gymnasium.make_vec("envs:DynamicCampaign-v0", **kwargs)
@@ -124,7 +142,10 @@ def test_a_draw_given_to_some_campaigns_leaves_the_others_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"params": {"days": 3}}, "'days' does not differ between campaigns; known: counts, inv_half_saturation"),
+        (
+            {"params": {"days": 3}},
+            "'days' does not differ between campaigns; known: counts, inv_half_saturation",
+        ),
         ({"params": {"carry_over": [2, 0, 0]}}, "carry_over[0]=2"),
         ({"params": 3}, "must be a mapping of fields to values, or 2 of them"),
         ({"params": [AS_NOMINAL]}, "or 2 of them"),
@@ -133,7 +154,10 @@ def test_a_draw_given_to_some_campaigns_leaves_the_others_as_they_are() -> None:
         ({"past": [[1, 1, -1, 1, 1, 1]]}, "must be a finite number from 0"),
         ({"past": PAST * 4}, "has 8 days, must be fewer than the 7"),
         ({"world": 3}, "world: must be a mapping of fields to values; got 3"),
-        ({"world": {"days": 3}}, "world: 'days' does not differ between campaigns; known: counts, inv_half_saturation"),
+        (
+            {"world": {"days": 3}},
+            "world: 'days' does not differ between campaigns; known: counts, inv_half_saturation",
+        ),
         ({"world": {"shock_sd": -1}}, "shock_sd=-1"),
         ({"passed": PAST}, "unknown option 'passed'; known: reset_mask, params, world, past"),
     ],
@@ -144,7 +168,9 @@ def test_bad_options_of_reset_are_refused(options: dict[str, Any], part: str) ->
     assert part in str(error.value)
 
 
-def test_days_already_played_are_observed_and_what_holds_is_drawn_from_what_is_likely_after_them() -> None:
+def test_days_already_played_are_observed_and_what_holds_is_drawn_from_what_is_likely_after_them() -> (
+    None
+):
     campaigns = make(400, observation="belief")
     seen, _ = campaigns.reset(seed=0, options={"past": PAST})
     assert (seen == seen[0]).all()
@@ -159,13 +185,13 @@ def test_days_already_played_are_observed_and_what_holds_is_drawn_from_what_is_l
 
 def test_privileged_columns_tell_what_holds() -> None:
     campaigns = make(4, privileged=True)
-    assert campaigns.metadata["privileged"] == draws.TOLD
+    assert campaigns.metadata["privileged"] == latent.TOLD
     seen, _ = campaigns.reset(seed=0)
     plain, _ = make(4).reset(seed=0)
-    assert (seen[:, : -draws.TOLD] == plain).all()
+    assert (seen[:, : -latent.TOLD] == plain).all()
     truth = campaigns._campaigns.truth
-    again = draws.understood(UNCERTAIN, seen[:, -draws.TOLD :].astype(np.float64))
-    for name in draws.DIFFERING:
+    again = latent.understood(UNCERTAIN, seen[:, -latent.TOLD :].astype(np.float64))
+    for name in latent.DIFFERING:
         assert getattr(again, name) == pytest.approx(getattr(truth, name), rel=1e-6), name
 
 
@@ -193,7 +219,9 @@ def test_the_reward_may_be_what_is_gained_over_the_nominal_plan() -> None:
         earned.append(infos["expected_engagement"])
     nominal = played_by_the_nominal_plan(params, truth)
     assert np.sum(rewards, axis=0) == pytest.approx(np.sum(earned, axis=0) - nominal.sum(axis=1))
-    assert rewards[-1] != pytest.approx(earned[-1] - nominal[:, -1])  # what days before have left counts before
+    assert rewards[-1] != pytest.approx(
+        earned[-1] - nominal[:, -1]
+    )  # what days before have left counts before
 
 
 def test_whoever_plays_the_nominal_plan_gains_nothing_on_any_day() -> None:
@@ -215,7 +243,7 @@ def test_the_gain_of_a_day_is_the_same_whatever_day_the_other_campaigns_are_on(m
     truth, noise = mixed.unwrapped._campaigns.truth, mixed.unwrapped._campaigns._noise
     single.reset(seed=1)
     inner = single.unwrapped._campaigns  # type: ignore[attr-defined]
-    inner.truth, inner._noise = draws.take(truth, [1]), model.Noise(*(part[[1]] for part in noise))
+    inner.truth, inner._noise = latent.take(truth, [1]), model.Noise(*(part[[1]] for part in noise))
     inner._look_ahead(slice(None))
     for action in actions[1:4]:
         _, rewards, *_ = mixed.step(action)
@@ -237,7 +265,9 @@ def test_in_another_world_truth_and_noise_are_drawn_as_it_says_with_the_same_cha
     count, plain = 2_000, {"action": "spend", "observation": "belief"}
     usual, told = make(count, **plain), make(count, **plain, **wide, **loud)
     found = two_days(usual, {"world": wide | loud})
-    np.testing.assert_allclose(found, two_days(told, {}), rtol=1e-12, atol=1)  # an ulp may move a count by one
+    np.testing.assert_allclose(
+        found, two_days(told, {}), rtol=1e-12, atol=1
+    )  # an ulp may move a count by one
     assert (found != two_days(usual, {"world": wide})).any()
     assert (found != two_days(usual, {"world": loud})).any()
 
@@ -249,7 +279,9 @@ def test_in_another_world_what_is_believed_and_compared_with_is_as_before() -> N
     day, metrics = np.full((3, 3), 30.0), np.tile([500.0, 100.0, 200.0], (3, 1))
     for env in (usual, other):
         env.unwrapped._campaigns.play(day, metrics=metrics)
-    np.testing.assert_array_equal(*(env.unwrapped._campaigns.observations for env in (usual, other)))
+    np.testing.assert_array_equal(
+        *(env.unwrapped._campaigns.observations for env in (usual, other))
+    )
     assert other.unwrapped.params == usual.unwrapped.params
     assert first.shape == (3, 20)
 
@@ -267,7 +299,9 @@ def test_a_dead_channel_earns_nothing_and_the_others_are_drawn_as_ever() -> None
 
 
 def test_days_cannot_get_a_part_of_noise_that_is_not_known() -> None:
-    with pytest.raises(ValueError, match=r"world: shock_sd=0\.5: the noise of these campaigns has no such part"):
+    with pytest.raises(
+        ValueError, match=r"world: shock_sd=0\.5: the noise of these campaigns has no such part"
+    ):
         make(2, shock_sd=0.0).reset(options={"world": {"shock_sd": 0.5}})
     with pytest.raises(ValueError, match=r"world: dispersion=3: the noise of these"):
         gymnasium.make("envs:DynamicCampaign-v0").reset(options={"world": {"dispersion": 3}})
@@ -278,7 +312,9 @@ def test_an_episode_tells_the_sum_of_what_was_to_be_expected_on_its_days() -> No
     env.reset(seed=0)
     infos = [env.step(np.zeros(3))[-1] for _ in range(3)]
     total = sum(info["expected_engagement"] for info in infos)
-    assert infos[-1]["episode_metrics"]["campaign/expected_engagement"] == pytest.approx(total, rel=1e-12)
+    assert infos[-1]["episode_metrics"]["campaign/expected_engagement"] == pytest.approx(
+        total, rel=1e-12
+    )
     assert total != pytest.approx(infos[-1]["episode_metrics"]["campaign/engagement"], rel=1e-3)
 
 
@@ -294,7 +330,9 @@ def test_the_belief_starts_at_the_prior_and_comes_nearer_to_the_truth() -> None:
         errors.append((prior[:3] + sd[:3] * seen[:, 12:15] - truth).std(axis=0))
     assert (np.diff(errors, axis=0) < 0.005).all()
     assert (errors[-1] < 0.42).all()  # 0.5 before the first day
-    assert seen[:, 16:19].mean(axis=0) * 0.5 == pytest.approx(errors[-1], rel=0.15)  # and it knows how well it knows
+    assert seen[:, 16:19].mean(axis=0) * 0.5 == pytest.approx(
+        errors[-1], rel=0.15
+    )  # and it knows how well it knows
 
 
 def test_the_belief_of_one_channel_alone_is_that_of_a_gaussian_by_hand() -> None:
@@ -314,16 +352,20 @@ def test_the_belief_of_one_channel_alone_is_that_of_a_gaussian_by_hand() -> None
         belief.learn(params, known, slice(None), day, np.array([[*spend, *metrics]]))
         assert known.mean[0, 1] == pytest.approx(mean, rel=1e-9)
         assert known.covariance[0, 1, 1] == pytest.approx(1 / precision, rel=1e-9)
-    assert known.mean[0, 0] == pytest.approx(-(0.5**2) / 2)  # of channels that got nothing nothing is learned
+    assert known.mean[0, 0] == pytest.approx(
+        -(0.5**2) / 2
+    )  # of channels that got nothing nothing is learned
 
 
 def test_the_particle_filter_weighs_as_the_probabilities_say() -> None:
     params = make_params("uncertain", shock_sd=0.0)
-    particles = adaptive.draw_particles(params, np.random.default_rng(0), 5)
-    weights, state = adaptive.weigh(params, particles, np.array([PAST]))
+    particles = robust_planner.draw_particles(params, np.random.default_rng(0), 5)
+    weights, state = robust_planner.weigh(params, particles, np.array([PAST]))
     spend = np.array(PAST)[:, :3]
     metrics, states = model.rollout(params, np.broadcast_to(spend, (5, 2, 3)), particles.truth)
-    log_likelihood = stats.nbinom.logpmf(np.array(PAST)[:, 3:], 10.0, 10.0 / (10.0 + metrics)).sum(axis=(1, 2))
+    log_likelihood = stats.nbinom.logpmf(np.array(PAST)[:, 3:], 10.0, 10.0 / (10.0 + metrics)).sum(
+        axis=(1, 2)
+    )
     assert weights[0] == pytest.approx(special.softmax(log_likelihood), rel=1e-9)
     assert state.loyalty[0] == pytest.approx(states[-1].loyalty)
 
@@ -337,15 +379,18 @@ def test_the_shared_shock_is_integrated_out() -> None:
         likelihood = stats.nbinom.pmf(metrics, 10.0, 10.0 / (10.0 + scale * rate)).prod(axis=1)
         return float(np.log(likelihood.mean()))
 
-    quadrature = [float(adaptive._log_likelihood(UNCERTAIN, metrics, scale * mean)) for scale in (1.0, 1.4)]
+    quadrature = [
+        float(robust_planner._log_likelihood(UNCERTAIN, metrics, scale * mean))
+        for scale in (1.0, 1.4)
+    ]
     assert quadrature[1] - quadrature[0] == pytest.approx(exact(1.4) - exact(1.0), abs=0.01)
 
 
 def test_plans_for_one_known_truth_are_those_of_the_planner() -> None:
     params = make_params("uncertain", min_spend=[5, 0, 0], max_spend=[100, 30, 60])
-    nominal = draws.stack([params.coefficients, params.coefficients])
-    fixed = 0.6 * planner.plan(params).spend + 0.4 * yardsticks.even_split(params)
-    plans = adaptive.clairvoyant_plans(params, nominal, fixed)
+    nominal = latent.stack([params.coefficients, params.coefficients])
+    fixed = 0.6 * planner.plan(params).spend + 0.4 * baselines.even_split(params)
+    plans = robust_planner.clairvoyant_plans(params, nominal, fixed)
     low, high = planner.limits_of(params)
     assert (plans >= low - 1e-9).all()
     assert (plans <= high + 1e-9).all()
@@ -358,21 +403,21 @@ def test_plans_for_one_known_truth_are_those_of_the_planner() -> None:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A best fixed plan over a few draws only."""
-    monkeypatch.setattr(adaptive, "FIXED_TRUTHS", 100)
-    monkeypatch.setattr(adaptive, "FIXED_ITERATIONS", 25)
-    yardsticks.best_fixed.cache_clear()
+    monkeypatch.setattr(robust_planner, "FIXED_TRUTHS", 100)
+    monkeypatch.setattr(robust_planner, "FIXED_ITERATIONS", 25)
+    baselines.best_fixed.cache_clear()
     yield
-    yardsticks.best_fixed.cache_clear()
+    baselines.best_fixed.cache_clear()
 
 
 def test_the_rivals_stand_in_the_order_of_what_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adaptive, "TRUTHS", 12)
-    monkeypatch.setattr(adaptive, "DAILY_ITERATIONS", 15)
-    monkeypatch.setattr(yardsticks, "PARTICLES", 500)
+    monkeypatch.setattr(robust_planner, "TRUTHS", 12)
+    monkeypatch.setattr(robust_planner, "DAILY_ITERATIONS", 15)
+    monkeypatch.setattr(baselines, "PARTICLES", 500)
     earned = {}
     policies = make(60).yardsticks(seed=0)
     for name in ("even split", "best fixed plan", "daily re-planner", "clairvoyant"):
-        envs: Any = make(60, **yardsticks.form(UNCERTAIN), autoreset_mode="SameStep")
+        envs: Any = make(60, **baselines.form(UNCERTAIN), autoreset_mode="SameStep")
         seen, _ = envs.reset(seed=5)
         state, total = None, 0.0
         for day in range(7):
@@ -385,9 +430,9 @@ def test_the_rivals_stand_in_the_order_of_what_they_know(monkeypatch: pytest.Mon
 
 
 def test_a_rival_decides_the_same_for_one_campaign_as_in_a_batch() -> None:
-    batch = make(3, **yardsticks.form(UNCERTAIN))
+    batch = make(3, **baselines.form(UNCERTAIN))
     seen, _ = batch.reset(seed=0)
-    policy = yardsticks.Clairvoyant(UNCERTAIN)
+    policy = baselines.Clairvoyant(UNCERTAIN)
     together, _ = policy.predict(seen)
     for row in range(3):
         alone, _ = policy.predict(seen[row])

@@ -18,8 +18,8 @@ from train.config import AgentConfig, AgentName, InputError, dump_config
 from train.parallel import cores, run_all
 
 if TYPE_CHECKING:
-    from train.checkpoint import Checkpoint
-    from train.run_dir import Run
+    from train.storage.checkpoint import Checkpoint
+    from train.storage.run_folder import Run
 
 
 class Outcome(NamedTuple):
@@ -39,15 +39,22 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with _sigterm_as_ctrl_c():
             resume = parse_resume(arguments)
-            return _train_all(parse_args(arguments), command) if resume is None else _resume(resume, command)
+            return (
+                _train_all(parse_args(arguments), command)
+                if resume is None
+                else _resume(resume, command)
+            )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # torch's way to say it
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(
+            error
+        ):  # torch's way to say it
             raise
         print(
-            f"error: not enough memory: fewer n_envs, n_steps, units or campaigns need less: {error}", file=sys.stderr
+            f"error: not enough memory: fewer n_envs, n_steps, units or campaigns need less: {error}",
+            file=sys.stderr,
         )
         return 2
     except KeyboardInterrupt:
@@ -70,7 +77,11 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 def _train_all(args: TrainArgs, command: str) -> int:
     agents = args.agents or args.train.agents
-    jobs = [(agent, args.train.agent(agent), seed, args, command) for seed in args.seeds for agent in agents]
+    jobs = [
+        (agent, args.train.agent(agent), seed, args, command)
+        for seed in args.seeds
+        for agent in agents
+    ]
     several = cores() // args.train.torch_threads if len(args.seeds) > 1 else 1
     at_once = min(len(jobs), args.jobs or several)
     outcomes = _side_by_side(jobs, at_once) if at_once > 1 else _one_by_one(jobs)
@@ -96,7 +107,9 @@ def _side_by_side(jobs: list[tuple[Any, ...]], at_once: int) -> list[Outcome]:
     """Trains several runs at a time, with one bar for all of them."""
     from tqdm import tqdm
 
-    from train.__main__ import _train as work  # by its full name, for the other processes to find it
+    from train.__main__ import (
+        _train as work,  # by its full name, for the other processes to find it
+    )
 
     print(f"{len(jobs)} runs, {at_once} at a time", flush=True)
     with tqdm(total=len(jobs), unit="run") as bar:
@@ -132,28 +145,33 @@ def _interrupted(folders: list[Path]) -> int:
 
 
 def _train(
-    agent: AgentName, part: AgentConfig, seed: int, args: TrainArgs, command: str, show_progress: bool = True
+    agent: AgentName,
+    part: AgentConfig,
+    seed: int,
+    args: TrainArgs,
+    command: str,
+    show_progress: bool = True,
 ) -> Outcome:
     """One agent, one seed, one folder."""
-    from train import run_dir
-    from train.make_env import make_env
+    from train.environment import make_env
+    from train.storage import run_folder
 
     make_env(args.train.env, part.n_envs).close()  # a bad environment leaves no folder
-    folder = run_dir.create_run(args.runs_dir, args.config.stem, agent, seed)
-    state = run_dir.RunState(agent=agent, seed=seed, state="running", timesteps=0)
-    with run_dir.write_faults_named(folder), run_dir.lock(folder):
-        run_dir.write_description(folder, args.train, command)
-        run_dir.write_state(folder, state)
-        return _go(run_dir.Run(folder, args.train, state), None, show_progress)
+    folder = run_folder.create_run(args.runs_dir, args.config.stem, agent, seed)
+    state = run_folder.RunState(agent=agent, seed=seed, state="running", timesteps=0)
+    with run_folder.write_faults_named(folder), run_folder.lock(folder):
+        run_folder.write_description(folder, args.train, command)
+        run_folder.write_state(folder, state)
+        return _go(run_folder.Run(folder, args.train, state), None, show_progress)
 
 
 def _resume(args: ResumeArgs, command: str) -> int:
     """Goes on with a run; one that is finished already is left as it is, unless it is to go further."""
-    from train import run_dir
+    from train.storage import run_folder
 
-    run_dir.find_run(args.folder)
-    with run_dir.write_faults_named(args.folder), run_dir.lock(args.folder):
-        run = run_dir.find_run(args.folder)
+    run_folder.find_run(args.folder)
+    with run_folder.write_faults_named(args.folder), run_folder.lock(args.folder):
+        run = run_folder.find_run(args.folder)
         if args.total_timesteps is not None:
             run = _further(run, args.total_timesteps)
         elif run.state.state == "finished" and run.model.is_file():
@@ -163,7 +181,7 @@ def _resume(args: ResumeArgs, command: str) -> int:
             )
             return 0
         checkpoint = _last_checkpoint(run)
-        run_dir.add_command(run.folder, command)
+        run_folder.add_command(run.folder, command)
         outcome = _go(run, checkpoint)
     print(_summary(outcome), flush=True)
     if outcome.state == "interrupted":
@@ -174,15 +192,15 @@ def _resume(args: ResumeArgs, command: str) -> int:
 
 def _further(run: "Run", total_timesteps: int) -> "Run":
     """The run with another end, written to its config."""
-    from train import run_dir
+    from train.storage import run_folder
 
     if total_timesteps <= run.state.timesteps:
         raise InputError(
             f"--total-timesteps {total_timesteps}: run {run.folder} has {run.state.timesteps:,} steps already"
         )
     config = run.config.model_copy(update={"total_timesteps": total_timesteps})
-    run_dir.write_state(run.folder, run.state.model_copy(update={"state": "running"}))
-    run_dir.write_text(run.folder / "config.yaml", dump_config(config))
+    run_folder.write_state(run.folder, run.state.model_copy(update={"state": "running"}))
+    run_folder.write_text(run.folder / "config.yaml", dump_config(config))
     print(
         f"run {run.folder}: goes on to {total_timesteps:,} steps instead of {run.config.total_timesteps:,}; its "
         "schedules now run over all of them, so it is not the run that as many steps from the start would have been"
@@ -192,16 +210,23 @@ def _further(run: "Run", total_timesteps: int) -> "Run":
 
 def _last_checkpoint(run: "Run") -> "Checkpoint | None":
     """The newest good checkpoint; says which it is, which are damaged, and what may change the bits."""
-    from train import checkpoint, run_dir
+    from train.storage import checkpoint, run_folder
 
     found, damaged = checkpoint.newest_checkpoint(run.folder)
     for line in damaged:
         print(f"{line}; the one before is taken", file=sys.stderr)
-    for line in run_dir.other_versions(run.folder):
-        print(f"run {run.folder}: {line}: the bits may differ from those of a run never stopped", file=sys.stderr)
+    for line in run_folder.other_versions(run.folder):
+        print(
+            f"run {run.folder}: {line}: the bits may differ from those of a run never stopped",
+            file=sys.stderr,
+        )
     checkpoint.set_aside(run.folder, newer_than=-1 if found is None else found.timesteps)
     checkpoint.clear_unfinished(run.folder)
-    from_where = "has no checkpoint: starts anew" if found is None else f"goes on after step {found.timesteps:,}"
+    from_where = (
+        "has no checkpoint: starts anew"
+        if found is None
+        else f"goes on after step {found.timesteps:,}"
+    )
     print(f"run {run.folder}: {from_where}", flush=True)
     return found
 
@@ -211,21 +236,23 @@ def _go(run: "Run", checkpoint: "Checkpoint | None", show_progress: bool = True)
     import torch
     import torch._dynamo  # the first optimiser step would load it, and its two seconds would count as training
 
-    from train import run_dir
-    from train.learners import LEARNERS
-    from train.make_env import flat_observation_space, make_env
-    from train.monitor import write_outcome
+    from train.agents.registry import LEARNERS
+    from train.environment import flat_observation_space, make_env
+    from train.logs.tensorboard import write_outcome
     from train.play import mean_score
-    from train.session import learn
+    from train.run import learn
+    from train.storage import run_folder
 
     config, learner, part = run.config, LEARNERS[run.state.agent], run.config.agent(run.state.agent)
     torch.set_num_threads(config.torch_threads)
-    run_dir.write_state(run.folder, run.state.model_copy(update={"state": "running"}))
+    run_folder.write_state(run.folder, run.state.model_copy(update={"state": "running"}))
     start = time.perf_counter()
     state, timesteps = learn(run, learner, checkpoint, show_progress)
     seconds = time.perf_counter() - start
     judged = make_env(config.env, config.evaluation.campaigns)
-    policy = learner.load(run.model, part, flat_observation_space(judged), judged.single_action_space)
+    policy = learner.load(
+        run.model, part, flat_observation_space(judged), judged.single_action_space
+    )
     score = mean_score(policy, judged, config.evaluation.seed)
     if state == "finished":
         write_outcome(run.folder, config, run.state.agent, run.state.seed, score, timesteps)
@@ -239,7 +266,9 @@ def _summary(outcome: Outcome) -> str:
     share = [value for name, value in outcome.score.items() if name.endswith("/share_of_optimum")]
     total = {name.rsplit("/", 1)[-1]: value for name, value in outcome.score.items()}
     name = next(iter(total))
-    reached = f"{name} {total[name]:,.1f}" + (f", {percent(share[0])} of the optimum" if share else "")
+    reached = f"{name} {total[name]:,.1f}" + (
+        f", {percent(share[0])} of the optimum" if share else ""
+    )
     return f"{outcome.label}: {reached}, {outcome.seconds:.1f} s, {outcome.folder}"
 
 

@@ -5,7 +5,12 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import tyro
 from pydantic import BaseModel, ConfigDict, Field
-from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
+from tyro.constructors import (
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
 from train.config import (
     AGENTS,
@@ -55,7 +60,8 @@ class _Flags(BaseModel):
     seeds: tuple[int, ...] = Field(default=(0,), description="random seeds, a run for each")
     runs_dir: Path = Field(default=Path("runs"), description="folder for the runs")
     jobs: int = Field(
-        default=0, description="runs trained at the same time; 0: of several seeds as many as the cores allow, else 1"
+        default=0,
+        description="runs trained at the same time; 0: of several seeds as many as the cores allow, else 1",
     )
     train: Annotated[TrainConfig, tyro.conf.arg(name="")]
 
@@ -64,7 +70,9 @@ class _ResumeFlags(NamedTuple):
     """Goes on with a run from its last checkpoint."""
 
     resume: Annotated[Path, tyro.conf.arg(help="the run's folder")]
-    total_timesteps: Annotated[int | None, tyro.conf.arg(help="train further than the run was meant to")] = None
+    total_timesteps: Annotated[
+        int | None, tyro.conf.arg(help="train further than the run was meant to")
+    ] = None
 
 
 def parse_resume(argv: list[str]) -> ResumeArgs | None:
@@ -78,7 +86,9 @@ def parse_resume(argv: list[str]) -> ResumeArgs | None:
         return None
     flags = tyro.cli(_ResumeFlags, args=argv, prog="python -m train")
     if flags.total_timesteps is not None and flags.total_timesteps < 1:
-        raise InputError(f"--total-timesteps {flags.total_timesteps}: must be a whole number of 1 or more")
+        raise InputError(
+            f"--total-timesteps {flags.total_timesteps}: must be a whole number of 1 or more"
+        )
     return ResumeArgs(flags.resume, flags.total_timesteps)
 
 
@@ -103,7 +113,9 @@ def parse_args(argv: list[str]) -> TrainArgs:
     values: dict[str, Any] = flags  # type: ignore[assignment]
     for agent in values["agents"]:
         if agent not in AGENTS:
-            raise InputError(f"--agents {agent}: unknown agent{nearest(agent, AGENTS)}; known: {', '.join(AGENTS)}")
+            raise InputError(
+                f"--agents {agent}: unknown agent{nearest(agent, AGENTS)}; known: {', '.join(AGENTS)}"
+            )
     for seed in values["seeds"]:
         if not 0 <= seed < 2**31:
             raise InputError(f"--seeds {seed}: must be from 0 to {2**31 - 1}")
@@ -111,7 +123,9 @@ def parse_args(argv: list[str]) -> TrainArgs:
         raise InputError(f"--jobs {values['jobs']}: must be a whole number of 0 or more")
     config = parse_config(values["train"], "command line")
     seeds, jobs = _once(values["seeds"]), values["jobs"]
-    return TrainArgs(path or Path(), _once(values["agents"]), seeds, values["runs_dir"], jobs, config)
+    return TrainArgs(
+        path or Path(), _once(values["agents"]), seeds, values["runs_dir"], jobs, config
+    )
 
 
 _REGISTRY = ConstructorRegistry()
@@ -145,12 +159,16 @@ def _take_config(argv: list[str]) -> tuple[Path | None, list[str]]:
     if {"-h", "--help"} & set(argv):
         return None, argv
     known = ", ".join(sorted(map(str, Path("configs").glob("*.yaml"))))
-    raise InputError(f"no config named; usage: python -m train CONFIG [--help]; known: {known or 'none'}")
+    raise InputError(
+        f"no config named; usage: python -m train CONFIG [--help]; known: {known or 'none'}"
+    )
 
 
 def _anything() -> TrainConfig:
     """What ``--help`` shows where no file is named."""
-    return TrainConfig(env=EnvConfig(id="ID"), total_timesteps=1, a2c=AgentConfig(), reference=AgentConfig())
+    return TrainConfig(
+        env=EnvConfig(id="ID"), total_timesteps=1, a2c=AgentConfig(), reference=AgentConfig()
+    )
 
 
 def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 """One experiment as data: the schema of ``configs/*.yaml``, read and checked without importing torch.
 
-Every hyperparameter has Stable-Baselines3's name and, where a file leaves it out, Stable-Baselines3's default.
+Every hyperparameter has Stable-Baselines3's name and, where a file leaves it out,
+Stable-Baselines3's default.
 """
 
 import ast
@@ -33,11 +34,19 @@ def sb3_defaults(file: str, class_name: str, function: str) -> dict[str, Any]:
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("stable_baselines3 is not installed")
     tree = ast.parse((Path(spec.submodule_search_locations[0]) / file).read_text(encoding="utf-8"))
-    (owner,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name)
-    (method,) = (node for node in owner.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    (owner,) = (
+        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name
+    )
+    (method,) = (
+        node for node in owner.body if isinstance(node, ast.FunctionDef) and node.name == function
+    )
     arguments = method.args.args[-len(method.args.defaults) :]
     pairs = zip(arguments, method.args.defaults, strict=True)
-    return {arg.arg: ast.literal_eval(value) for arg, value in pairs if isinstance(value, (ast.Constant, ast.UnaryOp))}
+    return {
+        arg.arg: ast.literal_eval(value)
+        for arg, value in pairs
+        if isinstance(value, (ast.Constant, ast.UnaryOp))
+    }
 
 
 _A2C = sb3_defaults("a2c/a2c.py", "A2C", "__init__")
@@ -69,7 +78,9 @@ class OptimizerKwargs(BaseModel):
 
     model_config = _STRICT
 
-    eps: Positive = Field(default=1e-5, description="epsilon of Adam, used where use_rms_prop is off [1]")
+    eps: Positive = Field(
+        default=1e-5, description="epsilon of Adam, used where use_rms_prop is off [1]"
+    )
 
 
 class PolicyKwargs(BaseModel):
@@ -80,8 +91,12 @@ class PolicyKwargs(BaseModel):
     net_arch: Annotated[tuple[Size, ...], BeforeValidator(_sequence)] = Field(
         default=(64, 64), description="units of each hidden layer, of the actor and of the critic"
     )
-    activation_fn: Literal["tanh", "relu"] = Field(default="tanh", description="activation of the hidden layers")
-    ortho_init: bool = Field(default=_POLICY["ortho_init"], description="orthogonal initial weights, else torch's own")
+    activation_fn: Literal["tanh", "relu"] = Field(
+        default="tanh", description="activation of the hidden layers"
+    )
+    ortho_init: bool = Field(
+        default=_POLICY["ortho_init"], description="orthogonal initial weights, else torch's own"
+    )
     log_std_init: float = Field(
         default=_POLICY["log_std_init"],
         ge=-20,
@@ -98,29 +113,41 @@ class AgentConfig(BaseModel):
 
     n_envs: Size = Field(default=1, description="environments stepped side by side")
     n_steps: Size = Field(
-        default=_A2C["n_steps"], description="steps of each environment in a rollout, one update each [steps]"
+        default=_A2C["n_steps"],
+        description="steps of each environment in a rollout, one update each [steps]",
     )
     gamma: Fraction = Field(default=_A2C["gamma"], description="discount factor [1/step]")
     gae_lambda: Fraction = Field(
-        default=_A2C["gae_lambda"], description="bias against variance of the advantage; 1: n-step [1]"
+        default=_A2C["gae_lambda"],
+        description="bias against variance of the advantage; 1: n-step [1]",
     )
-    learning_rate: NonNegative = Field(default=_A2C["learning_rate"], description="learning rate at the start [1]")
+    learning_rate: NonNegative = Field(
+        default=_A2C["learning_rate"], description="learning rate at the start [1]"
+    )
     learning_rate_end: NonNegative | None = Field(
         default=None, description="learning rate at the end, reached linearly; null: constant [1]"
     )
-    ent_coef: NonNegative = Field(default=_A2C["ent_coef"], description="weight of the entropy bonus [1]")
-    vf_coef: NonNegative = Field(default=_A2C["vf_coef"], description="weight of the value loss [1]")
+    ent_coef: NonNegative = Field(
+        default=_A2C["ent_coef"], description="weight of the entropy bonus [1]"
+    )
+    vf_coef: NonNegative = Field(
+        default=_A2C["vf_coef"], description="weight of the value loss [1]"
+    )
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(
         default=_A2C["max_grad_norm"],
         description="bound of the gradient's norm over actor and critic; .inf: no bound [1]",
     )
     normalize_advantage: bool = Field(
-        default=_A2C["normalize_advantage"], description="advantages of a rollout to mean 0 and standard deviation 1"
+        default=_A2C["normalize_advantage"],
+        description="advantages of a rollout to mean 0 and standard deviation 1",
     )
     use_rms_prop: bool = Field(default=_A2C["use_rms_prop"], description="RMSprop, else Adam")
-    rms_prop_eps: Positive = Field(default=_A2C["rms_prop_eps"], description="epsilon of RMSprop [1]")
+    rms_prop_eps: Positive = Field(
+        default=_A2C["rms_prop_eps"], description="epsilon of RMSprop [1]"
+    )
     stats_window_size: Size = Field(
-        default=_A2C["stats_window_size"], description="rollout/ep_rew_mean is over this many episodes [episodes]"
+        default=_A2C["stats_window_size"],
+        description="rollout/ep_rew_mean is over this many episodes [episodes]",
     )
     log_interval: Count = Field(
         default=_LEARN["log_interval"],
@@ -131,7 +158,9 @@ class AgentConfig(BaseModel):
     @model_validator(mode="after")
     def _enough_to_normalise(self) -> "AgentConfig":
         if self.normalize_advantage and self.n_envs * self.n_steps < 2:
-            raise ValueError("normalize_advantage needs a rollout of 2 or more: raise n_envs or n_steps")
+            raise ValueError(
+                "normalize_advantage needs a rollout of 2 or more: raise n_envs or n_steps"
+            )
         return self
 
 
@@ -140,7 +169,9 @@ class EnvConfig(BaseModel):
 
     model_config = _STRICT
 
-    id: str = Field(min_length=1, description="Gymnasium id, 'module:Name-v0' where a module registers it")
+    id: str = Field(
+        min_length=1, description="Gymnasium id, 'module:Name-v0' where a module registers it"
+    )
     kwargs: dict[str, Any] = Field(default={}, description="keyword arguments of the environment")
 
 
@@ -150,7 +181,9 @@ class EvaluationConfig(BaseModel):
     model_config = _STRICT
 
     campaigns: Size = Field(default=100, description="episodes that each policy plays")
-    seed: Seed = Field(default=20000, description="seed of those episodes, the same for every policy")
+    seed: Seed = Field(
+        default=20000, description="seed of those episodes, the same for every policy"
+    )
 
 
 class TrainConfig(BaseModel):
@@ -159,11 +192,16 @@ class TrainConfig(BaseModel):
     model_config = _STRICT
 
     env: EnvConfig
-    total_timesteps: Count = Field(description="environment steps; the last rollout may overshoot them [steps]")
-    checkpoint_every: Count = Field(
-        default=100_000, description="environment steps between checkpoints, rounded up to whole rollouts [steps]"
+    total_timesteps: Count = Field(
+        description="environment steps; the last rollout may overshoot them [steps]"
     )
-    torch_threads: Size = Field(default=1, le=1024, description="threads of torch; results hold for an equal count")
+    checkpoint_every: Count = Field(
+        default=100_000,
+        description="environment steps between checkpoints, rounded up to whole rollouts [steps]",
+    )
+    torch_threads: Size = Field(
+        default=1, le=1024, description="threads of torch; results hold for an equal count"
+    )
     a2c: AgentConfig | None = Field(default=None, description="Stable-Baselines3's A2C")
     reference: AgentConfig | None = Field(default=None, description="the hand-written actor-critic")
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -186,7 +224,9 @@ class TrainConfig(BaseModel):
             InputError: There is no such agent, or the file has no part for it.
         """
         if name not in AGENTS:
-            raise InputError(f"unknown agent {name!r}{nearest(name, AGENTS)}; known: {', '.join(AGENTS)}")
+            raise InputError(
+                f"unknown agent {name!r}{nearest(name, AGENTS)}; known: {', '.join(AGENTS)}"
+            )
         part: AgentConfig | None = getattr(self, name)
         if part is None:
             raise InputError(f"the config has no part {name!r}; it has: {', '.join(self.agents)}")
@@ -197,7 +237,8 @@ def load_config(path: Path) -> TrainConfig:
     """Reads and checks a config file.
 
     Raises:
-        InputError: The file is missing or unreadable, is no YAML, or holds an unknown key or a bad value.
+        InputError: The file is missing or unreadable, is no YAML, or holds an unknown key or a bad
+            value.
     """
     return parse_config(_read(path), str(path))
 
@@ -210,7 +251,9 @@ def parse_config(data: Any, where: str) -> TrainConfig:
     """
     if not isinstance(data, dict):
         content = "is empty" if data is None else f"holds {type(data).__name__} {str(data)[:40]!r}"
-        raise InputError(f"{where}: {content}; expected a mapping with the keys {_keys(TrainConfig)}")
+        raise InputError(
+            f"{where}: {content}; expected a mapping with the keys {_keys(TrainConfig)}"
+        )
     try:
         return TrainConfig.model_validate(data)
     except ValidationError as error:
@@ -253,16 +296,24 @@ def _check_size(root: yaml.Node, where: str) -> None:
         if isinstance(node, yaml.ScalarNode):
             return 1
         if node in open_nodes:
-            raise InputError(f"{where}: line {node.start_mark.line + 1} holds itself through an alias")
+            raise InputError(
+                f"{where}: line {node.start_mark.line + 1} holds itself through an alias"
+            )
         if node not in sizes:
             open_nodes.add(node)
-            parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+            parts = (
+                [part for pair in node.value for part in pair]
+                if isinstance(node, yaml.MappingNode)
+                else node.value
+            )
             sizes[node] = 1 + sum(map(size, parts))
             open_nodes.remove(node)
         return sizes[node]
 
     if size(root) > MAX_VALUES:
-        raise InputError(f"{where}: holds {size(root):,} values, aliases counted; at most {MAX_VALUES:,} are read")
+        raise InputError(
+            f"{where}: holds {size(root):,} values, aliases counted; at most {MAX_VALUES:,} are read"
+        )
 
 
 def nearest(name: str, names: Any) -> str:
@@ -276,14 +327,18 @@ def _read(path: Path) -> Any:
         with path.open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)
         if len(content) > MAX_CONFIG_BYTES:
-            raise InputError(f"config {path}: is larger than the {MAX_CONFIG_BYTES:,} bytes that are read")
+            raise InputError(
+                f"config {path}: is larger than the {MAX_CONFIG_BYTES:,} bytes that are read"
+            )
         text = content.decode("utf-8-sig")
     except FileNotFoundError:
         known = sorted(str(other) for other in path.parent.glob("*.yaml")) or sorted(
             map(str, Path("configs").glob("*.yaml"))
         )
         listing = f"; known: {', '.join(known)}" if known else ""
-        raise InputError(f"config {path}: no such file{nearest(str(path), known)}{listing}") from None
+        raise InputError(
+            f"config {path}: no such file{nearest(str(path), known)}{listing}"
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"config {path}: is no text, expected a YAML file in UTF-8") from None
     except (OSError, ValueError) as error:

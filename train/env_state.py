@@ -1,12 +1,14 @@
 """The whole state of an environment as plain data, whatever environment it is: for checkpoints.
 
-An environment, single or vector, that has the methods ``get_state() -> dict`` and ``set_state(dict)`` is asked. The
-dict holds plain data as ``train.state`` defines them, the random generator's state included; ``set_state``, called on
-an environment of the same arguments that has been reset, makes it go on exactly as the first one would have.
+An environment, single or vector, that has the methods ``get_state() -> dict`` and
+``set_state(dict)`` is asked. The dict holds plain data as ``train.storage.state`` defines them, the
+random generator's state included; ``set_state``, called on an environment of the same arguments
+that has been reset, makes it go on exactly as the first one would have.
 
-Of any other environment, and of every wrapper, the attributes are taken, which does where all that changes in them is
-plain data: so with Gymnasium's classic control and toy text. One that keeps its state elsewhere (in a simulator's
-object, say) cannot be saved, and is refused with the name of the attribute.
+Of any other environment, and of every wrapper, the attributes are taken, which does where all that
+changes in them is plain data: so with Gymnasium's classic control and toy text. One that keeps its
+state elsewhere (in a simulator's object, say) cannot be saved, and is refused with the name of the
+attribute.
 """
 
 import enum
@@ -85,12 +87,20 @@ def _tells_its_state(env: Any) -> bool:
 def _check_attribute(env: Any, name: str) -> None:
     """Lets data take the place of data alone: of no method, function, space or environment."""
     now = vars(env).get(name)
-    if isinstance(now, (*CONSTANT_TYPES, spaces.Space)) or _is_env(now) or callable(getattr(type(env), name, None)):
+    if (
+        isinstance(now, (*CONSTANT_TYPES, spaces.Space))
+        or _is_env(now)
+        or callable(getattr(type(env), name, None))
+    ):
         raise ValueError(f"{_name(env)}.{name} is no data")
 
 
 def _spaces(env: Any) -> dict[str, list[Any]]:
-    found = {name: _generators(value) for name, value in vars(env).items() if isinstance(value, spaces.Space)}
+    found = {
+        name: _generators(value)
+        for name, value in vars(env).items()
+        if isinstance(value, spaces.Space)
+    }
     return {name: generators for name, generators in found.items() if any(generators)}
 
 

@@ -10,7 +10,11 @@ from typing import Any, TypeVar
 from train.config import InputError
 
 Result = TypeVar("Result")
-PRELOAD = ["train.learners", "torch._dynamo", "scipy.optimize"]  # loaded once, before the processes part
+PRELOAD = [
+    "train.agents.registry",
+    "torch._dynamo",
+    "scipy.optimize",
+]  # loaded once, before the processes part
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -22,11 +26,15 @@ def cores() -> int:
 
 
 def run_all(
-    work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], at_once: int, done: Callable[[Result], None]
+    work: Callable[..., Result],
+    jobs: Sequence[tuple[Any, ...]],
+    at_once: int,
+    done: Callable[[Result], None],
 ) -> list[Result]:
     """Calls ``work(*job)`` for every job, ``at_once`` of them at the same time; the results come in no fixed order.
 
-    Ctrl-C interrupts each running process once, waits for what it still has to save, and starts no other.
+    Ctrl-C interrupts each running process once, waits for what it still has to save, and starts no
+    other.
 
     Args:
         work: A function of a module, which takes ``KeyboardInterrupt`` for the wish to end early.
@@ -41,7 +49,9 @@ def run_all(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    for name in ONE_THREAD:  # linear algebra in every process would wait for the cores of the others; torch has its own
+    for name in (
+        ONE_THREAD
+    ):  # linear algebra in every process would wait for the cores of the others; torch has its own
         os.environ.setdefault(name, "1")
     waiting, running, results = list(jobs), dict[Connection, Any](), list[Result]()
     interrupted = False
@@ -89,7 +99,9 @@ def _result(end: Connection, process: Any) -> Any:
         result = end.recv()
     except EOFError:
         process.join()
-        raise RuntimeError(f"a run ended with exit code {process.exitcode} and without a result") from None
+        raise RuntimeError(
+            f"a run ended with exit code {process.exitcode} and without a result"
+        ) from None
     process.join()
     if isinstance(result, InputError):
         raise result

@@ -6,14 +6,18 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from train.make_env import BatchEnv
+from train.environment import BatchEnv
 
 
 class Policy(Protocol):
     """Anything that decides: the signature of Stable-Baselines3's ``predict``."""
 
     def predict(
-        self, observation: NDArray[Any], state: Any = None, episode_start: Any = None, deterministic: bool = False
+        self,
+        observation: NDArray[Any],
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
     ) -> tuple[NDArray[Any], Any]:
         """Observations (n_envs, size) to actions (n_envs, ...) and the next state."""
 
@@ -34,7 +38,9 @@ class Step(NamedTuple):
     infos: dict[str, Any]
 
 
-def play(policy: Policy, envs: BatchEnv, seed: int, options: dict[str, Any] | None = None) -> Iterator[Step]:
+def play(
+    policy: Policy, envs: BatchEnv, seed: int, options: dict[str, Any] | None = None
+) -> Iterator[Step]:
     """Plays until every environment has finished one episode; ``envs`` is in same-step mode, reset with ``options``."""
     observations, _ = envs.reset(seed=seed, options=options)
     active = np.ones(envs.num_envs, dtype=bool)
@@ -65,7 +71,11 @@ def percent(share: float) -> str:
 
 def episode_metrics(infos: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
     """The metrics of the episodes that ended, flat names to arrays (n_envs,); empty where none did."""
-    return {name: value for name, value in infos.get("episode_metrics", {}).items() if not name.startswith("_")}
+    return {
+        name: value
+        for name, value in infos.get("episode_metrics", {}).items()
+        if not name.startswith("_")
+    }
 
 
 def _of_this_step(infos: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +83,11 @@ def _of_this_step(infos: dict[str, Any]) -> dict[str, Any]:
     final = infos.get("final_info")
     if not final:
         return infos
-    joined = {name: value for name, value in infos.items() if name not in {"final_info", "_final_info", "final_obs"}}
+    joined = {
+        name: value
+        for name, value in infos.items()
+        if name not in {"final_info", "_final_info", "final_obs"}
+    }
     for name, value in final.items():
         mask = final.get(f"_{name}")
         if mask is None or name not in joined or isinstance(value, dict):

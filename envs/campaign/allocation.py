@@ -12,13 +12,19 @@ from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 Day = NDArray[np.int64] | int
 
 LOGIT_BOUND = 10.0  # a share below exp(-20): as good as nothing, and no further from the others than a learner can move
-LEAST_LOGIT, MOST_LOGIT = np.array(-LOGIT_BOUND), np.array(LOGIT_BOUND)  # NumPy is slower with plain numbers
+LEAST_LOGIT, MOST_LOGIT = (
+    np.array(-LOGIT_BOUND),
+    np.array(LOGIT_BOUND),
+)  # NumPy is slower with plain numbers
 
 
-def spend_from_logits(params: CampaignParams, action: Any, shape: tuple[int, ...], day: Day = 0) -> FloatArray:
+def spend_from_logits(
+    params: CampaignParams, action: Any, shape: tuple[int, ...], day: Day = 0
+) -> FloatArray:
     """Softmax shares of the whole daily budget; logits beyond the bound are clipped to it.
 
-    With spending limits the shares are of what the minimums leave, and what a full channel leaves goes to the others.
+    With spending limits the shares are of what the minimums leave, and what a full channel leaves
+    goes to the others.
     """
     logits = _numbers(action, (*shape, len(CHANNELS)), "logits")
     weights: FloatArray = np.exp(np.minimum(np.maximum(logits, LEAST_LOGIT), MOST_LOGIT))
@@ -27,24 +33,34 @@ def spend_from_logits(params: CampaignParams, action: Any, shape: tuple[int, ...
     return params.coefficients.daily_budget * (weights / _total(weights))
 
 
-def spend_from_spend(params: CampaignParams, action: Any, shape: tuple[int, ...], day: Day = 0) -> FloatArray:
+def spend_from_spend(
+    params: CampaignParams, action: Any, shape: tuple[int, ...], day: Day = 0
+) -> FloatArray:
     """Budget units as they are; a sum over the daily budget is scaled down to it in proportion, as in the article.
 
     With spending limits it is the nearest point within them and the budget.
     """
     spend = _numbers(action, (*shape, len(CHANNELS)), "spend")
     if (spend < 0).any():
-        raise ValueError(f"action spend={spend[spend < 0][0]}: must be 0 or more [bu/day] in every channel {CHANNELS}")
+        raise ValueError(
+            f"action spend={spend[spend < 0][0]}: must be 0 or more [bu/day] in every channel {CHANNELS}"
+        )
     if params.limits is not None:
         return nearest(spend, *_on(params.limits, day), params.daily_budget)
     total = _total(spend)
-    return spend * (params.daily_budget / np.maximum(total, params.daily_budget))  # a factor of exactly 1 within it
+    return spend * (
+        params.daily_budget / np.maximum(total, params.daily_budget)
+    )  # a factor of exactly 1 within it
 
 
-def spend_from_channel(params: CampaignParams, action: Any, shape: tuple[int, ...], _: Day = 0) -> FloatArray:
+def spend_from_channel(
+    params: CampaignParams, action: Any, shape: tuple[int, ...], _: Day = 0
+) -> FloatArray:
     """The whole daily budget on one channel, given by its index; there is no such form with spending limits."""
     if params.limits is not None:
-        raise ValueError("action channel: a whole budget on one channel leaves no room for min_spend and max_spend")
+        raise ValueError(
+            "action channel: a whole budget on one channel leaves no room for min_spend and max_spend"
+        )
     channel: NDArray[Any] = np.asarray(action)
     if channel.shape != shape:
         raise ValueError(f"action channel: shape {channel.shape}, must be {shape}")
@@ -75,11 +91,17 @@ def _numbers(action: Any, shape: tuple[int, ...], kind: str) -> FloatArray:
     try:
         numbers: FloatArray = np.asarray(action, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"action {kind}={action!r}: must be an array of numbers of shape {shape}") from error
+        raise ValueError(
+            f"action {kind}={action!r}: must be an array of numbers of shape {shape}"
+        ) from error
     if numbers.shape != shape:
-        raise ValueError(f"action {kind}: shape {numbers.shape}, must be {shape}, one number for each of {CHANNELS}")
+        raise ValueError(
+            f"action {kind}: shape {numbers.shape}, must be {shape}, one number for each of {CHANNELS}"
+        )
     if np.count_nonzero(np.isfinite(numbers)) != numbers.size:
-        raise ValueError(f"action {kind}={numbers[~np.isfinite(numbers)][0]}: every number must be finite")
+        raise ValueError(
+            f"action {kind}={numbers[~np.isfinite(numbers)][0]}: every number must be finite"
+        )
     return numbers
 
 

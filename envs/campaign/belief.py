@@ -1,8 +1,9 @@
 """What the days played tell about a campaign's channels: an extended Kalman filter over the drawn parameters.
 
-The state is four numbers, relative to the nominal ones: the log strength of each channel and log loyalty_lift. About
-the others that campaigns differ in a week tells next to nothing. What is observed is the logarithm of the day's
-metrics. The prior and the noise are those of the parameters; the truth is not read.
+The state is four numbers, relative to the nominal ones: the log strength of each channel and log
+    loyalty_lift. About
+the others that campaigns differ in a week tells next to nothing. What is observed is the logarithm
+of the day's metrics. The prior and the noise are those of the parameters; the truth is not read.
 """
 
 from typing import NamedTuple
@@ -68,10 +69,14 @@ def _moved(params: CampaignParams) -> Coefficients:
     """The nominal coefficients at the prior's mean, and with the lift moved a little, (2, ...); unit counts."""
     lift = prior(params)[0][3] + STEP * np.arange(1 + OTHERS)
     of = params.coefficients
-    return of._replace(counts=np.eye(len(CHANNELS)), base=np.zeros(3), loyalty_lift=of.loyalty_lift * np.exp(lift))
+    return of._replace(
+        counts=np.eye(len(CHANNELS)), base=np.zeros(3), loyalty_lift=of.loyalty_lift * np.exp(lift)
+    )
 
 
-def _expected(params: CampaignParams, mean: FloatArray, effect: FloatArray, day: int) -> tuple[FloatArray, FloatArray]:
+def _expected(
+    params: CampaignParams, mean: FloatArray, effect: FloatArray, day: int
+) -> tuple[FloatArray, FloatArray]:
     """Expected metrics at the belief's mean, (rows, 3), and the slope of their logarithms, (rows, 3, 4)."""
     of = params.coefficients
     change = (effect[:, 1:] - effect[:, :1]) / STEP  # (rows, 1, 3 channels)
@@ -87,7 +92,9 @@ def _expected(params: CampaignParams, mean: FloatArray, effect: FloatArray, day:
     return expected, slope
 
 
-def _gap(params: CampaignParams, metrics: FloatArray, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _gap(
+    params: CampaignParams, metrics: FloatArray, expected: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """What the logarithms of the metrics are above what was expected, (rows, 3), and their covariance (rows, 3, 3)."""
     r = params.dispersion
     bias = (0.0 if r is None else float(special.psi(r)) - np.log(r)) - params.shock_sd**2 / 2
@@ -102,5 +109,9 @@ def _update(
 ) -> tuple[FloatArray, FloatArray]:
     """The Kalman update: mean (rows, 4) and covariance (rows, 4, 4) after the day."""
     spread = np.einsum("nij,nkj->nik", covariance, slope)  # (rows, 4, 3)
-    gain = np.einsum("nik,nkl->nil", spread, np.linalg.inv(np.einsum("nki,nil->nkl", slope, spread) + noise))
-    return mean + np.einsum("nik,nk->ni", gain, gap), covariance - np.einsum("nik,njk->nij", gain, spread)
+    gain = np.einsum(
+        "nik,nkl->nil", spread, np.linalg.inv(np.einsum("nki,nil->nkl", slope, spread) + noise)
+    )
+    return mean + np.einsum("nik,nk->ni", gain, gap), covariance - np.einsum(
+        "nik,njk->nij", gain, spread
+    )

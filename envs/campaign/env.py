@@ -9,13 +9,13 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from envs.campaign import planner, rendering, yardsticks
+from envs.campaign import baselines, planner, rendering
 from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
-from envs.campaign.draws import MOST_TOLD, TOLD, given_truths, given_world
-from envs.campaign.history import History
+from envs.campaign.batch import REWARDS, Campaigns, Given
+from envs.campaign.latent import MOST_TOLD, TOLD, given_truths, given_world
 from envs.campaign.observation import OBSERVATIONS, Observations
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, make_params
-from envs.campaign.progress import REWARDS, Campaigns, Given
+from envs.campaign.past import History
 
 METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
 RESET_OPTIONS = ("params", "world", "past")
@@ -27,13 +27,14 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     ## Description
 
-    Each day a budget is split over organic posts, ads and rewards. Each unit spent earns likes, comments and shares;
-    the agent maximises engagement, their weighted sum. ``envs:LinearCampaign-v0`` is the campaign of the article
-    that this project grew from: linear, without memory, without noise. In ``envs:DynamicCampaign-v0`` the parts pull
-    against each other: channels saturate and carry over, ads tire the audience, rewards make it loyal, and a loyal
-    audience lifts what posts earn. In ``envs:UncertainCampaign-v0`` how strong they are is drawn for each campaign,
-    and what a day brings is noisy: what holds shows itself only day by day. The equations stand in
-    ``envs/campaign/model.py``.
+    Each day a budget is split over organic posts, ads and rewards. Each unit spent earns likes,
+    comments and shares; the agent maximises engagement, their weighted sum.
+    ``envs:LinearCampaign-v0`` is the campaign of the article that this project grew from: linear,
+    without memory, without noise. In ``envs:DynamicCampaign-v0`` the parts pull against each other:
+    channels saturate and carry over, ads tire the audience, rewards make it loyal, and a loyal
+    audience lifts what posts earn. In ``envs:UncertainCampaign-v0`` how strong they are is drawn
+    for each campaign, and what a day brings is noisy: what holds shows itself only day by day. The
+    equations stand in ``envs/campaign/model.py``.
 
     ## Action Space
 
@@ -43,14 +44,15 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | spend | Box(0.0, 100.0, (3,), float32) | budget units per channel; too large a sum is scaled down | [bu/day] |
     | channel | Discrete(3) | the channel that takes the whole daily budget; not with spending limits | [1] |
 
-    Channels stand in the order posts, ads, rewards. The upper bound of ``spend`` is the daily budget. A sum below it
-    leaves money unspent. Logits beyond the box are clipped to it. An action with a number that is not finite, with a
-    negative spend or of another shape raises ``ValueError`` and leaves the campaign as it was. The box of the logits
-    is not [-1, 1] on purpose: a softmax of three numbers in [-1, 1] cannot put more than 79 % on one channel.
+    Channels stand in the order posts, ads, rewards. The upper bound of ``spend`` is the daily
+    budget. A sum below it leaves money unspent. Logits beyond the box are clipped to it. An action
+    with a number that is not finite, with a negative spend or of another shape raises
+    ``ValueError`` and leaves the campaign as it was. The box of the logits is not [-1, 1] on
+    purpose: a softmax of three numbers in [-1, 1] cannot put more than 79 % on one channel.
 
-    With spending limits (``min_spend``, ``max_spend``) ``logits`` share out what the minimums leave, up to the
-    maximums, and what a full channel leaves goes to the others; ``spend`` becomes the nearest point within limits and
-    budget.
+    With spending limits (``min_spend``, ``max_spend``) ``logits`` share out what the minimums
+    leave, up to the maximums, and what a full channel leaves goes to the others; ``spend`` becomes
+    the nearest point within limits and budget.
 
     ## Observation Space
 
@@ -70,44 +72,52 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | belief | 12 to 15 | strength of posts, ads, rewards, and loyalty_lift: estimates | -8.0 | 8.0 | [prior sd] |
     | belief | 16 to 19 | how uncertain these estimates are | -8.0 | 8.0 | [prior sd] |
 
-    In ``history`` spends are divided by the daily budget and each metric by a bound of what a day can earn of it. Where
-    campaigns differ or are noisy the metrics of ``history`` and ``totals`` may be up to ten times as large. ``belief``
-    is computed from the same past days (``envs/campaign/belief.py``) and knows nothing more. Who sees the ``day`` alone
-    can only learn a fixed plan.
+    In ``history`` spends are divided by the daily budget and each metric by a bound of what a day
+    can earn of it. Where campaigns differ or are noisy the metrics of ``history`` and ``totals``
+    may be up to ten times as large. ``belief`` is computed from the same past days
+    (``envs/campaign/belief.py``) and knows nothing more. Who sees the ``day`` alone can only learn
+    a fixed plan.
 
-    ``privileged=True`` adds 17 columns, from 0.0 to 100.0: what holds in this campaign as ratios to the nominal values
-    (9 counts, a channel's metrics at a time, 3 inv_half_saturation, 3 carry_over, loyalty_lift, ad_wear). They are for
-    the critic while it trains and for the clairvoyant; ``metadata["privileged"]`` says how many they are.
+    ``privileged=True`` adds 17 columns, from 0.0 to 100.0: what holds in this campaign as ratios to
+    the nominal values (9 counts, a channel's metrics at a time, 3 inv_half_saturation, 3
+    carry_over, loyalty_lift, ad_wear). They are for the critic while it trains and for the
+    clairvoyant; ``metadata["privileged"]`` says how many they are.
 
     ## Rewards
 
-    ``reward_scale`` times the day's engagement: likes + 2 comments + 3 shares. With ``reward="expected"`` it is the
-    engagement that was to be expected, without the day's noise. With ``reward="gain"`` it is what the day gains over
-    the optimal plan of the nominal campaign: expected engagement, plus what that plan would earn in this campaign from
-    the next morning on, less what it would have earned from this morning on. Potential-based shaping (Ng, Harada and
-    Russell 1999) prefers the same policies; the rewards of a campaign sum up to what it earns less what that plan would
-    have earned, which leaves out most of what the agent has no hand in. It is for training: no user could know it.
+    ``reward_scale`` times the day's engagement: likes + 2 comments + 3 shares. With
+    ``reward="expected"`` it is the engagement that was to be expected, without the day's noise.
+    With ``reward="gain"`` it is what the day gains over the optimal plan of the nominal campaign:
+    expected engagement, plus what that plan would earn in this campaign from the next morning on,
+    less what it would have earned from this morning on. Potential-based shaping (Ng, Harada and
+    Russell 1999) prefers the same policies; the rewards of a campaign sum up to what it earns less
+    what that plan would have earned, which leaves out most of what the agent has no hand in. It is
+    for training: no user could know it.
 
     ## Starting State
 
-    The first day, nothing spent, nothing earned, fresh ads, no loyalty. In the uncertain campaign ``reset`` draws how
-    strong the channels are and the noise of every day, so that a seed brings every policy the same.
-    ``options={"params": {...}}`` plays a given draw, ``options={"past": [...]}`` goes on after days already played, and
-    ``options={"world": {...}}`` draws from a world that is not what the parameters say.
+    The first day, nothing spent, nothing earned, fresh ads, no loyalty. In the uncertain campaign
+    ``reset`` draws how strong the channels are and the noise of every day, so that a seed brings
+    every policy the same. ``options={"params": {...}}`` plays a given draw, ``options={"past":
+    [...]}`` goes on after days already played, and ``options={"world": {...}}`` draws from a world
+    that is not what the parameters say.
 
     ## Episode End
 
-    The last day terminates the episode. It is never truncated: the horizon is part of the task, and the day is seen.
+    The last day terminates the episode. It is never truncated: the horizon is part of the task, and
+        the day is seen.
 
     ## Info
 
-    Each day ``spend`` (3,) [bu/day], ``likes``, ``comments``, ``shares`` [counts/day], ``engagement`` and
-    ``expected_engagement`` [1/day]; on the last day also ``episode_metrics``, flat names to unscaled numbers.
+    Each day ``spend`` (3,) [bu/day], ``likes``, ``comments``, ``shares`` [counts/day],
+    ``engagement`` and ``expected_engagement`` [1/day]; on the last day also ``episode_metrics``,
+    flat names to unscaled numbers.
 
     ## Arguments
 
-    ``action``, ``observation``, ``privileged``, ``reward`` (see above), ``render_mode`` (``ansi`` or ``rgb_array``) and
-    every field of ``CampaignParams``: ``gymnasium.make("envs:LinearCampaign-v0", action="spend", days=14)``.
+    ``action``, ``observation``, ``privileged``, ``reward`` (see above), ``render_mode`` (``ansi``
+    or ``rgb_array``) and every field of ``CampaignParams``:
+    ``gymnasium.make("envs:LinearCampaign-v0", action="spend", days=14)``.
 
     The numbers of the campaigns, channels in the order posts, ads, rewards, weekdays from Monday:
 
@@ -157,8 +167,8 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | loyalty_lift_log_sd | [1] | .4 | chosen | the same; mean kept |
     | ad_wear_log_sd | [1] | .4 | chosen | the same; mean kept |
 
-    [M]: 500 posts of the "Facebook metrics" data (Moro, Rita, Vala 2016). [T]: 2,212 page-days of the "Facebook Live
-    Sellers in Thailand" data.
+    [M]: 500 posts of the "Facebook metrics" data (Moro, Rita, Vala 2016). [T]: 2,212 page-days of
+    the "Facebook Live Sellers in Thailand" data.
 
     ## Version History
 
@@ -180,16 +190,21 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         """See the class.
 
         Raises:
-            ValueError: An unknown argument or a bad value; the message names it and what is allowed.
+            ValueError: An unknown argument or a bad value; the message names it and what is
+                allowed.
         """
         self.params = make_params(preset, known=KWARGS, **params)
         check_choices(self.params, action, observation, privileged, reward, render_mode)
         self.action_space = action_space(self.params, action)
-        self.observation_space: spaces.Space[Observations] = observation_space(self.params, observation, privileged)
+        self.observation_space: spaces.Space[Observations] = observation_space(
+            self.params, observation, privileged
+        )
         self.metadata = METADATA | {"privileged": TOLD * privileged}
         self.render_mode = render_mode
         self._allocate = ALLOCATIONS[action]
-        self._campaigns = Campaigns(self.params, observation, count=1, privileged=privileged, reward=reward)
+        self._campaigns = Campaigns(
+            self.params, observation, count=1, privileged=privileged, reward=reward
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -198,13 +213,14 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
         Args:
             seed: Fixes what is drawn: the strength of the channels and the noise of every day.
-            options: ``params`` plays a given draw: a mapping of ``counts``, ``inv_half_saturation``, ``carry_over``,
-                ``loyalty_lift`` or ``ad_wear`` to their values in this campaign; the others are nominal. ``world``
-                draws from another world than the parameters tell of: a mapping of the same fields, of how much
-                campaigns differ (``counts_log_sd`` and so on), or of ``dispersion`` and ``shock_sd`` to what truly
-                holds; beliefs, rewards and yardsticks keep to the parameters. ``past`` starts after some days: a row
-                for each, spend [bu/day] and metrics [counts/day]; what holds is drawn from what is still likely after
-                them.
+            options: ``params`` plays a given draw: a mapping of ``counts``,
+                ``inv_half_saturation``, ``carry_over``, ``loyalty_lift`` or ``ad_wear`` to their
+                values in this campaign; the others are nominal. ``world`` draws from another world
+                than the parameters tell of: a mapping of the same fields, of how much campaigns
+                differ (``counts_log_sd`` and so on), or of ``dispersion`` and ``shock_sd`` to what
+                truly holds; beliefs, rewards and yardsticks keep to the parameters. ``past`` starts
+                after some days: a row for each, spend [bu/day] and metrics [counts/day]; what holds
+                is drawn from what is still likely after them.
 
         Raises:
             ValueError: An unknown option or a bad value.
@@ -218,12 +234,15 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         """Plays one day.
 
         Raises:
-            ValueError: The action is not finite, of another shape or a negative spend; nothing has changed.
+            ValueError: The action is not finite, of another shape or a negative spend; nothing has
+                changed.
             gymnasium.error.ResetNeeded: The campaign is over.
         """
         campaigns = self._campaigns
         if campaigns.over[0]:
-            raise ResetNeeded(f"the campaign ended with day {self.params.days}; call reset() for a new one")
+            raise ResetNeeded(
+                f"the campaign ended with day {self.params.days}; call reset() for a new one"
+            )
         day = campaigns.play(self._allocate(self.params, action, (), campaigns.day[0])[np.newaxis])
         likes, comments, shares = day.metrics[0].tolist()
         info: dict[str, Any] = {
@@ -236,13 +255,18 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         }
         terminated = bool(campaigns.over[0])
         if terminated:
-            info["episode_metrics"] = {name: value.item() for name, value in campaigns.episode_metrics().items()}
+            info["episode_metrics"] = {
+                name: value.item() for name, value in campaigns.episode_metrics().items()
+            }
         reward = self.params.reward_scale * day.reward.item()
         return campaigns.observations[0].copy(), reward, terminated, False, info
 
     def get_state(self) -> dict[str, Any]:
         """All that the campaign and the generator hold, as plain data: numbers, text and arrays."""
-        return {"campaigns": self._campaigns.get_state(), "generator": self.np_random.bit_generator.state}
+        return {
+            "campaigns": self._campaigns.get_state(),
+            "generator": self.np_random.bit_generator.state,
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on exactly where an environment of the same arguments was when ``get_state`` was asked.
@@ -260,16 +284,16 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     @property
     def yardstick_kwargs(self) -> dict[str, Any]:
         """Arguments of the environment in which yardsticks and mixed channel probabilities are played."""
-        return yardsticks.form(self.params)
+        return baselines.form(self.params)
 
     @property
     def problem(self) -> CampaignParams:
         """What two environments have in common whose policies may be compared: all but the learner's choices."""
         return dataclasses.replace(self.params, reward_scale=1.0)
 
-    def yardsticks(self, seed: int = 0) -> dict[str, yardsticks.Policy]:
+    def yardsticks(self, seed: int = 0) -> dict[str, baselines.Policy]:
         """What to compare with, by name: policies for this environment made with ``yardstick_kwargs``."""
-        return yardsticks.yardsticks(self.params, np.random.default_rng(seed))
+        return baselines.yardsticks(self.params, np.random.default_rng(seed))
 
     def mix(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
         """Channel probabilities (..., 3) as shares of the daily budget: an action under ``yardstick_kwargs``."""
@@ -278,8 +302,9 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     def insight(self, spend: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """What stands behind a plan (days, 3 channels) [bu/day]; each entry has a row for every day.
 
-        ``loyalty`` and ``freshness`` (days,) [1] at its start; ``marginal`` (days, 3) [1/bu], what one more unit is
-        worth over the rest of the campaign; ``binding`` (days, 3), the limit that a spend stands at, or nothing.
+        ``loyalty`` and ``freshness`` (days,) [1] at its start; ``marginal`` (days, 3) [1/bu], what
+        one more unit is worth over the rest of the campaign; ``binding`` (days, 3), the limit that
+        a spend stands at, or nothing.
         """
         path = planner.trajectory(self.params, spend)
         return {
@@ -291,11 +316,16 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     def explanation(self) -> str:
         """What the best plan is, and why, in plain words."""
-        return yardsticks.explanation(self.params)
+        return baselines.explanation(self.params)
 
 
 def check_choices(
-    params: CampaignParams, action: str, observation: str, privileged: bool, reward: str, render_mode: str | None
+    params: CampaignParams,
+    action: str,
+    observation: str,
+    privileged: bool,
+    reward: str,
+    render_mode: str | None,
 ) -> None:
     """Raises ``ValueError`` for an unknown choice, or one that does not fit."""
     for name, value, allowed in (
@@ -306,7 +336,9 @@ def check_choices(
         ("render_mode", render_mode, (None, *rendering.RENDER_MODES)),
     ):
         if value not in allowed:
-            raise ValueError(f"campaign: {name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
+            raise ValueError(
+                f"campaign: {name}={value!r}: must be one of {', '.join(map(repr, allowed))}"
+            )
     if action == "channel" and params.limits is not None:
         raise ValueError(
             "campaign: action='channel' puts the whole budget on one channel, which min_spend and max_spend forbid: "
@@ -332,17 +364,24 @@ def checked_past(params: CampaignParams, past: Any) -> NDArray[np.float64]:
     """The days played so far as numbers, (days so far, 6).
 
     Raises:
-        ValueError: Another shape, too many days, a number that is negative or not finite, or more than the budget.
+        ValueError: Another shape, too many days, a number that is negative or not finite, or more
+            than the budget.
     """
     try:
         days = np.array(past, dtype=np.float64).reshape(-1, len(CHANNELS) + len(METRICS))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"reset: past: needs a row of {(*CHANNELS, *METRICS)} for each day: {error}") from None
+        raise ValueError(
+            f"reset: past: needs a row of {(*CHANNELS, *METRICS)} for each day: {error}"
+        ) from None
     if len(days) >= params.days:
-        raise ValueError(f"reset: past has {len(days)} days, must be fewer than the {params.days} of a campaign")
+        raise ValueError(
+            f"reset: past has {len(days)} days, must be fewer than the {params.days} of a campaign"
+        )
     faults = History(params).faults(days)
     if faults:
-        listed = "; ".join(f"day {row + 1}, {column}: {text}" for (row, column), text in faults.items())
+        listed = "; ".join(
+            f"day {row + 1}, {column}: {text}" for (row, column), text in faults.items()
+        )
         raise ValueError(f"reset: past: {listed}")
     return days
 
@@ -362,18 +401,27 @@ def action_space(params: CampaignParams, action: str) -> spaces.Space[Any]:
     return spaces.Box(low, high, (len(CHANNELS),), np.float32)
 
 
-def observation_space(params: CampaignParams, observation: str, privileged: bool) -> spaces.Box[Any]:
+def observation_space(
+    params: CampaignParams, observation: str, privileged: bool
+) -> spaces.Box[Any]:
     """The space of one kind of observation, with the columns for a critic where it is privileged."""
     low, high = OBSERVATIONS[observation].bounds(params)
     more = TOLD * privileged
-    low, high = np.append(low, np.zeros(more, np.float32)), np.append(high, np.full(more, MOST_TOLD, np.float32))
+    low, high = (
+        np.append(low, np.zeros(more, np.float32)),
+        np.append(high, np.full(more, MOST_TOLD, np.float32)),
+    )
     return spaces.Box(low, high, dtype=np.float32)
 
 
-def render(campaigns: Campaigns, index: int, render_mode: str | None) -> str | NDArray[np.uint8] | None:
+def render(
+    campaigns: Campaigns, index: int, render_mode: str | None
+) -> str | NDArray[np.uint8] | None:
     """Draws one campaign of a batch; without a render mode there is nothing to draw."""
     if render_mode is None:
-        gymnasium.logger.warn('render() without a render_mode draws nothing: make(..., render_mode="ansi")')
+        gymnasium.logger.warn(
+            'render() without a render_mode draws nothing: make(..., render_mode="ansi")'
+        )
         return None
     spend, metrics = campaigns.past(index)
     if render_mode == "ansi":

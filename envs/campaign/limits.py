@@ -1,6 +1,7 @@
 """Spending limits: what makes them impossible, and the ways to stay within them and the budget.
 
-Low and high are the least and the most that may be spent; their minimums never sum to more than the budget.
+Low and high are the least and the most that may be spent; their minimums never sum to more than the
+budget.
 """
 
 from collections.abc import Sequence
@@ -19,10 +20,15 @@ def clashes(channels: Sequence[str], days: int, budget: float, least: Any, most:
         channels: Their names.
         days: Length of the campaign [days].
         budget: Most that can be spent in a day [bu/day].
-        least: What each channel must get, a number for each, or a row of them for each day; None for no limit [bu/day].
+        least: What each channel must get, a number for each, or a row of them for each day; None
+            for no limit [bu/day].
         most: What each channel may get, in the same form [bu/day].
     """
-    given = [(name, np.array(rows)) for name, rows in (("min_spend", least), ("max_spend", most)) if rows is not None]
+    given = [
+        (name, np.array(rows))
+        for name, rows in (("min_spend", least), ("max_spend", most))
+        if rows is not None
+    ]
     wrong = [
         f"{name} has {len(rows)} rows for {days} days: give 3 numbers for all days, or a row for each"
         for name, rows in given
@@ -34,8 +40,8 @@ def clashes(channels: Sequence[str], days: int, budget: float, least: Any, most:
 def nearest(spend: FloatArray, low: FloatArray, high: FloatArray, budget: float) -> FloatArray:
     """The point within limits and budget that is nearest to a spend: its Euclidean projection.
 
-    Where the budget binds, it is clip(spend - tau, low, high) with the one tau that spends all of it, found exactly
-    among the points at which a channel meets one of its limits.
+    Where the budget binds, it is clip(spend - tau, low, high) with the one tau that spends all of
+    it, found exactly among the points at which a channel meets one of its limits.
 
     Args:
         spend: Any finite numbers, (..., 3 channels) [bu/day].
@@ -45,13 +51,21 @@ def nearest(spend: FloatArray, low: FloatArray, high: FloatArray, budget: float)
     """
     inside: FloatArray = np.clip(spend, low, high)
     over = inside.sum(axis=-1, keepdims=True) > budget
-    shifted = spend - spend.max(axis=-1, keepdims=True)  # changes tau alone, and keeps small numbers beside huge ones
-    meets = np.sort(np.concatenate([shifted - high, shifted - low], axis=-1), axis=-1)  # (..., 6) values of tau
+    shifted = spend - spend.max(
+        axis=-1, keepdims=True
+    )  # changes tau alone, and keeps small numbers beside huge ones
+    meets = np.sort(
+        np.concatenate([shifted - high, shifted - low], axis=-1), axis=-1
+    )  # (..., 6) values of tau
     spread = np.clip(
-        shifted[..., np.newaxis, :] - meets[..., np.newaxis], low[..., np.newaxis, :], high[..., np.newaxis, :]
+        shifted[..., np.newaxis, :] - meets[..., np.newaxis],
+        low[..., np.newaxis, :],
+        high[..., np.newaxis, :],
     )
     spent = spread.sum(axis=-1)  # (..., 6), falling
-    last = np.maximum((spent >= budget).sum(axis=-1, keepdims=True) - 1, 0)  # the last point that spends too much
+    last = np.maximum(
+        (spent >= budget).sum(axis=-1, keepdims=True) - 1, 0
+    )  # the last point that spends too much
     tau = np.take_along_axis(meets, last, axis=-1)
     moving = ((shifted - high <= tau) & (tau < shifted - low)).sum(axis=-1, keepdims=True)
     tau = tau + (np.take_along_axis(spent, last, axis=-1) - budget) / np.maximum(moving, 1)
@@ -80,14 +94,18 @@ def fill(shares: FloatArray, low: FloatArray, high: FloatArray, budget: float) -
     return np.clip(low + given, low, high)
 
 
-def _clashing_days(channels: Sequence[str], days: int, budget: float, least: Any, most: Any) -> list[str]:
+def _clashing_days(
+    channels: Sequence[str], days: int, budget: float, least: Any, most: Any
+) -> list[str]:
     shape = (days, len(channels))
     low = np.broadcast_to(0.0 if least is None else np.array(least), shape).tolist()
     high = np.broadcast_to(budget if most is None else np.array(most), shape).tolist()
     found: dict[str, list[int]] = {}
     for day, (lows, highs) in enumerate(zip(low, high, strict=True), start=1):
         if sum(lows) > budget:
-            clash = f"minimums sum to {sum(lows):g} > {budget:g} {{}}: lower them or raise daily_budget"
+            clash = (
+                f"minimums sum to {sum(lows):g} > {budget:g} {{}}: lower them or raise daily_budget"
+            )
             found.setdefault(clash, []).append(day)
         for name, lowest, highest in zip(channels, lows, highs, strict=True):
             if most is not None and lowest > highest:

@@ -1,7 +1,8 @@
 """The campaign as pure functions over leading axes (...): state and spend in, metrics and next state out.
 
-The numbers in brackets are those of the seven equations. Forms (1) and (2) are those of Jin et al. 2017, (6) is of
-Naik, Mantrala and Sawyer 1998, (7) of Nerlove and Arrow 1962, bounded as in Vidale and Wolfe 1957.
+The numbers in brackets are those of the seven equations. Forms (1) and (2) are those of Jin et al.
+2017, (6) is of Naik, Mantrala and Sawyer 1998, (7) of Nerlove and Arrow 1962, bounded as in Vidale
+and Wolfe 1957.
 """
 
 from typing import NamedTuple
@@ -53,7 +54,8 @@ def transition(
         params: The campaign.
         state: Where it stands, arrays of shape (...,).
         spend: Budget units put on each channel today, (..., 3 channels) [bu/day].
-        truth: What holds in each of these campaigns, where they differ; else the coefficients of ``params``.
+        truth: What holds in each of these campaigns, where they differ; else the coefficients of
+            ``params``.
 
     Returns:
         The expected metrics of the day, (..., 3 metrics) [counts/day], and the next state.
@@ -61,7 +63,9 @@ def transition(
     of = truth or params.coefficients
     day, carry_over, freshness, loyalty = state
     if truth is None and params.is_linear:
-        effect = carry_over = spend  # what (1) to (3) give then, to the last bit; (6) and (7) change nothing
+        effect = carry_over = (
+            spend  # what (1) to (3) give then, to the last bit; (6) and (7) change nothing
+        )
     else:
         carry_over = of.fresh * spend + of.carry_over * carry_over  # (1) adstock
         saturated = carry_over / (ONE + carry_over * of.inv_half_saturation)  # (2) saturation
@@ -70,9 +74,15 @@ def transition(
         effect[..., 1] *= freshness  # (3) tired ads earn less
         freshness = freshness * np.exp(of.ad_wear * spend[..., 1])  # (6) ads tire
         freshness = freshness + of.ad_recovery * (ONE - freshness)  # (6) the tiredness mends
-        reward = np.minimum(saturated[..., 2] / of.reference_budget, ONE)  # (7) at most a full day of rewards
-        loyalty = loyalty + of.loyalty_gain * (ONE - loyalty) * reward - of.loyalty_decay * loyalty  # (7) loyalty
-    metrics = np.einsum("...c,...ck->...k" if of.counts.ndim > 2 else "...c,ck->...k", effect, of.counts)
+        reward = np.minimum(
+            saturated[..., 2] / of.reference_budget, ONE
+        )  # (7) at most a full day of rewards
+        loyalty = (
+            loyalty + of.loyalty_gain * (ONE - loyalty) * reward - of.loyalty_decay * loyalty
+        )  # (7) loyalty
+    metrics = np.einsum(
+        "...c,...ck->...k" if of.counts.ndim > 2 else "...c,ck->...k", effect, of.counts
+    )
     metrics += of.base
     metrics *= of.day_factors.take(day, axis=0)  # (4) what is expected
     return metrics, State(day + ONE_DAY, carry_over, freshness, loyalty)
@@ -84,7 +94,8 @@ class Noise(NamedTuple):
     Attributes:
         shock: n, standard normal, shared by the metrics, (...,) [1].
         heterogeneity: g, mean 1, (..., 3 metrics) [1].
-        quantile: Standard normal: which quantile of the Poisson distribution comes, (..., 3 metrics) [1].
+        quantile: Standard normal: which quantile of the Poisson distribution comes, (..., 3
+            metrics) [1].
     """
 
     shock: FloatArray
@@ -97,7 +108,9 @@ def observed(params: CampaignParams, expected: FloatArray, noise: Noise | None) 
     if noise is None:
         return expected
     shock = np.exp(params.shock_sd * noise.shock - params.shock_sd**2 / 2)  # (5) z
-    return poisson(expected * shock[..., np.newaxis] * noise.heterogeneity, noise.quantile)  # (5) counts
+    return poisson(
+        expected * shock[..., np.newaxis] * noise.heterogeneity, noise.quantile
+    )  # (5) counts
 
 
 def rollout(
@@ -111,7 +124,8 @@ def rollout(
         truth: As in ``transition``.
 
     Returns:
-        The expected metrics, (..., days, 3 metrics) [counts/day], and the states: before each day and after the last.
+        The expected metrics, (..., days, 3 metrics) [counts/day], and the states: before each day
+        and after the last.
     """
     states = [initial_state(spend.shape[:-2])]
     metrics = []

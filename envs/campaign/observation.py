@@ -21,12 +21,13 @@ class Observation(NamedTuple):
 
     Attributes:
         bounds: Parameters to the lowest and highest observation, each (size,).
-        write: Writes into observations (batch, size), at the given rows, what one more day has brought:
-            ``write(params, memory, observations, rows, day, played)`` with the number of the day, from 0, and
-            played (rows, 6), the day's spend [bu/day] and metrics [counts/day] of those rows.
+        write: Writes into observations (batch, size), at the given rows, what one more day has
+            brought: ``write(params, memory, observations, rows, day, played)`` with the number of
+            the day, from 0, and played (rows, 6), the day's spend [bu/day] and metrics [counts/day]
+            of those rows.
         first: Parameters to the observation before the first day, (size,).
-        memory: Parameters and size of the batch to what is kept beside the observations: a tuple of arrays
-            (batch, ...), changed in place by ``write``.
+        memory: Parameters and size of the batch to what is kept beside the observations: a tuple of
+            arrays (batch, ...), changed in place by ``write``.
     """
 
     bounds: Callable[[CampaignParams], tuple[Observations, Observations]]
@@ -54,7 +55,9 @@ def _day_write(
 
 def _history_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
     high = np.ones(7 * params.days, np.float32)
-    high[params.days :] = np.tile([1.0] * len(CHANNELS) + [_most(params)] * len(METRICS), params.days)
+    high[params.days :] = np.tile(
+        [1.0] * len(CHANNELS) + [_most(params)] * len(METRICS), params.days
+    )
     return np.zeros_like(high), high
 
 
@@ -75,13 +78,17 @@ def _history_write(
     """Moves the one-hot day on and fills the day's six numbers: shares of the budget, then scaled metrics."""
     _next_day(params, observations, rows, day)
     start = params.days + 6 * day
-    observations[rows, start : start + 6] = np.minimum(played / params.played_ceiling, _most(params))
+    observations[rows, start : start + 6] = np.minimum(
+        played / params.played_ceiling, _most(params)
+    )
 
 
 def _totals_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
     most = _most(params) * params.days * params.played_ceiling[len(CHANNELS) :]
     high = np.array([params.days, *most], np.float32)
-    return np.zeros(1 + len(METRICS), np.float32), high * np.float32(1.001)  # room for the rounding of the sums
+    return np.zeros(1 + len(METRICS), np.float32), high * np.float32(
+        1.001
+    )  # room for the rounding of the sums
 
 
 def _totals_first(_: CampaignParams) -> Observations:
@@ -89,7 +96,12 @@ def _totals_first(_: CampaignParams) -> Observations:
 
 
 def _totals_write(
-    params: CampaignParams, _: Any, observations: Observations, rows: Rows, day: int, played: FloatArray
+    params: CampaignParams,
+    _: Any,
+    observations: Observations,
+    rows: Rows,
+    day: int,
+    played: FloatArray,
 ) -> None:
     """Counts the day and adds its metrics to the article's running totals."""
     observations[rows, 0] = day + 1
@@ -114,7 +126,12 @@ def _belief_first(params: CampaignParams) -> Observations:
 
 
 def _belief_write(
-    params: CampaignParams, memory: Any, observations: Observations, rows: Rows, day: int, played: FloatArray
+    params: CampaignParams,
+    memory: Any,
+    observations: Observations,
+    rows: Rows,
+    day: int,
+    played: FloatArray,
 ) -> None:
     """Moves the one-hot day on and writes what is believed after the day."""
     _next_day(params, observations, rows, day)
@@ -127,7 +144,11 @@ def _known(params: CampaignParams, known: belief.Belief, rows: Rows) -> FloatArr
     """A belief in numbers of about one: the nominal state, then what was learned and how surely, (rows, 13)."""
     mean, sd = belief.prior(params)
     scale = np.where(sd > 0, sd, 1.0)
-    state = [known.carry_over[rows, 0] / params.daily_budget, known.freshness[rows, :1], known.loyalty[rows, :1]]
+    state = [
+        known.carry_over[rows, 0] / params.daily_budget,
+        known.freshness[rows, :1],
+        known.loyalty[rows, :1],
+    ]
     learned = (known.mean[rows] - mean) / scale
     variance = np.einsum("nii->ni", known.covariance[rows])
     doubt = np.sqrt(np.maximum(variance, 0.0)) / scale

@@ -21,16 +21,25 @@ _NonNegative = Annotated[float, Field(ge=0)]
 _Kept = Annotated[float, Field(ge=0, lt=1)]
 PerChannel = tuple[_NonNegative, _NonNegative, _NonNegative]
 PerMetric = tuple[_NonNegative, _NonNegative, _NonNegative]
-PerWeekday = tuple[_NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative]
+PerWeekday = tuple[
+    _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative
+]
 Limits = PerChannel | tuple[PerChannel, ...]
 LIMITS = ("min_spend", "max_spend")
-DRAWN = ("counts_log_sd", "inv_half_saturation_log_sd", "carry_over_range", "loyalty_lift_log_sd", "ad_wear_log_sd")
+DRAWN = (
+    "counts_log_sd",
+    "inv_half_saturation_log_sd",
+    "carry_over_range",
+    "loyalty_lift_log_sd",
+    "ad_wear_log_sd",
+)
 
 
 class Coefficients(NamedTuple):
     """The parameters as the equations of the model use them: arrays, since NumPy is slower with plain numbers.
 
-    Where campaigns differ, what is drawn anew for each has leading axes (...,) before the shape given here.
+    Where campaigns differ, what is drawn anew for each has leading axes (...,) before the shape
+    given here.
 
     Attributes:
         days: Length of the campaign, () [days].
@@ -72,16 +81,22 @@ class CampaignParams:
     Channels stand in the order posts, ads, rewards; metrics in the order likes, comments, shares.
     """
 
-    days: int = Field(default=7, ge=1, le=28, description="length of a campaign [days]; source: the article")
+    days: int = Field(
+        default=7, ge=1, le=28, description="length of a campaign [days]; source: the article"
+    )
     daily_budget: float = Field(
-        default=100.0, gt=0, le=1e9, description="most that can be spent in a day [bu/day]; source: the article"
+        default=100.0,
+        gt=0,
+        le=1e9,
+        description="most that can be spent in a day [bu/day]; source: the article",
     )
     counts: tuple[PerMetric, PerMetric, PerMetric] = Field(
         default=((2.0, 0.5, 0.2), (5.0, 1.0, 0.5), (1.0, 0.5, 2.0)),
         description="metrics earned per unit spent, a row a channel [counts/bu]; source: the article",
     )
     metric_weights: PerMetric = Field(
-        default=(1.0, 2.0, 3.0), description="engagement of one like, comment, share [1/count]; source: the article"
+        default=(1.0, 2.0, 3.0),
+        description="engagement of one like, comment, share [1/count]; source: the article",
     )
     reference_budget: float = Field(
         default=100.0,
@@ -90,10 +105,14 @@ class CampaignParams:
         description="spend at which ads wear and rewards gain in full, B0 [bu/day]; source: the article's daily budget",
     )
     base: PerMetric = Field(
-        default=(0.0, 0.0, 0.0), description="metrics of a day without spend [counts/day]; a choice, for calibration"
+        default=(0.0, 0.0, 0.0),
+        description="metrics of a day without spend [counts/day]; a choice, for calibration",
     )
     start_weekday: int = Field(
-        default=0, ge=0, le=6, description="weekday of the first day, 0 = Monday [1]; a choice of the user"
+        default=0,
+        ge=0,
+        le=6,
+        description="weekday of the first day, 0 = Monday [1]; a choice of the user",
     )
     weekday_factors: PerWeekday = Field(
         default=(1.0,) * 7,
@@ -133,7 +152,10 @@ class CampaignParams:
         description="loyalty gained by a day of rewards at the reference budget, rho [1/day]; dynamic: a choice",
     )
     loyalty_decay: float = Field(
-        default=0.0, ge=0, le=1, description="loyalty lost in a day, delta [1/day]; dynamic: a choice"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="loyalty lost in a day, delta [1/day]; dynamic: a choice",
     )
     ad_wear: float = Field(
         default=0.0,
@@ -198,13 +220,19 @@ class CampaignParams:
         description="how far each channel's carry_over is drawn to either side, uniformly [1]; uncertain: a choice",
     )
     loyalty_lift_log_sd: float = Field(
-        default=0.0, ge=0, le=3, description="log-sd of loyalty_lift, mean kept [1]; uncertain: a choice"
+        default=0.0,
+        ge=0,
+        le=3,
+        description="log-sd of loyalty_lift, mean kept [1]; uncertain: a choice",
     )
     ad_wear_log_sd: float = Field(
         default=0.0, ge=0, le=3, description="log-sd of ad_wear, mean kept [1]; uncertain: a choice"
     )
     reward_scale: float = Field(
-        default=1.0, gt=0, le=1e9, description="reward = reward_scale x engagement [1]; a choice of the learner"
+        default=1.0,
+        gt=0,
+        le=1e9,
+        description="reward = reward_scale x engagement [1]; a choice of the learner",
     )
 
     @model_validator(mode="after")
@@ -275,18 +303,31 @@ class CampaignParams:
     def played_ceiling(self) -> FloatArray:
         """No day has more: spend [bu/day], then metrics [counts/day], (6,); 1 for a metric that nothing earns.
 
-        Of the metrics two bounds hold, and the smaller is taken: every unit at full strength, carried over in the best
+        Of the metrics two bounds hold, and the smaller is taken: every unit at full strength,
+            carried over in the best
         possible way, and every channel as saturated as the whole budget makes it.
         """
-        lift = np.array([1.0 + (self.loyalty_lift if self.loyalty_gain else 0.0), 1.0, 1.0])  # (3 channels,)
+        lift = np.array(
+            [1.0 + (self.loyalty_lift if self.loyalty_gain else 0.0), 1.0, 1.0]
+        )  # (3 channels,)
         counts = self.counts_array * lift[:, np.newaxis]  # (3 channels, 3 metrics)
         alpha = np.array(self.carry_over)
-        carried = (1.0 - alpha) * alpha ** np.arange(self.days)[:, np.newaxis]  # (days ago, 3 channels)
-        unsaturated = self.daily_budget * (carried[:, :, np.newaxis] * counts).max(axis=1).sum(axis=0)
-        saturated = self.daily_budget / (1.0 + self.daily_budget * np.array(self.inv_half_saturation))
-        most = np.minimum(unsaturated, (saturated[:, np.newaxis] * counts).sum(axis=0))  # (3 metrics,)
+        carried = (1.0 - alpha) * alpha ** np.arange(self.days)[
+            :, np.newaxis
+        ]  # (days ago, 3 channels)
+        unsaturated = self.daily_budget * (carried[:, :, np.newaxis] * counts).max(axis=1).sum(
+            axis=0
+        )
+        saturated = self.daily_budget / (
+            1.0 + self.daily_budget * np.array(self.inv_half_saturation)
+        )
+        most = np.minimum(
+            unsaturated, (saturated[:, np.newaxis] * counts).sum(axis=0)
+        )  # (3 metrics,)
         metrics = max(self.weekday_factors) * (np.array(self.base) + most)
-        return np.array([self.daily_budget] * len(CHANNELS) + [value or 1.0 for value in metrics.tolist()])
+        return np.array(
+            [self.daily_budget] * len(CHANNELS) + [value or 1.0 for value in metrics.tolist()]
+        )
 
 
 FIELDS = CampaignParams.__pydantic_fields__  # type: ignore[attr-defined]
@@ -322,7 +363,8 @@ def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> Cam
 
     Args:
         preset: A name of ``PRESETS``.
-        known: Other keyword arguments of the caller, to be offered as a correction for a mistyped name.
+        known: Other keyword arguments of the caller, to be offered as a correction for a mistyped
+            name.
         **changes: Fields of ``CampaignParams``; array fields take nested lists or arrays.
 
     Raises:
@@ -336,9 +378,15 @@ def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> Cam
     except ValidationError as error:
         faults = [_fault(details, known, changes) for details in error.errors()]
         bad = {details["loc"][0] for details in error.errors() if details["loc"]}
-    if bad and not bad & {"days", "daily_budget", *LIMITS}:  # fields come first: clashes have not been looked for yet
+    if bad and not bad & {
+        "days",
+        "daily_budget",
+        *LIMITS,
+    }:  # fields come first: clashes have not been looked for yet
         values = dataclasses.asdict(PRESETS[preset]) | plain
-        faults += clashes(CHANNELS, values["days"], values["daily_budget"], *(values[name] for name in LIMITS))
+        faults += clashes(
+            CHANNELS, values["days"], values["daily_budget"], *(values[name] for name in LIMITS)
+        )
     raise ValueError("campaign: " + "; ".join(dict.fromkeys(faults)))
 
 
@@ -361,7 +409,9 @@ def _fault(details: Any, known: tuple[str, ...], changes: dict[str, Any]) -> str
         return f"unknown parameter {name!r}; {hint}known: {', '.join(names)}"
     place = name + "".join(f"[{i}]" for i in index)
     meaning = FIELDS[name].description
-    if name in LIMITS:  # one sentence for the whole value: which of its two shapes was meant is not known
+    if (
+        name in LIMITS
+    ):  # one sentence for the whole value: which of its two shapes was meant is not known
         return f"{name}={changes[name]!r}: must be None, 3 numbers of 0 or more, or a row of 3 a day ({meaning})"
     if details["type"] in {"missing", "too_long", "tuple_type"}:
         return f"{name} needs the shape {_shape(name)}: {meaning}"

@@ -9,8 +9,10 @@ from envs.campaign.params import FloatArray
 def poisson(mean: FloatArray, normal: FloatArray) -> FloatArray:
     """The count at the quantile that a standard normal draw stands at, whole numbers (...,).
 
-    The same draw gives more where more is expected: policies that meet the same chance differ by what they did alone.
-    The first guess is the expansion of Cornish and Fisher 1938 to third order; steps of one correct it.
+    The same draw gives more where more is expected: policies that meet the same chance differ by
+        what they did alone.
+    The first guess is the expansion of Cornish and Fisher 1938 to third order; steps of one correct
+    it.
 
     Args:
         mean: Of the Poisson distribution, 0 or more, (...,).
@@ -27,5 +29,7 @@ def poisson(mean: FloatArray, normal: FloatArray) -> FloatArray:
     high = (count > 0.0) & (special.pdtr(np.maximum(count - 1.0, 0.0), mean) >= share)
     while high.any():
         count[high] -= 1.0
-        high[high] = (count[high] > 0.0) & (special.pdtr(np.maximum(count[high] - 1.0, 0.0), mean[high]) >= share[high])
+        high[high] = (count[high] > 0.0) & (
+            special.pdtr(np.maximum(count[high] - 1.0, 0.0), mean[high]) >= share[high]
+        )
     return count

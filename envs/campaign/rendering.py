@@ -15,8 +15,12 @@ def ansi(params: CampaignParams, spend: FloatArray, metrics: FloatArray) -> str:
     header = ["day", *CHANNELS, *METRICS, "engagement"]
     engagement = model.engagement(params, metrics)
     lines = ["".join(f"{name:>11}" for name in header)]
-    for day, (spent, earned, total) in enumerate(zip(spend, metrics, engagement, strict=True), start=1):
-        lines.append(f"{day:>11}" + "".join(f"{value:>11.1f}" for value in [*spent, *earned, total]))
+    for day, (spent, earned, total) in enumerate(
+        zip(spend, metrics, engagement, strict=True), start=1
+    ):
+        lines.append(
+            f"{day:>11}" + "".join(f"{value:>11.1f}" for value in [*spent, *earned, total])
+        )
     totals = [*spend.sum(axis=0), *metrics.sum(axis=0), engagement.sum()]
     lines.append(f"{'total':>11}" + "".join(f"{value:>11.1f}" for value in totals))
     return "\n".join(lines) + "\n"
@@ -33,9 +37,14 @@ def rgb_array(params: CampaignParams, metrics: FloatArray) -> NDArray[np.uint8]:
     days = np.arange(1, len(metrics) + 1)
     for offset, name, values in zip((-0.25, 0.0, 0.25), METRICS, metrics.T, strict=True):
         axes.bar(days + offset, values, 0.25, label=name, color=METRIC_COLOURS[name])
-    axes.set(xlabel="day", ylabel="metric [counts/day]", title=f"Day {len(metrics)} of {params.days}")
+    axes.set(
+        xlabel="day", ylabel="metric [counts/day]", title=f"Day {len(metrics)} of {params.days}"
+    )
     axes.set_xlim(0.5, params.days + 0.5)
-    axes.set_ylim(0.0, max(float(params.played_ceiling[len(CHANNELS) :].max()), float(metrics.max(initial=0.0))))
+    axes.set_ylim(
+        0.0,
+        max(float(params.played_ceiling[len(CHANNELS) :].max()), float(metrics.max(initial=0.0))),
+    )
     axes.set_xticks(np.arange(1, params.days + 1))
     axes.grid(axis="y", linestyle="--", alpha=0.7)
     axes.legend(loc="upper right")

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from envs.campaign import env as single
 from envs.campaign.allocation import ALLOCATIONS
-from envs.campaign.draws import TOLD
-from envs.campaign.history import History
+from envs.campaign.baselines import Policy, yardsticks
+from envs.campaign.batch import ALL, Campaigns, Day
+from envs.campaign.latent import TOLD
 from envs.campaign.observation import Observations
 from envs.campaign.params import CHANNELS, METRICS, make_params
-from envs.campaign.progress import ALL, Campaigns, Day
-from envs.campaign.yardsticks import Policy, yardsticks
+from envs.campaign.past import History
 
 Mask = NDArray[np.bool_]
 
@@ -25,10 +25,12 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
 
     Args:
         num_envs: How many campaigns.
-        autoreset_mode: What happens after the last day, as Gymnasium defines it: ``NEXT_STEP`` (its default) ignores
-            the next action and starts anew, ``SAME_STEP`` starts anew at once and hands the last day over as
-            ``final_obs`` and ``final_info``, ``DISABLED`` waits for ``reset(options={"reset_mask": mask})``.
-        preset, action, observation, privileged, reward, render_mode, **params: As in ``CampaignEnv``.
+        autoreset_mode: What happens after the last day, as Gymnasium defines it: ``NEXT_STEP`` (its
+            default) ignores the next action and starts anew, ``SAME_STEP`` starts anew at once and
+            hands the last day over as ``final_obs`` and ``final_info``, ``DISABLED`` waits for
+            ``reset(options={"reset_mask": mask})``.
+        preset, action, observation, privileged, reward, render_mode, **params: As in
+            ``CampaignEnv``.
     """
 
     def __init__(
@@ -46,18 +48,29 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         """See the class.
 
         Raises:
-            ValueError: An unknown argument or a bad value; the message names it and what is allowed.
+            ValueError: An unknown argument or a bad value; the message names it and what is
+                allowed.
         """
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise ValueError(f"campaign: num_envs={num_envs!r}: must be a whole number of 1 or more")
-        self.params = make_params(preset, known=(*single.KWARGS, "num_envs", "autoreset_mode"), **params)
+            raise ValueError(
+                f"campaign: num_envs={num_envs!r}: must be a whole number of 1 or more"
+            )
+        self.params = make_params(
+            preset, known=(*single.KWARGS, "num_envs", "autoreset_mode"), **params
+        )
         single.check_choices(self.params, action, observation, privileged, reward, render_mode)
         self.num_envs = num_envs
         self.render_mode = render_mode
         self._mode = _autoreset_mode(autoreset_mode)
-        self.metadata = {**single.METADATA, "autoreset_mode": self._mode, "privileged": TOLD * privileged}
+        self.metadata = {
+            **single.METADATA,
+            "autoreset_mode": self._mode,
+            "privileged": TOLD * privileged,
+        }
         self.single_action_space = single.action_space(self.params, action)
-        self.single_observation_space = single.observation_space(self.params, observation, privileged)
+        self.single_observation_space = single.observation_space(
+            self.params, observation, privileged
+        )
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._allocate = ALLOCATIONS[action]
@@ -78,17 +91,22 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         self._campaigns.reset(self.np_random, rows, single.given(self.params, options, count))
         return self._campaigns.observations.copy(), {}
 
-    def step(self, actions: NDArray[Any]) -> tuple[Observations, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[Observations, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
         """Plays one day of every campaign.
 
         Raises:
-            ValueError: An action is not finite, of another shape or a negative spend; nothing has changed.
+            ValueError: An action is not finite, of another shape or a negative spend; nothing has
+                changed.
             gymnasium.error.ResetNeeded: A campaign is over and the autoreset mode is ``DISABLED``.
         """
         campaigns = self._campaigns
         waiting = campaigns.over
         if waiting.any() and self._mode is AutoresetMode.DISABLED:
-            raise ResetNeeded(f"campaigns {np.flatnonzero(waiting).tolist()} are over; reset them with a reset_mask")
+            raise ResetNeeded(
+                f"campaigns {np.flatnonzero(waiting).tolist()} are over; reset them with a reset_mask"
+            )
         spend = self._allocate(self.params, actions, (self.num_envs,), campaigns.day)
         played = ~waiting
         day = campaigns.play(spend, played if waiting.any() else ALL)
@@ -116,8 +134,9 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
     def truth(self) -> dict[str, NDArray[np.float64]] | None:
         """How strong the channels are in the campaigns being played, for who judges; None where all are alike.
 
-        ``strength`` (num_envs, 3 channels) [1], what a unit earns over what it earns in the nominal campaign, and
-        ``deviation`` (num_envs, 3 channels) [sd], the logarithm of the same in standard deviations from its mean.
+        ``strength`` (num_envs, 3 channels) [1], what a unit earns over what it earns in the nominal
+        campaign, and ``deviation`` (num_envs, 3 channels) [sd], the logarithm of the same in
+        standard deviations from its mean.
         """
         truth, nominal = self._campaigns.truth, self.params.counts_array.sum(axis=-1)
         if truth is None:
@@ -139,7 +158,10 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
 
     def get_state(self) -> dict[str, Any]:
         """All that all campaigns and the generator hold, as plain data: numbers, text and arrays."""
-        return {"campaigns": self._campaigns.get_state(), "generator": self.np_random.bit_generator.state}
+        return {
+            "campaigns": self._campaigns.get_state(),
+            "generator": self.np_random.bit_generator.state,
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on exactly where an environment of the same arguments was when ``get_state`` was asked.
@@ -154,7 +176,10 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         """One table or image for each campaign."""
         if self.render_mode is None:
             return None
-        return tuple(single.render(self._campaigns, index, self.render_mode) for index in range(self.num_envs))
+        return tuple(
+            single.render(self._campaigns, index, self.render_mode)
+            for index in range(self.num_envs)
+        )
 
     def _infos(self, day: Day, played: Mask, terminated: Mask) -> dict[str, Any]:
         """The day's info; in same-step mode a campaign's last day is found in ``final_info`` alone."""
@@ -174,7 +199,9 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
 
     def _episode_metrics(self, terminated: Mask) -> dict[str, Any]:
         metrics = _masked(self._campaigns.episode_metrics(), terminated) if terminated.any() else {}
-        return {"episode_metrics": metrics, "_episode_metrics": terminated.copy()} if metrics else {}
+        return (
+            {"episode_metrics": metrics, "_episode_metrics": terminated.copy()} if metrics else {}
+        )
 
 
 def _named(day: Day) -> dict[str, NDArray[np.float64]]:
@@ -213,5 +240,7 @@ def _reset_rows(options: dict[str, Any] | None, num_envs: int) -> slice | Mask:
         return ALL
     mask = np.asarray(options["reset_mask"])
     if mask.shape != (num_envs,) or mask.dtype != np.bool_:
-        raise ValueError(f"reset_mask: shape {mask.shape} of {mask.dtype}, must be ({num_envs},) of bool")
+        raise ValueError(
+            f"reset_mask: shape {mask.shape} of {mask.dtype}, must be ({num_envs},) of bool"
+        )
     return mask

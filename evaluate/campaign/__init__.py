@@ -1,0 +1,1 @@
+"""What evaluation knows of campaigns: sections, plans, past days, robustness, the what-if page."""

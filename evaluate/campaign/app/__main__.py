@@ -1,0 +1,54 @@
+"""``python -m evaluate.campaign.app``: opens the what-if page in the browser; it answers this machine alone."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import tyro
+
+PAGE = Path(__file__).with_name("page.py")
+SETTINGS = {
+    "server.address": "localhost",
+    "server.fileWatcherType": "none",  # nothing of the project changes while the page is open
+    "server.showEmailPrompt": "false",
+    "browser.gatherUsageStats": "false",
+    "client.showErrorDetails": "none",
+    "client.toolbarMode": "minimal",
+}
+
+
+class Args(NamedTuple):
+    """Opens a page to try what a campaign brings with another budget, other limits, or a plan of your own."""
+
+    runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
+    port: Annotated[int, tyro.conf.arg(help="port of the page")] = 8501
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Gives way to Streamlit's server; returns an exit code only where it cannot be started."""
+    arguments = sys.argv[1:] if argv is None else argv
+    args = tyro.cli(Args, args=arguments, prog="python -m evaluate.campaign.app")
+    if importlib.util.find_spec("streamlit") is None:
+        print(
+            "error: streamlit is not installed: make app, or pip install -r requirements-app.txt",
+            file=sys.stderr,
+        )
+        return 2
+    flags = [f"--{name}={value}" for name, value in {**SETTINGS, "server.port": args.port}.items()]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(PAGE),
+        *flags,
+        "--",
+        str(args.runs_dir),
+    ]
+    return os.execv(sys.executable, command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The report of any environment: page, sections and charts."""

@@ -1,0 +1,268 @@
+"""Charts, tables and where they come from, written into one folder: the report, the pictures and the numbers."""
+
+import base64
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import matplotlib.image
+import pandas as pd
+import PIL.Image
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+from evaluate.rollouts import Results
+from train.config import InputError
+
+LOGO_KINDS = ("png", "jpeg", "gif", "webp", "svg+xml")
+LOGO_BYTES = 500_000
+
+
+class Chart(NamedTuple):
+    """A picture of the report.
+
+    Attributes:
+        name: Stem of its file.
+        caption: What to read from it.
+        alternative: Its content in words, for those who cannot see it.
+    """
+
+    name: str
+    caption: str
+    alternative: str
+    figure: Figure
+
+
+class Table(NamedTuple):
+    """Rows of text under a head.
+
+    Attributes:
+        caption: What it shows.
+        copy_as: Name of the CSV file in which it can be taken along; none where it is only to be
+            read.
+    """
+
+    caption: str
+    head: list[str]
+    rows: list[list[str]]
+    copy_as: str | None = None
+
+    @property
+    def csv(self) -> str:
+        """The table as comma-separated values, its numbers without thousands separators."""
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows([self.head, *self.rows])
+        return lines.getvalue()
+
+
+class Section(NamedTuple):
+    """A part of the page: its text, then tables, then pictures."""
+
+    title: str
+    text: list[str]
+    tables: list[Table]
+    charts: list[Chart]
+
+
+class Brand(NamedTuple):
+    """Whose report it is: a title of their own, and a logo as the address of its data."""
+
+    title: str | None = None
+    logo: str | None = None
+
+
+class Report(NamedTuple):
+    """Everything that the page shows.
+
+    Attributes:
+        title: Heading.
+        logo: Picture above it, as a ``data:`` address.
+        result: The result in one sentence.
+        sections: In the order of the page.
+        provenance: How it was made, label to text.
+    """
+
+    title: str
+    logo: str | None
+    result: str
+    sections: list[Section]
+    provenance: dict[str, str]
+
+    @property
+    def charts(self) -> list[Chart]:
+        """Every picture of the page."""
+        return [chart for section in self.sections for chart in section.charts]
+
+
+def summary(results: Results) -> pd.DataFrame:
+    """A row per policy in the order played: mean over seeds and campaigns, worst seed, number of seeds."""
+    metrics = [
+        name for name in results.campaigns.columns if name not in {"policy", "seed", "campaign"}
+    ]
+    seeds = results.campaigns.groupby(["policy", "seed"], dropna=False, sort=False, as_index=False)[
+        metrics
+    ].mean()
+    by_policy = seeds.groupby("policy", sort=False)
+    table = by_policy[metrics].mean()
+    worst = "share_of_optimum" if "share_of_optimum" in metrics else metrics[0]
+    return table.assign(worst_seed=by_policy[worst].min(), seeds=by_policy["seed"].nunique())
+
+
+@contextmanager
+def claim(out: Path) -> Iterator[None]:
+    """Keeps a report's folder for one evaluation; a folder that is still empty afterwards is removed.
+
+    Raises:
+        InputError: Another evaluation has it, or it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        handle = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise InputError(f"reports folder {out}: cannot be written: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"reports folder {out}: another evaluation is writing into it; wait for it, or name another with --out"
+            ) from None
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                out.rmdir()
+    finally:
+        os.close(handle)
+
+
+def read_logo(path: Path) -> str:
+    """A picture file as a ``data:`` address.
+
+    Raises:
+        InputError: It does not exist, is too large, or is no picture that browsers show.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"logo {path}: cannot be read: {error.strerror}") from None
+    if len(content) > LOGO_BYTES:
+        raise InputError(
+            f"logo {path}: takes {len(content):,} bytes, at most {LOGO_BYTES:,} fit into the report"
+        )
+    if b"<svg" in content[:1000]:
+        kind = "svg+xml"
+    else:
+        try:
+            with PIL.Image.open(io.BytesIO(content)) as picture:
+                kind = str(picture.format).lower()
+                picture.load()
+        except (OSError, ValueError, SyntaxError):
+            kind = ""
+    if kind not in LOGO_KINDS:
+        raise InputError(
+            f"logo {path}: is no picture of a kind that browsers show: {', '.join(LOGO_KINDS)}"
+        )
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def write(
+    out: Path, report: Report, results: Results, table: pd.DataFrame, statistics: dict[str, Any]
+) -> None:
+    """Writes the report; what stood in the folder before is replaced only when all of the new is there.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=out) as name:
+            new, old = Path(name) / "new", Path(name) / "old"
+            new.mkdir()
+            old.mkdir()
+            _write_files(new, report, results, table, statistics)
+            _swap(new, out, old)
+    except OSError as error:
+        raise InputError(
+            f"reports folder {out}: cannot be written: {error.strerror or error}"
+        ) from error
+
+
+def _swap(new: Path, out: Path, old: Path) -> None:
+    """Puts every file of ``new`` into ``out``, or, if anything stops it, what was there before."""
+    placed: list[str] = []
+    try:
+        for path in sorted(new.iterdir()):
+            placed.append(path.name)
+            if (out / path.name).exists():
+                os.replace(out / path.name, old / path.name)
+            os.replace(path, out / path.name)
+    except BaseException:
+        for name in placed:
+            if (old / name).exists():
+                if (out / name).is_dir():
+                    shutil.rmtree(out / name)
+                os.replace(old / name, out / name)
+        raise
+
+
+def _write_files(
+    folder: Path, report: Report, results: Results, table: pd.DataFrame, statistics: dict[str, Any]
+) -> None:
+    pictures = {chart.name: png(chart.figure) for chart in report.charts}
+    for name, picture in pictures.items():
+        (folder / f"{name}.png").write_bytes(picture)
+    results.days.to_csv(folder / "results.csv", index=False)
+    numbers = {
+        "policies": {policy: _plain(row) for policy, row in table.iterrows()},
+        "statistics": statistics,
+    }
+    (folder / "summary.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    (folder / "index.html").write_text(_html(report, pictures), encoding="utf-8")
+    _write_tensorboard(folder / "tensorboard", table, pictures)
+
+
+def _write_tensorboard(folder: Path, table: pd.DataFrame, pictures: dict[str, bytes]) -> None:
+    """The numbers of each policy as a run of its own, and the charts as pictures."""
+    for policy, row in table.iterrows():
+        with SummaryWriter(str(folder / str(policy).replace("/", "-"))) as writer:
+            for name, value in _plain(row).items():
+                writer.add_scalar(f"evaluation/{name}", value, 0)
+    with SummaryWriter(str(folder / "charts")) as writer:
+        for name, picture in pictures.items():
+            image = matplotlib.image.imread(io.BytesIO(picture))
+            writer.add_image(f"evaluation/{name}", image, 0, dataformats="HWC")
+
+
+def _html(report: Report, pictures: dict[str, bytes]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    sources = {
+        name: f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        for name, picture in pictures.items()
+    }
+    return environment.get_template("report.html.jinja").render(report=report, sources=sources)
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as a file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _plain(row: "pd.Series[Any]") -> dict[str, float]:
+    numbers = {str(name): float(value) for name, value in row.items() if name != "worst_seed"}
+    return numbers | {"seeds": int(numbers["seeds"]), "worst_seed": float(row["worst_seed"])}

@@ -1,0 +1,189 @@
+"""The yardsticks: known values, and the same plan in every form of the environment."""
+
+import itertools
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from stable_baselines3.common.evaluation import evaluate_policy
+
+from envs.campaign import baselines, model, planner
+from envs.campaign.env import CampaignEnv
+from envs.campaign.params import PRESETS, make_params
+
+KNOWN: dict[str, dict[str, float]] = {
+    "linear": {
+        "even split": 4690.0,
+        "all posts": 2520.0,
+        "all ads": 5950.0,
+        "all rewards": 5600.0,
+        "best constant split": 5950.0,
+        "myopic": 5950.0,
+        "optimal plan": 5950.0,
+    },
+    "dynamic": {
+        "even split": 4201.7,
+        "all posts": 1710.9,
+        "all ads": 2371.6,
+        "all rewards": 2408.6,
+        "best constant split": 4337.8,
+        "myopic": 4128.8,
+        "optimal plan": 4659.8,
+    },
+}
+LIMITS: dict[str, Any] = {
+    "min_spend": [[10, 0, 5]] * 3 + [[0, 10, 20]] * 4,
+    "max_spend": [100, 30, 100],
+}
+IDS = {"linear": "envs:LinearCampaign-v0", "dynamic": "envs:DynamicCampaign-v0"}
+
+
+def played(env: Any, policy: Any) -> float:
+    observation, _ = env.reset()
+    total, over = 0.0, False
+    while not over:
+        action, _ = policy.predict(observation, None, None, deterministic=True)
+        observation, reward, over, _, _ = env.step(action)
+        total += float(reward)
+    return total
+
+
+@pytest.mark.parametrize("observation", ["history", "totals"])
+@pytest.mark.parametrize("preset", KNOWN)
+def test_every_yardstick_earns_what_is_known(preset: str, observation: str) -> None:
+    env: Any = gymnasium.make(IDS[preset], action="spend", observation=observation)
+    policies = env.unwrapped.yardsticks()
+    assert set(policies) == {*KNOWN[preset], "random"}
+    for name, engagement in KNOWN[preset].items():
+        assert played(env, policies[name]) == pytest.approx(engagement, abs=0.1), name
+
+
+@pytest.mark.parametrize("observation", ["history", "totals"])
+def test_campaigns_of_a_batch_on_different_days_get_each_its_own_day(observation: str) -> None:
+    envs: Any = gymnasium.make_vec(
+        IDS["dynamic"],
+        3,
+        "vector_entry_point",
+        action="spend",
+        observation=observation,
+        autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED,
+    )
+    plan = planner.plan(PRESETS["dynamic"]).spend
+    policy = CampaignEnv("dynamic").yardsticks()["optimal plan"]
+    observations, _ = envs.reset()
+    for day in range(3):
+        spend, _ = policy.predict(observations)
+        assert (spend == plan[day]).all()
+        observations = envs.step(spend)[0]
+    observations, _ = envs.reset(options={"reset_mask": np.array([False, True, False])})
+    assert (policy.predict(observations)[0] == plan[[3, 0, 3]]).all()
+
+
+@pytest.mark.parametrize("observation", ["history", "totals"])
+def test_after_the_last_day_a_yardstick_still_answers(observation: str) -> None:
+    env: Any = gymnasium.make(IDS["dynamic"], action="spend", observation=observation)
+    policy = env.unwrapped.yardsticks()["myopic"]
+    last, _ = env.reset()
+    for _ in range(7):
+        last = env.step(np.full(3, 30.0, np.float32))[0]
+    assert policy.predict(last)[0].shape == (3,)
+
+
+@pytest.mark.filterwarnings("ignore:Evaluation environment is not wrapped:UserWarning")
+def test_stable_baselines_evaluates_them() -> None:
+    env: Any = gymnasium.make(IDS["dynamic"], action="spend")
+    for name, policy in env.unwrapped.yardsticks().items():
+        result: Any = evaluate_policy(policy, env, n_eval_episodes=2)
+        mean, deviation = result
+        if name != "random":
+            assert mean == pytest.approx(KNOWN["dynamic"][name], abs=0.1)
+            assert deviation <= 1e-9
+
+
+def test_limits_hold_for_every_yardstick_as_it_stands() -> None:
+    params = make_params("dynamic", **LIMITS)
+    env: Any = gymnasium.make(IDS["dynamic"], action="spend", **LIMITS)
+    low, high = planner.limits_of(params)
+    best = planner.plan(params).engagement
+    for name, policy in env.unwrapped.yardsticks().items():
+        observation, _ = env.reset()
+        total = 0.0
+        for day in range(7):
+            asked, _ = policy.predict(observation)
+            observation, reward, _, _, info = env.step(asked)
+            np.testing.assert_allclose(
+                info["spend"], asked, atol=1e-9, err_msg=name
+            )  # nothing had to be corrected
+            assert (asked >= low[day] - 1e-9).all()
+            assert (asked <= high[day] + 1e-9).all()
+            assert asked.sum() <= 100 * (1 + 1e-9)
+            total += float(reward)
+        assert total <= best * (1 + 1e-9)
+
+
+def test_nothing_is_solved_before_a_decision_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def solve(*_: Any) -> None:
+        raise AssertionError("solved too early")
+
+    monkeypatch.setattr(planner, "plan", solve)
+    monkeypatch.setattr(baselines, "_best_spend", solve)
+    env = CampaignEnv("dynamic", action="spend", days=5)
+    observation, _ = env.reset()
+    policies = env.yardsticks()
+    with pytest.raises(AssertionError, match="solved too early"):
+        policies["optimal plan"].predict(observation)
+
+
+def test_no_other_constant_split_on_a_grid_is_better() -> None:
+    params = PRESETS["dynamic"]
+    grid = np.array(
+        [s for s in itertools.product(range(0, 101, 5), repeat=3) if sum(s) <= 100],
+        dtype=np.float64,
+    )
+    plans = np.broadcast_to(grid[:, np.newaxis], (len(grid), 7, 3))
+    best = planner.expected_engagement(params, baselines.best_constant_split(params))
+    assert best >= planner.expected_engagement(params, plans).max()
+
+
+def test_no_other_spend_earns_more_on_a_day_than_the_myopic_one() -> None:
+    params = PRESETS["dynamic"]
+    grid = np.array(
+        [s for s in itertools.product(range(0, 101, 5), repeat=3) if sum(s) <= 100],
+        dtype=np.float64,
+    )
+    plan = baselines.myopic(params)
+    _, states = model.rollout(params, plan)
+    for state, spend in zip(states, plan, strict=False):
+        today = model.engagement(params, model.transition(params, state, spend)[0])
+        assert today >= model.engagement(params, model.transition(params, state, grid)[0]).max()
+
+
+def test_a_random_split_spends_the_budget_and_follows_its_generator() -> None:
+    policies = [CampaignEnv("dynamic").yardsticks(seed)["random"] for seed in (1, 1, 2)]
+    first, same, other = (policy.predict(np.zeros((4, 49), np.float32))[0] for policy in policies)
+    np.testing.assert_allclose(first.sum(axis=1), 100.0)
+    assert (first == same).all()
+    assert (first != other).any()
+
+
+def test_the_explanation_follows_the_parameters() -> None:
+    assert baselines.explanation(PRESETS["linear"]).startswith(
+        "All ads is right here because the response is linear"
+    )
+    text = baselines.explanation(PRESETS["dynamic"])
+    for part in (
+        "4,659.8",
+        "saturate",
+        "loyalty",
+        "up to 300%",
+        "Ads tire",
+        "88 units on the first day and 6 on the",
+    ):
+        assert part in text
+    without = baselines.explanation(make_params("dynamic", ad_wear=0.0, loyalty_lift=0.5))
+    assert "tire" not in without
+    assert "up to 50%" in without
+    limited = baselines.explanation(make_params("linear", max_spend=[100, 40, 100]))
+    assert "Every unit on a channel earns the same" in limited
+    assert "hold the plan back" in limited

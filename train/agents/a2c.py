@@ -1,0 +1,255 @@
+"""The production agent: Stable-Baselines3's A2C on a whole batch of environments at once."""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3 import A2C
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import RolloutBufferSamples
+from stable_baselines3.common.utils import LinearSchedule, safe_mean
+
+from train.agents.privileged import blindfold
+from train.agents.vec_env import EndedInfos, LazyInfos, SB3VecEnv
+from train.config import AgentConfig, InputError
+from train.environment import BatchEnv
+from train.logs.training_log import TrainingLog
+from train.signals import check_finite
+from train.storage.safe_load import load_weights, read_bytes, read_entry
+
+ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
+
+
+class WholeRollout(RolloutBuffer):
+    """A rollout that is learned from at once: to shuffle it first, as for minibatches, would only copy it thrice."""
+
+    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
+        """The rollout in the order in which it came, (n_steps * n_envs, ...); minibatches are Stable-Baselines3's."""
+        if batch_size is not None:
+            yield from super().get(batch_size)
+            return
+        columns = (self.values, self.log_probs, self.advantages, self.returns)
+        observations, actions = (
+            part.reshape(-1, *part.shape[2:]) for part in (self.observations, self.actions)
+        )
+        parts = (
+            observations,
+            actions.astype(np.float32, copy=False),
+            *(column.reshape(-1) for column in columns),
+        )
+        # No copy: the next rollout is written into new arrays.
+        yield RolloutBufferSamples(*(self.to_torch(part, copy=False) for part in parts))
+
+
+class BatchA2C(A2C):
+    """A2C that learns from a rollout as it is, and reads what episodes returned from the batch, not from every info."""
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        # Not as rollout_buffer_class: the saved file would then need this module, and A2C.load must
+        # open it anywhere.
+        self.rollout_buffer = WholeRollout(
+            self.n_steps,
+            self.observation_space,
+            self.action_space,
+            device=self.device,
+            gamma=self.gamma,
+            gae_lambda=self.gae_lambda,
+            n_envs=self.n_envs,
+        )
+
+    def _update_info_buffer(self, infos: Any, dones: NDArray[np.bool_] | None = None) -> None:
+        if not isinstance(infos, (EndedInfos, LazyInfos)):
+            super()._update_info_buffer(infos, dones)
+            return
+        ended = infos.batch.get("_episode")
+        if ended is None or self.ep_info_buffer is None:
+            return
+        rows = np.flatnonzero(ended)[-self._stats_window_size :]
+        returns, lengths = (
+            infos.batch["episode"]["r"][rows].tolist(),
+            infos.batch["episode"]["l"][rows].tolist(),
+        )
+        self.ep_info_buffer.extend(
+            {"r": r, "l": length} for r, length in zip(returns, lengths, strict=True)
+        )
+
+
+class LogCallback(BaseCallback):
+    """Hands every step and every update to the run's log.
+
+    Args:
+        log: The log.
+        before_rollout: Called with the environment steps so far where a rollout starts.
+    """
+
+    def __init__(
+        self, log: TrainingLog, before_rollout: Callable[[int], object] | None = None
+    ) -> None:
+        super().__init__()
+        self._log = log
+        self._before_rollout = before_rollout
+
+    def _on_step(self) -> bool:
+        self._log.step(self.locals["infos"].batch)
+        return True
+
+    def _on_rollout_start(self) -> None:
+        # A rollout starts where the update on the one before has ended: its losses are known only
+        # now.
+        if self.num_timesteps > self._log.timesteps:
+            self._check_finite()
+            self._log.rollout(self.num_timesteps, self._scalars)
+        if self._before_rollout is not None:
+            self._before_rollout(self.num_timesteps)
+
+    def _on_training_end(self) -> None:
+        self._check_finite()
+        self._log.rollout(self.model.num_timesteps, self._scalars)
+        self._log.finish()
+
+    def _check_finite(self) -> None:
+        losses = {
+            name: value
+            for name, value in self.logger.name_to_value.items()
+            if name.endswith("_loss")
+        }
+        check_finite(self.model.num_timesteps, losses, next(self.model.policy.parameters()))
+
+    def _scalars(self) -> dict[str, float]:
+        episodes = self.model.ep_info_buffer or ()
+        rollout = {
+            "rollout/ep_rew_mean": safe_mean([episode["r"] for episode in episodes]),
+            "rollout/ep_len_mean": safe_mean([episode["l"] for episode in episodes]),
+        }
+        updates = {
+            name: float(value)
+            for name, value in self.logger.name_to_value.items()
+            if name != "train/n_updates"
+        }
+        return (rollout if episodes else {}) | updates
+
+
+def build(envs: BatchEnv, config: AgentConfig, seed: int) -> BatchA2C:
+    """Builds the untrained agent with its environments."""
+    end = config.learning_rate if config.learning_rate_end is None else config.learning_rate_end
+    agent = BatchA2C(
+        "MlpPolicy",
+        SB3VecEnv(envs),
+        learning_rate=LinearSchedule(config.learning_rate, end, 1.0),
+        n_steps=config.n_steps,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        ent_coef=config.ent_coef,
+        vf_coef=config.vf_coef,
+        max_grad_norm=config.max_grad_norm,
+        normalize_advantage=config.normalize_advantage,
+        use_rms_prop=config.use_rms_prop,
+        rms_prop_eps=config.rms_prop_eps,
+        stats_window_size=config.stats_window_size,
+        policy_kwargs=_policy_kwargs(config),
+        seed=seed,
+        device="cpu",
+    )
+    agent.set_logger(Logger(folder=None, output_formats=[]))
+    blindfold(agent.policy.mlp_extractor.policy_net, envs)
+    return agent
+
+
+def learn(
+    agent: BatchA2C,
+    envs: BatchEnv,
+    total_timesteps: int,
+    seed: int,
+    log: TrainingLog,
+    before_rollout: Callable[[int], object] | None = None,
+) -> None:
+    """Trains; ``envs`` and ``seed`` are those that the agent was built with, which it holds itself."""
+    callback = LogCallback(log, before_rollout)
+    left = total_timesteps - agent.num_timesteps
+    # Not reset: the schedules run over what is done and what is left, and an agent put back into a
+    # state goes on.
+    agent.learn(left, callback=callback, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
+
+
+def get_state(agent: BatchA2C) -> dict[str, Any]:
+    """All that learning goes on from where a rollout starts, but for environments and random generators."""
+    return {
+        "policy": dict(agent.policy.state_dict()),
+        "optimizer": agent.policy.optimizer.state_dict(),
+        "timesteps": agent.num_timesteps,
+        "updates": agent._n_updates,
+        "observations": agent._last_obs,
+        "episode_starts": agent._last_episode_starts,
+        "episodes": list(agent.ep_info_buffer or ()),
+    }
+
+
+def set_state(agent: BatchA2C, envs: BatchEnv, seed: int, state: dict[str, Any]) -> None:
+    """Puts an untrained agent into the state of another; its environments are reset, as they once were."""
+    if agent.env is not None:
+        agent.env.reset()
+    agent.policy.load_state_dict(state["policy"])
+    agent.policy.optimizer.load_state_dict(state["optimizer"])
+    agent.num_timesteps = state["timesteps"]
+    agent._n_updates = state["updates"]
+    agent._last_obs = state["observations"]
+    agent._last_episode_starts = state["episode_starts"]
+    window = agent._stats_window_size
+    agent.ep_info_buffer, agent.ep_success_buffer = (
+        deque(state["episodes"], maxlen=window),
+        deque(maxlen=window),
+    )
+
+
+def save(agent: BatchA2C, path: Path) -> None:
+    """Writes Stable-Baselines3's own format: ``A2C.load`` opens it."""
+    agent.save(path)
+
+
+def load(
+    path: Path, config: AgentConfig, observation: spaces.Box, action: spaces.Space[Any]
+) -> ActorCriticPolicy:
+    """Rebuilds the policy from the config and fills in the weights; nothing of the file is unpickled.
+
+    Raises:
+        InputError: The file is damaged or does not fit the config.
+    """
+    policy = ActorCriticPolicy(observation, action, lambda _: 0.0, **_policy_kwargs(config))
+    try:
+        policy.load_state_dict(load_weights(read_entry(read_bytes(path), "policy.pth")))
+    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
+        raise InputError(
+            f"{path}: is no model of its config: {str(error).splitlines()[0]}"
+        ) from error
+    policy.set_training_mode(False)
+    return policy
+
+
+def probabilities(policy: ActorCriticPolicy, observations: NDArray[Any]) -> NDArray[np.float64]:
+    """Probabilities of a categorical actor, (n_envs, actions)."""
+    with torch.no_grad():
+        distribution: Any = policy.get_distribution(
+            policy.obs_to_tensor(observations)[0]
+        ).distribution
+    return np.asarray(distribution.probs.numpy(), dtype=np.float64)
+
+
+def _policy_kwargs(config: AgentConfig) -> dict[str, Any]:
+    kwargs = config.policy_kwargs
+    adam = {"optimizer_kwargs": {"eps": kwargs.optimizer_kwargs.eps}}
+    return {
+        "net_arch": list(kwargs.net_arch),
+        "activation_fn": ACTIVATIONS[kwargs.activation_fn],
+        "ortho_init": kwargs.ortho_init,
+        "log_std_init": kwargs.log_std_init,
+        **({} if config.use_rms_prop else adam),
+    }

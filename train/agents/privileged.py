@@ -1,0 +1,28 @@
+"""Columns of the observations that are for the critic alone: an asymmetric actor-critic (Pinto et al. 2018).
+
+An environment says in ``metadata["privileged"]`` how many of its last columns they are.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from train.environment import BatchEnv
+
+
+def blindfold(actor: nn.Module, envs: BatchEnv) -> None:
+    """Keeps an actor from seeing the privileged columns, now and while it learns.
+
+    The weights of its first layer from them are zero and stay so, as their gradients are. The
+    network keeps its shape, so that a saved actor runs anywhere.
+    """
+    columns = envs.metadata.get("privileged", 0)
+    if not columns:
+        return
+    first: Any = next(layer for layer in actor.modules() if isinstance(layer, nn.Linear))
+    seen = torch.ones_like(first.weight)
+    seen[:, -columns:] = 0.0
+    with torch.no_grad():
+        first.weight.mul_(seen)
+    first.weight.register_hook(lambda gradient: gradient * seen)

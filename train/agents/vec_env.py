@@ -1,0 +1,240 @@
+"""Gives any Gymnasium vector environment to Stable-Baselines3, without a Python loop over environments."""
+
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+from stable_baselines3.common.env_util import is_wrapped
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+FINAL = {"final_info", "_final_info", "final_obs", "_final_obs"}
+
+
+class Batch(NamedTuple):
+    """One vector step's info in same-step mode, as Gymnasium gave it.
+
+    Attributes:
+        infos: Names to arrays (n_envs, ...).
+        final_obs: The last observation of each ended episode, (n_envs,); nothing where none ended.
+        dones: Episodes that ended in this step, (n_envs,).
+        timeouts: Those among them that were cut off rather than finished, (n_envs,).
+    """
+
+    infos: dict[str, Any]
+    final_obs: Any
+    dones: list[bool]
+    timeouts: list[bool]
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Every entry of one environment; of the episode's last step where it has ended."""
+        info = _row({name: value for name, value in self.infos.items() if name not in FINAL}, i)
+        if not self.dones[i]:
+            return info
+        last = self.infos.get("final_info")
+        ended = {"terminal_observation": self.final_obs[i], "TimeLimit.truncated": self.timeouts[i]}
+        return {**info, **(_row(last, i) if last else {}), **ended}
+
+
+class RowInfo(MutableMapping[str, Any]):
+    """The info of one environment, put together from the batch when something in it is read.
+
+    Stable-Baselines3 asks every finished episode for two entries in each step; those two cost next
+    to nothing here.
+    """
+
+    __slots__ = ("_batch", "_entries", "_index")
+
+    def __init__(self, batch: Batch, index: int) -> None:
+        self._batch = batch
+        self._index = index
+        self._entries: dict[str, Any] | None = None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The entry of a name, or the default."""
+        if self._entries is None and self._batch.dones[self._index]:
+            if name == "terminal_observation":
+                return self._batch.final_obs[self._index]
+            if name == "TimeLimit.truncated":
+                return self._batch.timeouts[self._index]
+        return self._built.get(name, default)
+
+    def copy(self) -> dict[str, Any]:
+        """All entries as a plain dict."""
+        return dict(self._built)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._built[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._built[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._built)
+
+    def __len__(self) -> int:
+        return len(self._built)
+
+    def __repr__(self) -> str:
+        return repr(self._built)
+
+    @property
+    def _built(self) -> dict[str, Any]:
+        if self._entries is None:
+            self._entries = self._batch.row(self._index)
+        return self._entries
+
+
+class LazyInfos(Sequence[RowInfo]):
+    """The list of infos of a step in which no episode ended: nobody reads it, so nothing is built until somebody does.
+
+    Attributes:
+        batch: The info as Gymnasium gave it.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch.infos
+        self._batch = batch
+        self._rows: list[RowInfo] | None = None
+
+    def __len__(self) -> int:
+        return len(self._batch.dones)
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._rows is None:
+            self._rows = _rows(self._batch)
+        return self._rows[index]
+
+
+class EndedInfos(list[RowInfo]):
+    """The list of infos of a step in which episodes ended: a real list, as Stable-Baselines3 reads every entry.
+
+    Attributes:
+        batch: The info as Gymnasium gave it.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(_rows(batch))
+        self.batch = batch.infos
+
+
+class SB3VecEnv(VecEnv):
+    """A Gymnasium vector environment as a Stable-Baselines3 ``VecEnv``.
+
+    Args:
+        envs: A vector environment in same-step autoreset mode.
+
+    Raises:
+        ValueError: Another autoreset mode. In next-step mode every episode is followed by a filler
+            transition whose action is ignored, and Stable-Baselines3 would train on it; without
+            autoreset its episodes never end.
+    """
+
+    def __init__(self, envs: VectorEnv[Any, Any, Any]) -> None:
+        mode = envs.metadata.get("autoreset_mode")
+        if mode is not AutoresetMode.SAME_STEP:
+            raise ValueError(
+                f"autoreset_mode={mode}: must be {AutoresetMode.SAME_STEP}: Stable-Baselines3 would train on the "
+                "filler transitions of next-step mode, and never see an episode end without autoreset"
+            )
+        self.envs = envs
+        self._actions: NDArray[Any] | None = None
+        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+
+    def reset(self) -> NDArray[Any]:
+        """Resets all environments with the seeds and options set before, once."""
+        options = self._options[0]
+        if any(other != options for other in self._options):
+            raise ValueError(
+                "a Gymnasium vector environment takes the same reset options for every environment"
+            )
+        # One seed stands for all: Gymnasium counts on from it, as seed() does.
+        observations, infos = self.envs.reset(seed=self._seeds[0], options=options or None)
+        self.reset_infos = [_row(infos, i) for i in range(self.num_envs)]
+        self._reset_seeds()
+        self._reset_options()
+        return np.asarray(observations)
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Keeps the actions, (n_envs, ...), for ``step_wait``."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Steps all environments: observations, rewards, dones, infos, each of length n_envs."""
+        observations, rewards, terminated, truncated, infos = self.envs.step(self._actions)
+        dones = terminated | truncated
+        batch = Batch(
+            infos, infos.get("final_obs"), dones.tolist(), (truncated & ~terminated).tolist()
+        )
+        listed = EndedInfos(batch) if dones.any() else LazyInfos(batch)
+        return observations, rewards.astype(np.float32), dones, listed  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self.envs.close()
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """An attribute of each environment; where they are one object, of that object."""
+        return [_attribute(target, attr_name) for target in self._targets(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Sets an attribute of each environment; where they are one object, of that object."""
+        for target in self._targets(indices):
+            setattr(target.unwrapped, attr_name, value)
+
+    def env_method(
+        self,
+        method_name: str,
+        *method_args: Any,
+        indices: VecEnvIndices = None,
+        **method_kwargs: Any,
+    ) -> list[Any]:
+        """Calls a method of each environment; where they are one object, of that object."""
+        return [
+            _attribute(target, method_name)(*method_args, **method_kwargs)
+            for target in self._targets(indices)
+        ]
+
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
+        """Whether each environment is wrapped; the rows of a native vector environment never are."""
+        single = getattr(self.envs.unwrapped, "envs", None)
+        return [
+            single is not None and is_wrapped(target, wrapper_class)
+            for target in self._targets(indices)
+        ]
+
+    def get_images(self) -> Sequence[NDArray[Any] | None]:
+        """One picture of each environment."""
+        images: Any = self.envs.render()
+        return list(images or [None] * self.num_envs)
+
+    def _targets(self, indices: VecEnvIndices) -> list[Any]:
+        chosen: Iterable[int] = self._get_indices(indices)
+        single = getattr(self.envs.unwrapped, "envs", None)
+        return [self.envs if single is None else single[i] for i in chosen]
+
+
+def _attribute(target: Any, name: str) -> Any:
+    """Looks past the wrappers that do not have the attribute themselves."""
+    return getattr(target, name) if hasattr(target, name) else getattr(target.unwrapped, name)
+
+
+def _rows(batch: Batch) -> list[RowInfo]:
+    return list(map(RowInfo, repeat(batch), range(len(batch.dones))))
+
+
+def _row(infos: dict[str, Any], i: int) -> dict[str, Any]:
+    """The entries of one environment in Gymnasium's batched info; a mask under ``_name`` says who has an entry."""
+    row: dict[str, Any] = {}
+    for name, value in infos.items():
+        mask = infos.get(f"_{name}")
+        if (name.startswith("_") and name[1:] in infos) or (mask is not None and not mask[i]):
+            continue
+        row[name] = _row(value, i) if isinstance(value, dict) else value[i]
+    return row

@@ -1,0 +1,108 @@
+"""Reads files that strangers may have made: archives within limits, weights without running anything in them."""
+
+import io
+import re
+import struct
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+MAX_BYTES = 256 * 2**20
+MAX_ENTRIES = 10_000
+MAX_LISTING_BYTES = 4 * 2**20
+END_OF_LISTING = b"PK\x05\x06"
+LARGE_LOCATOR = b"PK\x06\x07"
+
+
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        ValueError: It is no regular file, or larger than ``limit`` bytes.
+        OSError: It cannot be read.
+    """
+    if not path.is_file():
+        raise ValueError("is no regular file")
+    size = path.stat().st_size
+    if size > limit:
+        raise ValueError(f"takes {size:,} bytes, at most {limit:,} are read")
+    return path.read_bytes()
+
+
+def open_archive(content: bytes) -> zipfile.ZipFile:
+    """Opens a zip archive whose entries, once unpacked, stay within the limits and the archive.
+
+    Raises:
+        ValueError: It is none, is too large, or an entry points out of the archive; the message
+            says which.
+    """
+    _check_listing(content)
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"is no zip archive: {error}") from error
+    for name in archive.namelist():
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in name:
+            raise ValueError(f"the entry {name!r} points out of the archive")
+    size = sum(entry.file_size for entry in archive.infolist())
+    if size > MAX_BYTES:
+        raise ValueError(
+            f"its entries take {size:,} bytes unpacked, at most {MAX_BYTES:,} are read"
+        )
+    return archive
+
+
+def read_entry(content: bytes, name: str) -> bytes:
+    """One entry of an archive that ``open_archive`` accepts.
+
+    Raises:
+        ValueError: The archive is refused, or has no such entry, or the entry is damaged.
+    """
+    archive = open_archive(content)
+    if name not in archive.namelist():
+        raise ValueError(f"has no entry {name!r}")
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+        raise ValueError(f"the entry {name!r} cannot be read: {error}") from error
+
+
+def load_weights(content: bytes) -> Any:
+    """What ``torch.save`` wrote, if it is made of tensors and plain data alone; nothing in it is run.
+
+    Raises:
+        ValueError: The archive is refused, or it holds something else; the message names it.
+    """
+    import torch
+
+    open_archive(content)
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
+        raise ValueError(_refused(str(error))) from error
+
+
+def _check_listing(content: bytes) -> None:
+    """Refuses a table of contents so long that to read it would fill the memory."""
+    end = content.rfind(END_OF_LISTING, max(0, len(content) - 2**16 - 22))
+    if end < 0 or end + 22 > len(content):
+        raise ValueError("is no zip archive")
+    entries, size = struct.unpack_from("<HI", content, end + 10)
+    if (
+        end >= 76 and content[end - 20 : end - 16] == LARGE_LOCATOR
+    ):  # where a zip64 archive tells its numbers instead
+        entries, size = struct.unpack_from("<QQ", content, end - 76 + 32)
+    if entries > MAX_ENTRIES or size > MAX_LISTING_BYTES:
+        raise ValueError(
+            f"lists {entries:,} entries in {size:,} bytes, at most {MAX_ENTRIES:,} entries are read"
+        )
+
+
+def _refused(message: str) -> str:
+    """What torch refused, without its advice to trust the file."""
+    if asked := re.search(r"GLOBAL (\S+)", message):
+        return f"refused: it asks for {asked[1]}, which is no tensor; nothing of it was run"
+    if fault := re.search(r"WeightsUnpickler error: *(.+)", message):
+        return f"refused: {fault[1]}; nothing of it was run"
+    return next(iter(message.splitlines()), "") or "cannot be read"
