@@ -44,7 +44,7 @@ class Args(NamedTuple):
     runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
 
 
-class Subject(NamedTuple):
+class EvaluationTarget(NamedTuple):
     """What is judged: the runs, the campaign that they share, and how it is played."""
 
     name: str
@@ -60,15 +60,15 @@ def main(argv: list[str] | None = None) -> int:
         args = tyro.cli(
             Args, args=arguments, prog="python -m evaluate", config=(tyro.conf.AvoidSubcommands,)
         )
-        subject = find_subject(args)
+        subject = find_target(args)
         for name in ONE_THREAD:  # small matrices: a second thread would only wait
             os.environ.setdefault(name, "1")
-        from evaluate.evaluate import judge
+        from evaluate.evaluate import evaluate_runs
         from evaluate.report.page import Brand, read_logo
 
         brand = Brand(args.title, read_logo(args.logo) if args.logo else None)
         out = args.out or Path("reports") / subject.name
-        judge(
+        evaluate_runs(
             subject.name,
             subject.env,
             subject.evaluation,
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def find_subject(args: Args) -> Subject:
+def find_target(args: Args) -> EvaluationTarget:
     """Finds the runs that were asked for.
 
     Raises:
@@ -97,9 +97,9 @@ def find_subject(args: Args) -> Subject:
     runs = [run for target in targets for run in _runs(target, seeds, args.runs_dir)]
     first = targets[0]
     if first.suffix not in {".yaml", ".yml"}:
-        return Subject(runs[0].name, runs[0].config.env, runs[0].config.evaluation, runs)
+        return EvaluationTarget(runs[0].name, runs[0].config.env, runs[0].config.evaluation, runs)
     config = load_config(first)
-    return Subject(first.stem, config.env, config.evaluation, runs)
+    return EvaluationTarget(first.stem, config.env, config.evaluation, runs)
 
 
 def _runs(target: Path, seeds: set[int] | None, runs_dir: Path) -> list[Run]:

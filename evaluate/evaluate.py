@@ -10,13 +10,13 @@ from evaluate.campaign.sections import campaign_sections
 from evaluate.policies import check_comparable, entries, single_env, yardsticks
 from evaluate.report import charts, page, sections
 from evaluate.report.page import Brand, Report
-from evaluate.results import SHARE, Standing, compared, numbers, standings
+from evaluate.results import SHARE, PolicyResult, comparison_metric, numbers, policy_results
 from evaluate.rollouts import play_all
 from train.config import EnvConfig, EvaluationConfig, InputError
 from train.storage.run_folder import Run
 
 
-def judge(
+def evaluate_runs(
     name: str,
     env: EnvConfig,
     evaluation: EvaluationConfig,
@@ -31,7 +31,7 @@ def judge(
         InputError: The runs cannot be compared or loaded, or ``out`` cannot be written or is being
             written to.
     """
-    with page.claim(out):
+    with page.lock_report_dir(out):
         _judge(name, env, evaluation, runs, out, command, brand)
 
 
@@ -49,16 +49,16 @@ def _judge(
     _check_alike(runs)
     trained = entries(runs, main=name)
     print(
-        f"playing {len(trained)} trained policies and the yardsticks on {evaluation.campaigns} campaigns",
+        f"playing {len(trained)} trained policies and the yardsticks on {evaluation.n_eval_episodes} campaigns",
         flush=True,
     )
     results = play_all(
-        trained + yardsticks(env, evaluation.seed), evaluation.campaigns, evaluation.seed
+        trained + yardsticks(env, evaluation.seed), evaluation.n_eval_episodes, evaluation.seed
     )
     table = page.summary(results)
-    metric = compared(results.campaigns, str(table.columns[0]))
+    metric = comparison_metric(results.campaigns, str(table.columns[0]))
     learned = list(dict.fromkeys(entry.name for entry in trained))
-    found = standings(results.campaigns, learned, metric, evaluation.seed)
+    found = policy_results(results.campaigns, learned, metric, evaluation.seed)
     colours = charts.policy_colours([standing.name for standing in found], learned)
     pictures = campaign_sections(results.days, learned, single_env(env), colours)
     adapting = adaptation(results, learned[0], env, evaluation, colours)
@@ -132,7 +132,7 @@ def _short(value: object, other: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _printed(table: pd.DataFrame, metric: str, found: list[Standing]) -> str:
+def _printed(table: pd.DataFrame, metric: str, found: list[PolicyResult]) -> str:
     closed = {standing.name: standing.closed.value for standing in found if standing.closed}
     if closed:
         shown = table[[metric, "seeds"]].assign(gap_closed=pd.Series(closed))

@@ -13,7 +13,7 @@ from train.play import Policy
 from train.storage.run_folder import Run
 
 
-class Entry(NamedTuple):
+class Candidate(NamedTuple):
     """A policy, the environment it is played in, and what it is called.
 
     Attributes:
@@ -45,7 +45,7 @@ class Mix(NamedTuple):
         episode_start: Any = None,
         deterministic: bool = True,
     ) -> tuple[NDArray[Any], Any]:
-        """Observations (n_envs, size) to actions under the environment's ``yardstick_kwargs``."""
+        """Observations (n_envs, size) to actions under the environment's ``baseline_env_kwargs``."""
         return self.environment.mix(self.learner.probabilities(self.policy, observation)), state
 
 
@@ -78,7 +78,7 @@ def check_comparable(first: EnvConfig, where: str, runs: list[Run]) -> None:
             )
 
 
-def entries(runs: list[Run], main: str) -> list[Entry]:
+def entries(runs: list[Run], main: str) -> list[Candidate]:
     """Every run; an agent that picks a channel twice: as it was trained, and as the mix of its probabilities.
 
     Args:
@@ -93,19 +93,19 @@ def entries(runs: list[Run], main: str) -> list[Entry]:
     ]
 
 
-def yardsticks(env: EnvConfig, seed: int) -> list[Entry]:
+def yardsticks(env: EnvConfig, seed: int) -> list[Candidate]:
     """The yardsticks that the environment offers; none where it offers none."""
     unwrapped = single_env(env)
     if not hasattr(unwrapped, "yardsticks"):
         return []
     form = _yardstick_form(env, unwrapped)
     return [
-        Entry(name, None, form, policy, learned=False)
+        Candidate(name, None, form, policy, learned=False)
         for name, policy in unwrapped.yardsticks(seed).items()
     ]
 
 
-def _of_run(run: Run, name: str) -> list[Entry]:
+def _of_run(run: Run, name: str) -> list[Candidate]:
     agent, seed = run.state.agent, run.state.seed
     learner = LEARNERS[agent]
     spaces_of = make_env(run.config.env, n_envs=1)
@@ -114,17 +114,17 @@ def _of_run(run: Run, name: str) -> list[Entry]:
         run.model, run.config.agent(agent), flat_observation_space(spaces_of), action
     )
     unwrapped = single_env(run.config.env)
-    found = [Entry(name, seed, run.config.env, policy, learned=True)]
+    found = [Candidate(name, seed, run.config.env, policy, learned=True)]
     if isinstance(action, spaces.Discrete) and hasattr(unwrapped, "mix"):
         form = _yardstick_form(run.config.env, unwrapped)
         found.append(
-            Entry(f"{name} (mix)", seed, form, Mix(learner, policy, unwrapped), learned=True)
+            Candidate(f"{name} (mix)", seed, form, Mix(learner, policy, unwrapped), learned=True)
         )
     return found
 
 
 def _yardstick_form(env: EnvConfig, unwrapped: Any) -> EnvConfig:
-    return EnvConfig(id=env.id, kwargs=env.kwargs | unwrapped.yardstick_kwargs)
+    return EnvConfig(id=env.id, kwargs=env.kwargs | unwrapped.baseline_env_kwargs)
 
 
 def _full_name(run: Run) -> str:

@@ -9,16 +9,18 @@ from evaluate import statistics
 from evaluate.statistics import FloatArray, Interval, Rate, Scores, scores_of
 
 SHARE = "share_of_optimum"
-FAILURE = 0.99  # a seed that stays below this part of what the best yardstick earns has failed
-FLOOR, CEILING = (
+FAILURE_THRESHOLD = (
+    0.99  # a seed that stays below this part of what the best yardstick earns has failed
+)
+BEST_FIXED, CLAIRVOYANT = (
     "best fixed plan",
     "clairvoyant",
 )  # where both are played, what counts is the gap between them
-RIVAL = "daily re-planner"
+REPLANNER = "daily re-planner"
 LEAST_GAP = 1e-4  # of what the floor earns; less is no more than how exactly plans are solved
 
 
-class Standing(NamedTuple):
+class PolicyResult(NamedTuple):
     """One policy.
 
     Attributes:
@@ -57,15 +59,15 @@ class Standing(NamedTuple):
     failures: Rate | None
 
 
-def compared(campaigns: pd.DataFrame, metric: str) -> str:
+def comparison_metric(campaigns: pd.DataFrame, metric: str) -> str:
     """The column that policies are compared by: where a gap counts, what was to be expected, free of the days' luck."""
     expected = f"expected_{metric}"
     return expected if expected in campaigns and _gap(_totals(campaigns, expected)) else metric
 
 
-def standings(
+def policy_results(
     campaigns: pd.DataFrame, learned: list[str], metric: str, seed: int
-) -> list[Standing]:
+) -> list[PolicyResult]:
     """The leading agent, the other agents, then every yardstick with the best one first.
 
     Args:
@@ -76,9 +78,9 @@ def standings(
     """
     totals = _totals(campaigns, metric)
     rules = sorted(set(totals) - set(learned), key=lambda name: -totals[name].values.mean())
-    bar = FAILURE * float(totals[rules[0]].values.mean()) if rules else None
+    bar = FAILURE_THRESHOLD * float(totals[rules[0]].values.mean()) if rules else None
     if _gap(totals):
-        bar = float(totals[FLOOR].values.mean())
+        bar = float(totals[BEST_FIXED].values.mean())
     return [_standing(campaigns, name, totals, learned, bar, seed) for name in [*learned, *rules]]
 
 
@@ -88,10 +90,12 @@ def _totals(campaigns: pd.DataFrame, metric: str) -> dict[str, Scores]:
 
 def _gap(totals: dict[str, Scores]) -> tuple[Scores, Scores] | None:
     """The two rules between which policies stand, if both were played and knowing more is worth anything."""
-    if not {FLOOR, CEILING} <= set(totals):
+    if not {BEST_FIXED, CLAIRVOYANT} <= set(totals):
         return None
-    least, most = (float(totals[name].values.mean()) for name in (FLOOR, CEILING))
-    return (totals[FLOOR], totals[CEILING]) if most - least > LEAST_GAP * abs(least) else None
+    least, most = (float(totals[name].values.mean()) for name in (BEST_FIXED, CLAIRVOYANT))
+    return (
+        (totals[BEST_FIXED], totals[CLAIRVOYANT]) if most - least > LEAST_GAP * abs(least) else None
+    )
 
 
 def _standing(
@@ -101,7 +105,7 @@ def _standing(
     learned: list[str],
     bar: float | None,
     seed: int,
-) -> Standing:
+) -> PolicyResult:
     def rng() -> np.random.Generator:
         return np.random.default_rng(seed)
 
@@ -109,7 +113,7 @@ def _standing(
     gap = _gap(totals)
     shares = scores_of(campaigns, name, SHARE) if SHARE in campaigns and not gap else None
     led = name != learned[0]
-    return Standing(
+    return PolicyResult(
         name=name,
         learned=name in learned,
         seeds=sorted(campaigns.loc[campaigns["policy"] == name, "seed"].dropna().unique().tolist()),
@@ -133,8 +137,8 @@ def _by_seed(scores: Scores, floor: Scores, ceiling: Scores) -> FloatArray:
     return np.asarray((scores.by_seed - least) / (most - least), dtype=np.float64)
 
 
-def numbers(found: list[Standing]) -> dict[str, dict[str, Any]]:
-    """The standings as plain data for ``summary.json``: the estimate and its ends, null where one seed has none."""
+def numbers(found: list[PolicyResult]) -> dict[str, dict[str, Any]]:
+    """The policy_results as plain data for ``summary.json``: the estimate and its ends, null where one seed has none."""
     fields = ("total", "middle", "share", "closed", "gap", "lead", "beaten")
     names = {
         "total": "mean",

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from evaluate.policies import Entry
+from evaluate.policies import Candidate
 from train.environment import make_env
 from train.play import episode_metrics, play
 
@@ -23,7 +23,7 @@ class Results(NamedTuple):
 
 
 def play_all(
-    entries: list[Entry], campaigns: int, seed: int, options: dict[str, Any] | None = None
+    entries: list[Candidate], campaigns: int, seed: int, options: dict[str, Any] | None = None
 ) -> Results:
     """Plays every policy on the same campaigns: all environments are reset with the same seed and options."""
     played = [_play(entry, campaigns, seed, options) for entry in entries]
@@ -32,7 +32,7 @@ def play_all(
     return Results(days, totals)
 
 
-def _play(entry: Entry, campaigns: int, seed: int, options: dict[str, Any] | None) -> Results:
+def _play(entry: Candidate, campaigns: int, seed: int, options: dict[str, Any] | None) -> Results:
     envs = make_env(entry.env, campaigns)
     rows, ends = [], []
     returns = np.zeros(campaigns)
@@ -57,7 +57,7 @@ def _play(entry: Entry, campaigns: int, seed: int, options: dict[str, Any] | Non
     )
 
 
-def _frame(entry: Entry, mask: Any, columns: dict[str, Any]) -> pd.DataFrame:
+def _frame(entry: Candidate, mask: Any, columns: dict[str, Any]) -> pd.DataFrame:
     """The rows of the campaigns that the mask marks."""
     chosen = {name: value[mask] for name, value in columns.items()}
     seeds = pd.array([entry.seed] * int(mask.sum()), dtype="Int64")

@@ -159,7 +159,7 @@ def difference(
 ) -> Interval:
     """By how much one policy scores more than another on the same campaigns, with its interval.
 
-    Campaigns are paired: each is drawn for both policies at once, so what it does to both cancels.
+    CampaignBatch are paired: each is drawn for both policies at once, so what it does to both cancels.
         Seeds are not: those
     of two agents have nothing in common but their number.
 

@@ -17,7 +17,7 @@ from evaluate.__main__ import main
 from evaluate.campaign import robustness
 from evaluate.campaign.adaptation import choose
 from evaluate.report.sections import result
-from evaluate.results import compared, standings
+from evaluate.results import comparison_metric, policy_results
 from train.__main__ import main as train
 
 ID = "envs:UncertainCampaign-v0"
@@ -25,7 +25,7 @@ CONFIG = """\
 env: {id: envs:UncertainCampaign-v0, kwargs: {reward_scale: 0.0015}}
 total_timesteps: 700
 a2c: {n_envs: 20, n_steps: 7, gamma: 1.0}
-evaluation: {campaigns: 24, seed: 20000}
+evaluation: {n_eval_episodes: 24, seed: 20000}
 """
 
 
@@ -44,9 +44,9 @@ def few_draws() -> Iterator[None]:
     """Rivals that plan over a few draws only."""
     quick = pytest.MonkeyPatch()
     for name, value in (
-        ("TRUTHS", 4),
+        ("SCENARIOS", 4),
         ("DAILY_ITERATIONS", 6),
-        ("FIXED_TRUTHS", 50),
+        ("FIXED_SCENARIOS", 50),
         ("FIXED_ITERATIONS", 15),
     ):
         quick.setattr(robust_planner, name, value)
@@ -80,11 +80,11 @@ def totals(report: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def truth() -> dict[str, Any]:
+def latent() -> dict[str, Any]:
     """What held in the campaigns of the report."""
     envs: Any = gymnasium.make_vec(ID, num_envs=24, vectorization_mode="vector_entry_point")
     envs.reset(seed=20000)
-    found: dict[str, Any] = envs.truth
+    found: dict[str, Any] = envs.latent
     return found
 
 
@@ -131,9 +131,9 @@ def test_the_page_leads_with_the_gap_and_says_who_wins(report: Path, totals: pd.
 
 
 def test_the_gain_by_draw_is_taken_in_quarters_of_the_campaigns(
-    report: Path, totals: pd.DataFrame, truth: dict[str, Any]
+    report: Path, totals: pd.DataFrame, latent: dict[str, Any]
 ) -> None:
-    distance = np.linalg.norm((np.log(truth["strength"]) + 0.125) / 0.5, axis=1)
+    distance = np.linalg.norm((np.log(latent["strength"]) + 0.125) / 0.5, axis=1)
     quarter = pd.Series(distance, index=totals.index).rank(method="first").sub(1).floordiv(6)
     for policy in ("a2c", "daily re-planner", "clairvoyant"):
         gain = (totals[policy] - totals["best fixed plan"]).groupby(quarter).mean()
@@ -144,12 +144,12 @@ def test_the_gain_by_draw_is_taken_in_quarters_of_the_campaigns(
 
 
 def test_single_campaigns_are_told_as_they_were(
-    report: Path, totals: pd.DataFrame, truth: dict[str, Any]
+    report: Path, totals: pd.DataFrame, latent: dict[str, Any]
 ) -> None:
     page = (report / "index.html").read_text()
     days = pd.read_csv(report / "results.csv")
-    for single in choose(truth["deviation"]):
-        strength = [f"{value:.2f}" for value in truth["strength"][single.campaign]]
+    for single in choose(latent["deviation"]):
+        strength = [f"{value:.2f}" for value in latent["strength"][single.campaign]]
         known = f"{totals['clairvoyant'].loc[single.campaign]:,.0f}"
         row = next(part for part in page.split("<tr>") if f"<td>{single.label}</td>" in part)
         cells = re.findall(r"<td>(.*?)</td>", row)
@@ -187,8 +187,8 @@ def test_what_truly_holds_is_told_of_campaigns_that_differ() -> None:
         ID, num_envs=4000, vectorization_mode="vector_entry_point", counts_log_sd=0.3
     )
     envs.reset(seed=1)
-    strength, deviation = envs.truth["strength"], envs.truth["deviation"]
-    counts = envs._campaigns.truth.counts
+    strength, deviation = envs.latent["strength"], envs.latent["deviation"]
+    counts = envs._campaigns.latent.counts
     nominal = envs.params.counts_array
     assert strength == pytest.approx(counts[:, :, 1] / nominal[:, 1])
     assert deviation.mean(axis=0) == pytest.approx([0.0] * 3, abs=0.06)
@@ -197,11 +197,11 @@ def test_what_truly_holds_is_told_of_campaigns_that_differ() -> None:
         "envs:DynamicCampaign-v0", num_envs=2, vectorization_mode="vector_entry_point"
     )
     alike.reset(seed=1)
-    assert alike.truth is None
+    assert alike.latent is None
 
 
 def frame(**values: list[float]) -> pd.DataFrame:
-    """Campaigns of one seed that every policy played."""
+    """CampaignBatch of one seed that every policy played."""
     return pd.concat(
         pd.DataFrame(
             {
@@ -219,15 +219,15 @@ def frame(**values: list[float]) -> pd.DataFrame:
 
 def test_the_gap_counts_only_where_there_is_one() -> None:
     both = frame(a2c=[3.0, 4.0], best_fixed_plan=[2.0, 3.0], clairvoyant=[4.0, 7.0])
-    assert compared(both, "engagement") == "expected_engagement"
-    agent, *_ = standings(both, ["a2c"], "expected_engagement", 0)
+    assert comparison_metric(both, "engagement") == "expected_engagement"
+    agent, *_ = policy_results(both, ["a2c"], "expected_engagement", 0)
     assert agent.closed is not None
     assert agent.closed.value == pytest.approx(1 / 3)
     assert agent.share is None
     same = frame(a2c=[3.0, 4.0], best_fixed_plan=[2.0, 3.0], clairvoyant=[2.0, 3.0])
     for other in (same, frame(a2c=[3.0, 4.0], best_fixed_plan=[2.0, 3.0])):
-        assert compared(other, "engagement") == "engagement"
-        agent, *_ = standings(other, ["a2c"], "engagement", 0)
+        assert comparison_metric(other, "engagement") == "engagement"
+        agent, *_ = policy_results(other, ["a2c"], "engagement", 0)
         assert (agent.closed, agent.share is None) == (None, False)
 
 
@@ -254,7 +254,7 @@ def test_who_wins_is_said_only_where_it_can_be_told(agents: list[float], sentenc
     )
     rules["policy"] = rules["policy"].replace("daily re  planner", "daily re-planner")
     seeds = [frame(a2c=[earned, earned]).assign(seed=seed) for seed, earned in enumerate(agents)]
-    found = standings(pd.concat([*seeds, rules]), ["a2c"], "expected_engagement", 0)
+    found = policy_results(pd.concat([*seeds, rules]), ["a2c"], "expected_engagement", 0)
     assert sentence in result(found, "expected_engagement")
 
 
@@ -263,7 +263,7 @@ def test_a_seed_fails_that_earns_less_than_the_best_fixed_plan(shift: float, fai
     played = frame(
         a2c=[2.0 + shift, 3.0 + shift], best_fixed_plan=[2.0, 3.0], clairvoyant=[4.0, 7.0]
     )
-    agent, *_ = standings(played, ["a2c"], "expected_engagement", 0)
+    agent, *_ = policy_results(played, ["a2c"], "expected_engagement", 0)
     assert agent.failures is not None
     assert agent.failures.failed == failed
 

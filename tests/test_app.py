@@ -256,7 +256,7 @@ def test_without_a_run_the_page_says_what_to_do(
 def test_where_campaigns_differ_plans_are_measured_by_the_best_fixed_one(
     tmp_path: Path, page: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("FIXED_TRUTHS", 50), ("FIXED_ITERATIONS", 15)):
+    for name, value in (("FIXED_SCENARIOS", 50), ("FIXED_ITERATIONS", 15)):
         monkeypatch.setattr(robust_planner, name, value)
     baselines.best_fixed.cache_clear()
     few = ["--a2c.n-envs", "8", "--total-timesteps", "56", "--runs-dir", str(tmp_path)]

@@ -181,7 +181,7 @@ def test_the_explanation_follows_the_parameters() -> None:
         "88 units on the first day and 6 on the",
     ):
         assert part in text
-    without = baselines.explanation(make_params("dynamic", ad_wear=0.0, loyalty_lift=0.5))
+    without = baselines.explanation(make_params("dynamic", fatigue=0.0, loyalty_lift=0.5))
     assert "tire" not in without
     assert "up to 50%" in without
     limited = baselines.explanation(make_params("linear", max_spend=[100, 40, 100]))

@@ -33,8 +33,8 @@ campaigns = st.builds(
     loyalty_lift=st.floats(0.0, 10.0),
     loyalty_gain=unit,
     loyalty_decay=unit,
-    ad_wear=small,
-    ad_recovery=unit,
+    fatigue=small,
+    fatigue_recovery=unit,
 )
 spends = arrays(np.float64, (7, 3), elements=st.floats(0.0, 100.0))
 
@@ -57,8 +57,8 @@ def by_hand(p: CampaignParams, spend: Any) -> tuple[list[list[float]], list[floa
                 for k in range(3)
             ]
         )
-        q *= math.exp(-p.ad_wear * x[1] / p.reference_budget)
-        q += p.ad_recovery * (1 - q)
+        q *= math.exp(-p.fatigue * x[1] / p.reference_budget)
+        q += p.fatigue_recovery * (1 - q)
         loyalty += (
             p.loyalty_gain * (1 - loyalty) * min(s[2] / p.reference_budget, 1)
             - p.loyalty_decay * loyalty
@@ -130,7 +130,7 @@ def test_the_short_path_of_the_linear_campaign_gives_the_same_bits_as_the_whole_
         {"carry_over": [0, 0.1, 0]},
         {"inv_half_saturation": [0, 0, 0.1]},
         {"loyalty_gain": 1},
-        {"ad_wear": 1},
+        {"fatigue": 1},
     ],
 )
 def test_any_extra_alone_leaves_the_short_path(extra: dict[str, Any]) -> None:
@@ -251,10 +251,13 @@ def test_an_environment_of_the_dynamic_campaign_can_be_made_in_both_forms() -> N
     [
         ({"carry_over": [1, 0, 0]}, ["carry_over[0]=1: input should be less than 1", "[1]"]),
         ({"weekday_factors": [1] * 6}, ["weekday_factors needs the shape 7"]),
-        ({"loyalty_gain": 1.5, "ad_recovery": -1}, ["loyalty_gain=1.5", "ad_recovery=-1"]),
+        (
+            {"loyalty_gain": 1.5, "fatigue_recovery": -1},
+            ["loyalty_gain=1.5", "fatigue_recovery=-1"],
+        ),
         ({"start_weekday": 7}, ["start_weekday=7", "less than or equal to 6"]),
         ({"reference_budget": 0}, ["reference_budget=0", "greater than 0"]),
-        ({"ad_wear": float("nan")}, ["ad_wear=nan", "finite"]),
+        ({"fatigue": float("nan")}, ["fatigue=nan", "finite"]),
         (
             {"min_spend": [1, -2, 3]},
             ["min_spend=[1, -2, 3]: must be None, 3 numbers of 0 or more, or a row of 3 a day"],

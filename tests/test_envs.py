@@ -53,8 +53,8 @@ def make_vec(env_id: str, num_envs: int, **kwargs: Any) -> Any:
 def deal(vector: Any, row: int, single: Any) -> None:
     """Gives a single environment the draws of one campaign of a batch: seeds give both the same distribution only."""
     campaigns, one = vector.unwrapped._campaigns, single.unwrapped._campaigns
-    if campaigns.truth is not None:
-        one.truth = take(campaigns.truth, [row])
+    if campaigns.latent is not None:
+        one.latent = take(campaigns.latent, [row])
         one._noise = model.Noise(*(part[[row]] for part in campaigns._noise))
 
 

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from evaluate.__main__ import main
 from evaluate.policies import entries, single_env, yardsticks
 from evaluate.report import charts
-from evaluate.report.page import Report, claim, read_logo, summary, write
+from evaluate.report.page import Report, lock_report_dir, read_logo, summary, write
 from evaluate.rollouts import play_all
 from tests.tools.programs import ROOT, run
 from train.__main__ import main as train
@@ -307,12 +307,12 @@ def test_two_evaluations_into_one_folder_are_refused(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    with claim(out):
+    with lock_report_dir(out):
         assert main([str(runs / "linear/a2c-seed1-1"), "--out", str(out)]) == 2
         assert "another evaluation is writing into it" in capsys.readouterr().err
         assert list(out.iterdir()) == []
     assert not out.exists()
-    with claim(out):
+    with lock_report_dir(out):
         (out / "index.html").touch()
     assert out.exists()
 

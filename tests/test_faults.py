@@ -272,7 +272,7 @@ def write_config(path: Path, env: str, **changes: Any) -> Path:
     )
     path.write_text(
         f"env: {{id: '{env}'}}\ntotal_timesteps: 160\ncheckpoint_every: 16\n"
-        f"a2c: {{{text}}}\nreference: {{{text}}}\nevaluation: {{campaigns: 1}}\n"
+        f"a2c: {{{text}}}\nreference: {{{text}}}\nevaluation: {{n_eval_episodes: 1}}\n"
     )
     return path
 

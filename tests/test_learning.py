@@ -8,7 +8,7 @@ import pytest
 from stable_baselines3 import A2C
 
 from evaluate.policies import entries, yardsticks
-from evaluate.results import FLOOR
+from evaluate.results import BEST_FIXED
 from evaluate.rollouts import play_all
 from train.__main__ import main
 from train.config import load_config
@@ -75,11 +75,11 @@ def test_both_agents_master_the_dynamic_campaign(agent: str, least: float, tmp_p
 def test_who_sees_the_day_alone_lands_at_the_best_fixed_plan(tmp_path: Path) -> None:
     assert main(["configs/blind.yaml", "--runs-dir", str(tmp_path)]) == 0
     config = load_config(Path("configs/blind.yaml"))
-    floor = [entry for entry in yardsticks(config.env, 0) if entry.name == FLOOR]
+    floor = [entry for entry in yardsticks(config.env, 0) if entry.name == BEST_FIXED]
     agent = entries(finished_runs(tmp_path, "blind"), main="blind")
-    results = play_all(agent + floor, config.evaluation.campaigns, config.evaluation.seed)
+    results = play_all(agent + floor, config.evaluation.n_eval_episodes, config.evaluation.seed)
     earned = results.campaigns.groupby("policy")["expected_engagement"].mean()
-    assert earned["a2c"] == pytest.approx(earned[FLOOR], rel=0.005)
+    assert earned["a2c"] == pytest.approx(earned[BEST_FIXED], rel=0.005)
 
 
 def test_a2c_load_plays_what_was_learned(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ SINGLE_EFFECTS: dict[str, dict[str, Any]] = {
     "saturation": {"inv_half_saturation": [1 / 280, 1 / 120, 1 / 80]},
     "carry-over": {"carry_over": [0.4, 0.1, 0.3]},
     "loyalty": LOYALTY,
-    "wear": {"ad_wear": 0.25, "ad_recovery": 0.25},
-    "heavy wear": {"ad_wear": 5.0, "ad_recovery": 0.1},
+    "wear": {"fatigue": 0.25, "fatigue_recovery": 0.25},
+    "heavy wear": {"fatigue": 5.0, "fatigue_recovery": 0.1},
     "weekdays": {"weekday_factors": [1.00, 1.13, 1.10, 0.96, 0.91, 0.86, 1.04]},
 }
 KNOWN_PLAN = [
@@ -283,8 +283,8 @@ def test_the_first_starts_are_the_even_split_each_channel_alone_and_rewards_that
 
 def test_drawn_starts_spare_the_audience_on_most_days() -> None:
     """Without wear they are whole splits; with it a start has one share of them for its ads, but for some days."""
-    tame = make_params("dynamic", days=20, daily_budget=1e4, ad_wear=0.0)
-    worn = make_params("dynamic", days=20, daily_budget=1e4, ad_wear=0.25)
+    tame = make_params("dynamic", days=20, daily_budget=1e4, fatigue=0.0)
+    worn = make_params("dynamic", days=20, daily_budget=1e4, fatigue=0.25)
     whole = np.stack(planner._drawn_starts(tame, np.random.default_rng(0), 40))
     starts = np.stack(planner._drawn_starts(worn, np.random.default_rng(0), 40))
     assert starts.shape == (40, 20, 3)

@@ -41,7 +41,7 @@ class Payload:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     config = folder / "small.yaml"
-    config.write_text(CONFIG + "evaluation: {campaigns: 1}\n")
+    config.write_text(CONFIG + "evaluation: {n_eval_episodes: 1}\n")
     assert main([str(config), "--runs-dir", str(folder)]) == 0
     return folder / "small"
 

@@ -206,7 +206,7 @@ def test_other_spaces_are_learned_too(env_id: str, tmp_path: Path) -> None:
     config = tmp_path / "other.yaml"
     part = "{n_envs: 4, n_steps: 8, log_interval: 1}"
     config.write_text(
-        f"env: {{id: {env_id}}}\ntotal_timesteps: 1100\na2c: {part}\nreference: {part}\nevaluation: {{campaigns: 1}}\n"
+        f"env: {{id: {env_id}}}\ntotal_timesteps: 1100\na2c: {part}\nreference: {part}\nevaluation: {{n_eval_episodes: 1}}\n"
     )
     assert main([str(config), "--runs-dir", str(tmp_path / "runs")]) == 0
     assert len(finished_runs(tmp_path / "runs", "other")) == 2
@@ -221,7 +221,7 @@ def test_a_cut_off_episode_is_valued_as_if_it_went_on(tmp_path: Path) -> None:
         config = tmp_path / f"{agent}.yaml"
         part = "{n_envs: 16, n_steps: 5, gamma: 0.9, learning_rate: 0.01, use_rms_prop: false, log_interval: 50}"
         config.write_text(
-            f"env: {{id: {ENDLESS}}}\ntotal_timesteps: 24000\n{agent}: {part}\nevaluation: {{campaigns: 1}}\n"
+            f"env: {{id: {ENDLESS}}}\ntotal_timesteps: 24000\n{agent}: {part}\nevaluation: {{n_eval_episodes: 1}}\n"
         )
         assert main([str(config), "--runs-dir", str(tmp_path)]) == 0
         value = critic_value(tmp_path / agent / f"{agent}-seed0-1")

@@ -1,4 +1,4 @@
-"""Campaigns of unknown strength: the draws, the noise, what is believed, and the rivals that know the prior."""
+"""CampaignBatch of unknown strength: the draws, the noise, what is believed, and the rivals that know the prior."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from envs.campaign import baselines, belief, latent, model, planner, robust_planner
+from envs.campaign import baselines, belief, model, planner, robust_planner
+from envs.campaign.latent import (
+    DIFFERING,
+    TOLD,
+    sample_latent,
+    sample_noise,
+    stack,
+    take,
+    understood,
+)
 from envs.campaign.params import CHANNELS, PRESETS, make_params
 from envs.campaign.poisson import poisson
 
@@ -43,31 +52,31 @@ def test_counts_are_those_quantiles_on_a_grid_of_small_means_where_the_first_gue
 
 
 def test_the_draws_have_the_moments_that_the_parameters_say() -> None:
-    truth = latent.draw_truth(UNCERTAIN, np.random.default_rng(0), 100_000)
+    latent = sample_latent(UNCERTAIN, np.random.default_rng(0), 100_000)
     of = UNCERTAIN.coefficients
-    strength = truth.counts / of.counts
+    strength = latent.counts / of.counts
     assert np.allclose(
         strength, strength[:, :, :1], rtol=1e-12
     )  # one draw a channel, for all three of its metrics
     assert strength.mean(axis=0) == pytest.approx(1.0, abs=0.01)
     assert np.log(strength).std(axis=0) == pytest.approx(0.5, abs=0.01)
-    assert np.median(truth.inv_half_saturation, axis=0) / of.inv_half_saturation == pytest.approx(
+    assert np.median(latent.inv_half_saturation, axis=0) / of.inv_half_saturation == pytest.approx(
         1.0, abs=0.01
     )
-    assert np.log(truth.inv_half_saturation).std(axis=0) == pytest.approx(0.3, abs=0.01)
-    assert truth.loyalty_lift.mean() == pytest.approx(3.0, abs=0.03)
-    assert np.log(-truth.ad_wear).std() == pytest.approx(0.4, abs=0.01)
-    assert (truth.carry_over.min(axis=0), truth.carry_over.max(axis=0)) == (
+    assert np.log(latent.inv_half_saturation).std(axis=0) == pytest.approx(0.3, abs=0.01)
+    assert latent.loyalty_lift.mean() == pytest.approx(3.0, abs=0.03)
+    assert np.log(-latent.fatigue).std() == pytest.approx(0.4, abs=0.01)
+    assert (latent.carry_over.min(axis=0), latent.carry_over.max(axis=0)) == (
         pytest.approx([0.25, 0.0, 0.15], abs=1e-3),
         pytest.approx([0.55, 0.25, 0.45], abs=1e-3),
     )
-    assert (truth.fresh + truth.carry_over == 1.0).all()
+    assert (latent.fresh + latent.carry_over == 1.0).all()
     correlation: Any = np.corrcoef(strength[:, :, 0].T)
     assert np.abs(correlation - np.eye(3)).max() < 0.01
 
 
 def test_the_noise_is_a_negative_binomial_with_a_shared_shock() -> None:
-    noise = latent.draw_noise(UNCERTAIN, np.random.default_rng(1), 60_000)
+    noise = sample_noise(UNCERTAIN, np.random.default_rng(1), 60_000)
     assert noise is not None
     mean = np.array([400.0, 60.0, 30.0])
     seen = model.observed(UNCERTAIN, np.broadcast_to(mean, noise.quantile.shape), noise).reshape(
@@ -100,16 +109,16 @@ def test_a_seed_brings_every_policy_the_same_chances() -> None:
             assert (first["likes"] == second["likes"]).all()
         if day == 1:
             assert (first["likes"] <= second["likes"]).all()
-    assert (envs[0]._campaigns.truth.counts == envs[1]._campaigns.truth.counts).all()
-    assert len({float(value) for value in envs[0]._campaigns.truth.counts[:, 0, 0]}) == 5
+    assert (envs[0]._campaigns.latent.counts == envs[1]._campaigns.latent.counts).all()
+    assert len({float(value) for value in envs[0]._campaigns.latent.counts[:, 0, 0]}) == 5
 
 
 def test_a_given_draw_is_played_and_the_rest_is_nominal() -> None:
     counts = (2.0 * np.array(UNCERTAIN.counts)).tolist()
     spend = np.array([30.0, 20.0, 50.0], dtype=np.float32)
     nominal, strong = gymnasium.make(ID, action="spend"), gymnasium.make(ID, action="spend")
-    nominal.reset(seed=0, options={"params": AS_NOMINAL})
-    strong.reset(seed=0, options={"params": {"counts": counts}})
+    nominal.reset(seed=0, options={"latent": AS_NOMINAL})
+    strong.reset(seed=0, options={"latent": {"counts": counts}})
     dynamic = gymnasium.make("envs:DynamicCampaign-v0", action="spend")
     dynamic.reset()
     for _ in range(3):
@@ -132,9 +141,9 @@ def test_a_draw_given_to_some_campaigns_leaves_the_others_as_they_are() -> None:
     env.reset()
     usual = env.step(spend)[-1]["engagement"][0]
     env.reset()
-    env.reset(options={"reset_mask": mask, "params": strong})
+    env.reset(options={"reset_mask": mask, "latent": strong})
     assert env.step(spend)[-1]["engagement"] == pytest.approx([usual, 2 * usual, usual])
-    env.reset(options={"params": strong})
+    env.reset(options={"latent": strong})
     env.reset(options={"reset_mask": mask})
     assert env.step(spend)[-1]["engagement"] == pytest.approx([2 * usual, usual, 2 * usual])
 
@@ -143,23 +152,23 @@ def test_a_draw_given_to_some_campaigns_leaves_the_others_as_they_are() -> None:
     ("options", "part"),
     [
         (
-            {"params": {"days": 3}},
+            {"latent": {"days": 3}},
             "'days' does not differ between campaigns; known: counts, inv_half_saturation",
         ),
-        ({"params": {"carry_over": [2, 0, 0]}}, "carry_over[0]=2"),
-        ({"params": 3}, "must be a mapping of fields to values, or 2 of them"),
-        ({"params": [AS_NOMINAL]}, "or 2 of them"),
+        ({"latent": {"carry_over": [2, 0, 0]}}, "carry_over[0]=2"),
+        ({"latent": 3}, "must be a mapping of fields to values, or 2 of them"),
+        ({"latent": [AS_NOMINAL]}, "or 2 of them"),
         ({"past": [[1, 2, 3]]}, "needs a row of"),
         ({"past": [[50, 50, 1, 1, 1, 1]]}, "must be 100 or less, the day's budget"),
         ({"past": [[1, 1, -1, 1, 1, 1]]}, "must be a finite number from 0"),
         ({"past": PAST * 4}, "has 8 days, must be fewer than the 7"),
-        ({"world": 3}, "world: must be a mapping of fields to values; got 3"),
+        ({"true_params": 3}, "true_params: must be a mapping of fields to values; got 3"),
         (
-            {"world": {"days": 3}},
-            "world: 'days' does not differ between campaigns; known: counts, inv_half_saturation",
+            {"true_params": {"days": 3}},
+            "true_params: 'days' does not differ between campaigns; known: counts, inv_half_saturation",
         ),
-        ({"world": {"shock_sd": -1}}, "shock_sd=-1"),
-        ({"passed": PAST}, "unknown option 'passed'; known: reset_mask, params, world, past"),
+        ({"true_params": {"shock_sd": -1}}, "shock_sd=-1"),
+        ({"passed": PAST}, "unknown option 'passed'; known: reset_mask, latent, true_params, past"),
     ],
 )
 def test_bad_options_of_reset_are_refused(options: dict[str, Any], part: str) -> None:
@@ -175,7 +184,7 @@ def test_days_already_played_are_observed_and_what_holds_is_drawn_from_what_is_l
     seen, _ = campaigns.reset(seed=0, options={"past": PAST})
     assert (seen == seen[0]).all()
     assert seen[0, :7].tolist() == [0, 0, 1, 0, 0, 0, 0]
-    strength = np.log(campaigns._campaigns.truth.counts[:, 2, 0])  # of rewards, which did well
+    strength = np.log(campaigns._campaigns.latent.counts[:, 2, 0])  # of rewards, which did well
     assert strength.mean() > 0.2  # less than 0 before the first day
     assert strength.std() < 0.4  # 0.5 before the first day
     single = gymnasium.make(ID, observation="belief")
@@ -185,14 +194,14 @@ def test_days_already_played_are_observed_and_what_holds_is_drawn_from_what_is_l
 
 def test_privileged_columns_tell_what_holds() -> None:
     campaigns = make(4, privileged=True)
-    assert campaigns.metadata["privileged"] == latent.TOLD
+    assert campaigns.metadata["privileged"] == TOLD
     seen, _ = campaigns.reset(seed=0)
     plain, _ = make(4).reset(seed=0)
-    assert (seen[:, : -latent.TOLD] == plain).all()
-    truth = campaigns._campaigns.truth
-    again = latent.understood(UNCERTAIN, seen[:, -latent.TOLD :].astype(np.float64))
-    for name in latent.DIFFERING:
-        assert getattr(again, name) == pytest.approx(getattr(truth, name), rel=1e-6), name
+    assert (seen[:, :-TOLD] == plain).all()
+    latent = campaigns._campaigns.latent
+    again = understood(UNCERTAIN, seen[:, -TOLD:].astype(np.float64))
+    for name in DIFFERING:
+        assert getattr(again, name) == pytest.approx(getattr(latent, name), rel=1e-6), name
 
 
 def test_the_reward_may_be_what_was_to_be_expected() -> None:
@@ -202,22 +211,24 @@ def test_the_reward_may_be_what_was_to_be_expected() -> None:
     assert reward == 0.5 * info["expected_engagement"] != 0.5 * info["engagement"]
 
 
-def played_by_the_nominal_plan(params: Any, truth: Any) -> Any:
+def played_by_the_nominal_plan(params: Any, latent: Any) -> Any:
     """What the nominal plan is expected to earn on each day of each campaign, (campaigns, days)."""
-    nominal = np.broadcast_to(planner.plan(params).spend, (len(truth.loyalty_lift), params.days, 3))
-    return model.engagement(params, model.rollout(params, nominal, truth)[0])
+    nominal = np.broadcast_to(
+        planner.plan(params).spend, (len(latent.loyalty_lift), params.days, 3)
+    )
+    return model.engagement(params, model.rollout(params, nominal, latent)[0])
 
 
 def test_the_reward_may_be_what_is_gained_over_the_nominal_plan() -> None:
-    env = make(4, reward="gain", action="spend", reward_scale=0.5, days=3)
+    env = make(4, reward="shaped", action="spend", reward_scale=0.5, days=3)
     env.reset(seed=2)
-    truth, params = env.unwrapped._campaigns.truth, make_params("uncertain", days=3)
+    latent, params = env.unwrapped._campaigns.latent, make_params("uncertain", days=3)
     rewards, earned = [], []
     for spend in np.random.default_rng(0).uniform(0, 30, (3, 4, 3)).astype(np.float32):
         _, reward, _, _, infos = env.step(spend)
         rewards.append(reward / 0.5)
         earned.append(infos["expected_engagement"])
-    nominal = played_by_the_nominal_plan(params, truth)
+    nominal = played_by_the_nominal_plan(params, latent)
     assert np.sum(rewards, axis=0) == pytest.approx(np.sum(earned, axis=0) - nominal.sum(axis=1))
     assert rewards[-1] != pytest.approx(
         earned[-1] - nominal[:, -1]
@@ -225,7 +236,7 @@ def test_the_reward_may_be_what_is_gained_over_the_nominal_plan() -> None:
 
 
 def test_whoever_plays_the_nominal_plan_gains_nothing_on_any_day() -> None:
-    env = make(4, reward="gain", action="spend")
+    env = make(4, reward="shaped", action="spend")
     env.reset(seed=2)
     for spend in planner.plan(UNCERTAIN).spend:
         _, reward, *_ = env.step(np.tile(spend, (4, 1)).astype(np.float32))
@@ -234,16 +245,16 @@ def test_whoever_plays_the_nominal_plan_gains_nothing_on_any_day() -> None:
 
 @pytest.mark.parametrize("mode", ["SameStep", "NextStep"])
 def test_the_gain_of_a_day_is_the_same_whatever_day_the_other_campaigns_are_on(mode: str) -> None:
-    kwargs: dict[str, Any] = {"reward": "gain", "days": 3, "autoreset_mode": mode}
-    mixed, single = make(3, **kwargs), gymnasium.make(ID, reward="gain", days=3)
+    kwargs: dict[str, Any] = {"reward": "shaped", "days": 3, "autoreset_mode": mode}
+    mixed, single = make(3, **kwargs), gymnasium.make(ID, reward="shaped", days=3)
     actions = np.random.default_rng(0).normal(size=(9, 3, 3)).astype(np.float32)
     mixed.reset(seed=0)
     mixed.step(actions[0])
     mixed.reset(options={"reset_mask": np.array([False, True, False])})
-    truth, noise = mixed.unwrapped._campaigns.truth, mixed.unwrapped._campaigns._noise
+    latent, noise = mixed.unwrapped._campaigns.latent, mixed.unwrapped._campaigns._noise
     single.reset(seed=1)
     inner = single.unwrapped._campaigns  # type: ignore[attr-defined]
-    inner.truth, inner._noise = latent.take(truth, [1]), model.Noise(*(part[[1]] for part in noise))
+    inner.latent, inner._noise = take(latent, [1]), model.Noise(*(part[[1]] for part in noise))
     inner._look_ahead(slice(None))
     for action in actions[1:4]:
         _, rewards, *_ = mixed.step(action)
@@ -264,18 +275,18 @@ def test_in_another_world_truth_and_noise_are_drawn_as_it_says_with_the_same_cha
     wide, loud = {"counts_log_sd": 1.0}, {"dispersion": 2.5, "shock_sd": 0.5}
     count, plain = 2_000, {"action": "spend", "observation": "belief"}
     usual, told = make(count, **plain), make(count, **plain, **wide, **loud)
-    found = two_days(usual, {"world": wide | loud})
+    found = two_days(usual, {"true_params": wide | loud})
     np.testing.assert_allclose(
         found, two_days(told, {}), rtol=1e-12, atol=1
     )  # an ulp may move a count by one
-    assert (found != two_days(usual, {"world": wide})).any()
-    assert (found != two_days(usual, {"world": loud})).any()
+    assert (found != two_days(usual, {"true_params": wide})).any()
+    assert (found != two_days(usual, {"true_params": loud})).any()
 
 
 def test_in_another_world_what_is_believed_and_compared_with_is_as_before() -> None:
     usual, other = (make(3, action="spend", observation="belief") for _ in range(2))
     usual.reset(seed=0)
-    first, _ = other.reset(seed=0, options={"world": {"counts_log_sd": 1.0, "shock_sd": 0.5}})
+    first, _ = other.reset(seed=0, options={"true_params": {"counts_log_sd": 1.0, "shock_sd": 0.5}})
     day, metrics = np.full((3, 3), 30.0), np.tile([500.0, 100.0, 200.0], (3, 1))
     for env in (usual, other):
         env.unwrapped._campaigns.play(day, metrics=metrics)
@@ -293,18 +304,18 @@ def test_a_dead_channel_earns_nothing_and_the_others_are_drawn_as_ever() -> None
     world = {"counts": [[0, 0, 0], *UNCERTAIN.counts[1:]]}
     for spend, alike in ((posts, False), (ads, True)):
         usual.reset(seed=0)
-        dead.reset(seed=0, options={"world": world})
+        dead.reset(seed=0, options={"true_params": world})
         ours, theirs = (env.step(spend)[-1]["expected_engagement"] for env in (dead, usual))
         assert (ours == theirs).all() if alike else (ours == 0).all()
 
 
 def test_days_cannot_get_a_part_of_noise_that_is_not_known() -> None:
     with pytest.raises(
-        ValueError, match=r"world: shock_sd=0\.5: the noise of these campaigns has no such part"
+        ValueError, match=r"true_params: shock_sd=0\.5: the noise of these campaigns has no such part"
     ):
-        make(2, shock_sd=0.0).reset(options={"world": {"shock_sd": 0.5}})
-    with pytest.raises(ValueError, match=r"world: dispersion=3: the noise of these"):
-        gymnasium.make("envs:DynamicCampaign-v0").reset(options={"world": {"dispersion": 3}})
+        make(2, shock_sd=0.0).reset(options={"true_params": {"shock_sd": 0.5}})
+    with pytest.raises(ValueError, match=r"true_params: dispersion=3: the noise of these"):
+        gymnasium.make("envs:DynamicCampaign-v0").reset(options={"true_params": {"dispersion": 3}})
 
 
 def test_an_episode_tells_the_sum_of_what_was_to_be_expected_on_its_days() -> None:
@@ -322,12 +333,14 @@ def test_the_belief_starts_at_the_prior_and_comes_nearer_to_the_truth() -> None:
     campaigns = make(3_000, observation="belief")
     seen, _ = campaigns.reset(seed=0)
     assert seen[:, 12:].tolist() == [[0.0] * 4 + [1.0] * 4] * 3_000
-    truth = np.log(campaigns._campaigns.truth.counts[:, :, 0] / UNCERTAIN.coefficients.counts[:, 0])
+    latent = np.log(
+        campaigns._campaigns.latent.counts[:, :, 0] / UNCERTAIN.coefficients.counts[:, 0]
+    )
     prior, sd = belief.prior(UNCERTAIN)
     errors = []
     for _ in range(6):
         seen, *_ = campaigns.step(np.zeros((3_000, 3)))
-        errors.append((prior[:3] + sd[:3] * seen[:, 12:15] - truth).std(axis=0))
+        errors.append((prior[:3] + sd[:3] * seen[:, 12:15] - latent).std(axis=0))
     assert (np.diff(errors, axis=0) < 0.005).all()
     assert (errors[-1] < 0.42).all()  # 0.5 before the first day
     assert seen[:, 16:19].mean(axis=0) * 0.5 == pytest.approx(
@@ -362,7 +375,7 @@ def test_the_particle_filter_weighs_as_the_probabilities_say() -> None:
     particles = robust_planner.draw_particles(params, np.random.default_rng(0), 5)
     weights, state = robust_planner.weigh(params, particles, np.array([PAST]))
     spend = np.array(PAST)[:, :3]
-    metrics, states = model.rollout(params, np.broadcast_to(spend, (5, 2, 3)), particles.truth)
+    metrics, states = model.rollout(params, np.broadcast_to(spend, (5, 2, 3)), particles.latent)
     log_likelihood = stats.nbinom.logpmf(np.array(PAST)[:, 3:], 10.0, 10.0 / (10.0 + metrics)).sum(
         axis=(1, 2)
     )
@@ -388,7 +401,7 @@ def test_the_shared_shock_is_integrated_out() -> None:
 
 def test_plans_for_one_known_truth_are_those_of_the_planner() -> None:
     params = make_params("uncertain", min_spend=[5, 0, 0], max_spend=[100, 30, 60])
-    nominal = latent.stack([params.coefficients, params.coefficients])
+    nominal = stack([params.coefficients, params.coefficients])
     fixed = 0.6 * planner.plan(params).spend + 0.4 * baselines.even_split(params)
     plans = robust_planner.clairvoyant_plans(params, nominal, fixed)
     low, high = planner.limits_of(params)
@@ -403,7 +416,7 @@ def test_plans_for_one_known_truth_are_those_of_the_planner() -> None:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A best fixed plan over a few draws only."""
-    monkeypatch.setattr(robust_planner, "FIXED_TRUTHS", 100)
+    monkeypatch.setattr(robust_planner, "FIXED_SCENARIOS", 100)
     monkeypatch.setattr(robust_planner, "FIXED_ITERATIONS", 25)
     baselines.best_fixed.cache_clear()
     yield
@@ -411,13 +424,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_the_rivals_stand_in_the_order_of_what_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(robust_planner, "TRUTHS", 12)
+    monkeypatch.setattr(robust_planner, "SCENARIOS", 12)
     monkeypatch.setattr(robust_planner, "DAILY_ITERATIONS", 15)
     monkeypatch.setattr(baselines, "PARTICLES", 500)
     earned = {}
     policies = make(60).yardsticks(seed=0)
     for name in ("even split", "best fixed plan", "daily re-planner", "clairvoyant"):
-        envs: Any = make(60, **baselines.form(UNCERTAIN), autoreset_mode="SameStep")
+        envs: Any = make(60, **baselines.baseline_env_kwargs(UNCERTAIN), autoreset_mode="SameStep")
         seen, _ = envs.reset(seed=5)
         state, total = None, 0.0
         for day in range(7):
@@ -430,7 +443,7 @@ def test_the_rivals_stand_in_the_order_of_what_they_know(monkeypatch: pytest.Mon
 
 
 def test_a_rival_decides_the_same_for_one_campaign_as_in_a_batch() -> None:
-    batch = make(3, **baselines.form(UNCERTAIN))
+    batch = make(3, **baselines.baseline_env_kwargs(UNCERTAIN))
     seen, _ = batch.reset(seed=0)
     policy = baselines.Clairvoyant(UNCERTAIN)
     together, _ = policy.predict(seen)

@@ -159,7 +159,7 @@ def _train(
     make_env(args.train.env, part.n_envs).close()  # a bad environment leaves no folder
     folder = run_folder.create_run(args.runs_dir, args.config.stem, agent, seed)
     state = run_folder.RunState(agent=agent, seed=seed, state="running", timesteps=0)
-    with run_folder.write_faults_named(folder), run_folder.lock(folder):
+    with run_folder.explain_write_errors(folder), run_folder.lock(folder):
         run_folder.write_description(folder, args.train, command)
         run_folder.write_state(folder, state)
         return _go(run_folder.Run(folder, args.train, state), None, show_progress)
@@ -170,7 +170,7 @@ def _resume(args: ResumeArgs, command: str) -> int:
     from train.storage import run_folder
 
     run_folder.find_run(args.folder)
-    with run_folder.write_faults_named(args.folder), run_folder.lock(args.folder):
+    with run_folder.explain_write_errors(args.folder), run_folder.lock(args.folder):
         run = run_folder.find_run(args.folder)
         if args.total_timesteps is not None:
             run = _further(run, args.total_timesteps)
@@ -181,7 +181,7 @@ def _resume(args: ResumeArgs, command: str) -> int:
             )
             return 0
         checkpoint = _last_checkpoint(run)
-        run_folder.add_command(run.folder, command)
+        run_folder.append_command(run.folder, command)
         outcome = _go(run, checkpoint)
     print(_summary(outcome), flush=True)
     if outcome.state == "interrupted":
@@ -215,13 +215,13 @@ def _last_checkpoint(run: "Run") -> "Checkpoint | None":
     found, damaged = checkpoint.newest_checkpoint(run.folder)
     for line in damaged:
         print(f"{line}; the one before is taken", file=sys.stderr)
-    for line in run_folder.other_versions(run.folder):
+    for line in run_folder.version_differences(run.folder):
         print(
             f"run {run.folder}: {line}: the bits may differ from those of a run never stopped",
             file=sys.stderr,
         )
-    checkpoint.set_aside(run.folder, newer_than=-1 if found is None else found.timesteps)
-    checkpoint.clear_unfinished(run.folder)
+    checkpoint.quarantine(run.folder, newer_than=-1 if found is None else found.timesteps)
+    checkpoint.remove_partial(run.folder)
     from_where = (
         "has no checkpoint: starts anew"
         if found is None
@@ -249,7 +249,7 @@ def _go(run: "Run", checkpoint: "Checkpoint | None", show_progress: bool = True)
     start = time.perf_counter()
     state, timesteps = learn(run, learner, checkpoint, show_progress)
     seconds = time.perf_counter() - start
-    judged = make_env(config.env, config.evaluation.campaigns)
+    judged = make_env(config.env, config.evaluation.n_eval_episodes)
     policy = learner.load(
         run.model, part, flat_observation_space(judged), judged.single_action_space
     )

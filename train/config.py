@@ -180,7 +180,7 @@ class EvaluationConfig(BaseModel):
 
     model_config = _STRICT
 
-    campaigns: Size = Field(default=100, description="episodes that each policy plays")
+    n_eval_episodes: Size = Field(default=100, description="episodes that each policy plays")
     seed: Seed = Field(
         default=20000, description="seed of those episodes, the same for every policy"
     )

@@ -76,8 +76,8 @@ class Clairvoyant(NamedTuple):
         """See ``Policy.predict``; the plans are made on the first day and kept in the state."""
         batch = np.atleast_2d(observation)
         if state is None or np.any(episode_start):
-            truth = understood(self.params, batch[:, -TOLD:].astype(np.float64))
-            state = clairvoyant_plans(self.params, truth, best_fixed(self.params))
+            latent = understood(self.params, batch[:, -TOLD:].astype(np.float64))
+            state = clairvoyant_plans(self.params, latent, best_fixed(self.params))
         spend = state[np.arange(len(batch)), day_of(self.params, batch)]
         return spend.reshape(*observation.shape[:-1], len(CHANNELS)), state
 
@@ -134,7 +134,7 @@ class RandomSplit(NamedTuple):
         return fill(shares, low, high, self.params.daily_budget), state
 
 
-def yardsticks(params: CampaignParams, rng: np.random.Generator) -> dict[str, Policy]:
+def baseline_policies(params: CampaignParams, rng: np.random.Generator) -> dict[str, Policy]:
     """The yardsticks of a campaign by name, for environments made with what ``form`` says."""
     policies: dict[str, Policy] = {
         "even split": Planned(params, even_split),
@@ -150,7 +150,7 @@ def yardsticks(params: CampaignParams, rng: np.random.Generator) -> dict[str, Po
     return policies | (_for_drawn(params, rng) if params.is_drawn else {})
 
 
-def form(params: CampaignParams) -> dict[str, Any]:
+def baseline_env_kwargs(params: CampaignParams) -> dict[str, Any]:
     """Arguments of the environment in which the yardsticks decide."""
     return {"action": "spend"} | (
         {"observation": "history", "privileged": True} if params.is_drawn else {}
@@ -319,7 +319,7 @@ def _dynamic_explanation(params: CampaignParams) -> str:
             f"most while many days are left: rewards get {first[2]:.0f} units on the first day and {last[2]:.0f} on "
             "the last."
         )
-    if params.ad_wear:
+    if params.fatigue:
         sentences.append(
             f"Ads tire the audience: their strength falls to {path.freshness.min():.2f} of a fresh ad's. What is spent "
             f"on them early makes later ones weaker, and on the last day nothing is left to spare: ads get "

@@ -15,16 +15,16 @@ from envs.campaign.latent import (
     DIFFERING,
     MOST_TOLD,
     TOLD,
-    as_noise_of,
-    draw_noise,
-    draw_truth,
     replaced,
+    rescale_noise,
+    sample_latent,
+    sample_noise,
     take,
     told,
 )
 from envs.campaign.observation import OBSERVATIONS
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, Coefficients, FloatArray
-from envs.campaign.robust_planner import draw_likely
+from envs.campaign.robust_planner import sample_posterior
 
 ALL = slice(None)
 TOTALS = (
@@ -32,7 +32,7 @@ TOTALS = (
     *(f"campaign/{name}" for name in METRICS),
 )
 PLAYED = len(TOTALS)
-REWARDS = ("observed", "expected", "gain")
+REWARDS = ("observed", "expected", "shaped")
 
 
 class Day(NamedTuple):
@@ -57,12 +57,12 @@ class Given(NamedTuple):
     """What a reset is told of the campaigns instead of drawing it.
 
     Attributes:
-        truth: What holds in each campaign; None draws it.
+        latent: What holds in each campaign; None draws it.
         world: What is drawn from, where it is not what is known of the campaigns.
         past: Spend [bu/day] and metrics [counts/day] of the days played so far, (days so far, 6).
     """
 
-    truth: Coefficients | None = None
+    latent: Coefficients | None = None
     world: CampaignParams | None = None
     past: FloatArray = np.zeros((0, PLAYED))
 
@@ -70,8 +70,8 @@ class Given(NamedTuple):
 NOTHING_GIVEN = Given()
 
 
-class Campaigns:
-    """Campaigns in progress.
+class CampaignBatch:
+    """CampaignBatch in progress.
 
     Args:
         params: What all of them have in common.
@@ -85,7 +85,7 @@ class Campaigns:
         observations: What the agents see now, (count, size), float32; changed in place by every
             day.
         over: Which campaigns have played their last day, (count,); a new array after every day.
-        truth: What holds in each campaign, where they differ; else None.
+        latent: What holds in each campaign, where they differ; else None.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Campaigns:
         self._seen = self.observations[:, : len(self._first)]
         self._told = self.observations[:, len(self._first) :]
         self.over = np.zeros(count, dtype=bool)
-        self.truth: Coefficients | None = None
+        self.latent: Coefficients | None = None
         self._noise: model.Noise | None = None
         self._past = np.zeros((count, params.days, PLAYED))
         self._expected = np.zeros(count)
@@ -149,20 +149,20 @@ class Campaigns:
 
     def _draw(self, rng: np.random.Generator, rows: Rows, given: Given) -> None:
         count = len(self.over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
-        truth, world = given.truth, given.world or self.params
-        if truth is None and (self.params.is_drawn or given.world):
-            truth = draw_likely(world, rng, count, given.past) if len(given.past) else None
-            truth = truth or draw_truth(world, rng, count)
-        self.truth = (
-            truth if isinstance(rows, slice) else replaced(self.params, self.truth, rows, truth)
+        latent, world = given.latent, given.world or self.params
+        if latent is None and (self.params.is_drawn or given.world):
+            latent = sample_posterior(world, rng, count, given.past) if len(given.past) else None
+            latent = latent or sample_latent(world, rng, count)
+        self.latent = (
+            latent if isinstance(rows, slice) else replaced(self.params, self.latent, rows, latent)
         )
         if self._told.size:
             self._told[rows] = np.minimum(
-                told(self.params, self.truth, len(self.over))[rows], MOST_TOLD
+                told(self.params, self.latent, len(self.over))[rows], MOST_TOLD
             )
-        noise = draw_noise(world, rng, count)
+        noise = sample_noise(world, rng, count)
         self._noise = _put_noise(
-            self._noise, rows, noise and as_noise_of(self.params, world, noise)
+            self._noise, rows, noise and rescale_noise(self.params, world, noise)
         )
 
     def play(self, spend: FloatArray, rows: Rows = ALL, metrics: FloatArray | None = None) -> Day:
@@ -170,7 +170,7 @@ class Campaigns:
 
         A day that is past brings the given metrics (count, 3) [counts/day].
         """
-        expected, after = model.transition(self.params, self._state, spend, self.truth)
+        expected, after = model.transition(self.params, self._state, spend, self.latent)
         if metrics is None:
             metrics = model.observed(self.params, expected, self._todays_noise())
         for group, day in self._groups(rows):
@@ -197,7 +197,7 @@ class Campaigns:
 
     def _look_ahead(self, rows: Rows) -> None:
         """Notes what the nominal plan would earn from now on; where nobody is paid for it, nothing is done."""
-        if self._reward != "gain":
+        if self._reward != "shaped":
             return
         plan = nominal_plan(self.params).spend
         for group, day in self._groups(rows):
@@ -205,8 +205,8 @@ class Campaigns:
             state = model.State(
                 now.day[group], now.carry_over[group], now.freshness[group], now.loyalty[group]
             )
-            truth = None if self.truth is None else take(self.truth, group)
-            self._ahead[group] = model.still_earned(self.params, state, plan[day:], truth)
+            latent = None if self.latent is None else take(self.latent, group)
+            self._ahead[group] = model.engagement_to_go(self.params, state, plan[day:], latent)
 
     def episode_metrics(self) -> dict[str, FloatArray]:
         """Totals of each campaign so far, flat names to arrays (count,); unscaled."""
@@ -238,10 +238,10 @@ class Campaigns:
             "over": self.over,
         }
         kept |= {"expected": self._expected}
-        kept |= {"ahead": self._ahead} if self._reward == "gain" else {}
+        kept |= {"ahead": self._ahead} if self._reward == "shaped" else {}
         kept |= {f"memory_{index}": part for index, part in enumerate(self._memory)}
-        if self.truth is not None:
-            kept |= {f"truth_{name}": getattr(self.truth, name) for name in DIFFERING}
+        if self.latent is not None:
+            kept |= {f"truth_{name}": getattr(self.latent, name) for name in DIFFERING}
         if self._noise is not None:
             kept |= {f"noise_{name}": part for name, part in self._noise._asdict().items()}
         return {name: array.copy() for name, array in (self._state._asdict() | kept).items()}
@@ -261,8 +261,8 @@ class Campaigns:
         self.over = state["over"].copy()
         self._ahead = state.get("ahead", self._ahead).copy()
         self._memory = tuple(state[f"memory_{index}"].copy() for index in range(len(self._memory)))
-        if self.truth is not None:
-            self.truth = self.truth._replace(
+        if self.latent is not None:
+            self.latent = self.latent._replace(
                 **{name: state[f"truth_{name}"].copy() for name in DIFFERING}
             )
         if self._noise is not None:

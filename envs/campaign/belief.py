@@ -3,7 +3,7 @@
 The state is four numbers, relative to the nominal ones: the log strength of each channel and log
     loyalty_lift. About
 the others that campaigns differ in a week tells next to nothing. What is observed is the logarithm
-of the day's metrics. The prior and the noise are those of the parameters; the truth is not read.
+of the day's metrics. The prior and the noise are those of the parameters; the latent is not read.
 """
 
 from typing import NamedTuple

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from envs.campaign import baselines, planner, rendering
 from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
-from envs.campaign.batch import REWARDS, Campaigns, Given
-from envs.campaign.latent import MOST_TOLD, TOLD, given_truths, given_world
+from envs.campaign.batch import REWARDS, CampaignBatch, Given
+from envs.campaign.latent import MOST_TOLD, TOLD, parse_latent, parse_true_params
 from envs.campaign.observation import OBSERVATIONS, Observations
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, make_params
 from envs.campaign.past import History
 
 METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
-RESET_OPTIONS = ("params", "world", "past")
+RESET_OPTIONS = ("latent", "true_params", "past")
 KWARGS = ("action", "observation", "privileged", "reward", "render_mode")
 
 
@@ -80,14 +80,14 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     ``privileged=True`` adds 17 columns, from 0.0 to 100.0: what holds in this campaign as ratios to
     the nominal values (9 counts, a channel's metrics at a time, 3 inv_half_saturation, 3
-    carry_over, loyalty_lift, ad_wear). They are for the critic while it trains and for the
+    carry_over, loyalty_lift, fatigue). They are for the critic while it trains and for the
     clairvoyant; ``metadata["privileged"]`` says how many they are.
 
     ## Rewards
 
     ``reward_scale`` times the day's engagement: likes + 2 comments + 3 shares. With
     ``reward="expected"`` it is the engagement that was to be expected, without the day's noise.
-    With ``reward="gain"`` it is what the day gains over the optimal plan of the nominal campaign:
+    With ``reward="shaped"`` it is what the day gains over the optimal plan of the nominal campaign:
     expected engagement, plus what that plan would earn in this campaign from the next morning on,
     less what it would have earned from this morning on. Potential-based shaping (Ng, Harada and
     Russell 1999) prefers the same policies; the rewards of a campaign sum up to what it earns less
@@ -98,8 +98,8 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     The first day, nothing spent, nothing earned, fresh ads, no loyalty. In the uncertain campaign
     ``reset`` draws how strong the channels are and the noise of every day, so that a seed brings
-    every policy the same. ``options={"params": {...}}`` plays a given draw, ``options={"past":
-    [...]}`` goes on after days already played, and ``options={"world": {...}}`` draws from a world
+    every policy the same. ``options={"latent": {...}}`` plays a given draw, ``options={"past":
+    [...]}`` goes on after days already played, and ``options={"true_params": {...}}`` draws from a world
     that is not what the parameters say.
 
     ## Episode End
@@ -142,8 +142,8 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | loyalty_lift | [1] | 0 | 3 | chosen | [M]: fans engage 2.18 times as much per person, which gives 1.2 |
     | loyalty_gain | [1/day] | 0 | 1 | chosen | form: Nerlove and Arrow 1962, bounded as in Vidale and Wolfe 1957 |
     | loyalty_decay | [1/day] | 0 | .05 | chosen | form: the same |
-    | ad_wear | [1/day] | 0 | .25 | chosen | form: Naik, Mantrala and Sawyer 1998 |
-    | ad_recovery | [1/day] | 0 | .25 | chosen | form: the same |
+    | fatigue | [1/day] | 0 | .25 | chosen | form: Naik, Mantrala and Sawyer 1998 |
+    | fatigue_recovery | [1/day] | 0 | .25 | chosen | form: the same |
     | min_spend | [bu/day] | none | none | chosen | 3 numbers, or a row of 3 for every day |
     | max_spend | [bu/day] | none | none | chosen | 3 numbers, or a row of 3 for every day |
     | dispersion | [1] | none | none | chosen | for the uncertain campaign |
@@ -152,7 +152,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | inv_half_saturation_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
     | carry_over_range | [1] | 0 | 0 | chosen | for the uncertain campaign |
     | loyalty_lift_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
-    | ad_wear_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
+    | fatigue_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
     | reward_scale | [1] | 1 | 1 | chosen | the learner's |
 
     The uncertain campaign is the dynamic one but for these:
@@ -165,7 +165,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | inv_half_saturation_log_sd | [1] | .3 | chosen | the same; median kept |
     | carry_over_range | [1] | .15 | chosen | the same; uniform to either side, clipped to 0 and .95 |
     | loyalty_lift_log_sd | [1] | .4 | chosen | the same; mean kept |
-    | ad_wear_log_sd | [1] | .4 | chosen | the same; mean kept |
+    | fatigue_log_sd | [1] | .4 | chosen | the same; mean kept |
 
     [M]: 500 posts of the "Facebook metrics" data (Moro, Rita, Vala 2016). [T]: 2,212 page-days of
     the "Facebook Live Sellers in Thailand" data.
@@ -202,7 +202,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         self.metadata = METADATA | {"privileged": TOLD * privileged}
         self.render_mode = render_mode
         self._allocate = ALLOCATIONS[action]
-        self._campaigns = Campaigns(
+        self._campaigns = CampaignBatch(
             self.params, observation, count=1, privileged=privileged, reward=reward
         )
 
@@ -214,7 +214,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         Args:
             seed: Fixes what is drawn: the strength of the channels and the noise of every day.
             options: ``params`` plays a given draw: a mapping of ``counts``,
-                ``inv_half_saturation``, ``carry_over``, ``loyalty_lift`` or ``ad_wear`` to their
+                ``inv_half_saturation``, ``carry_over``, ``loyalty_lift`` or ``fatigue`` to their
                 values in this campaign; the others are nominal. ``world`` draws from another world
                 than the parameters tell of: a mapping of the same fields, of how much campaigns
                 differ (``counts_log_sd`` and so on), or of ``dispersion`` and ``shock_sd`` to what
@@ -282,9 +282,9 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         return render(self._campaigns, 0, self.render_mode)
 
     @property
-    def yardstick_kwargs(self) -> dict[str, Any]:
+    def baseline_env_kwargs(self) -> dict[str, Any]:
         """Arguments of the environment in which yardsticks and mixed channel probabilities are played."""
-        return baselines.form(self.params)
+        return baselines.baseline_env_kwargs(self.params)
 
     @property
     def problem(self) -> CampaignParams:
@@ -292,11 +292,11 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         return dataclasses.replace(self.params, reward_scale=1.0)
 
     def yardsticks(self, seed: int = 0) -> dict[str, baselines.Policy]:
-        """What to compare with, by name: policies for this environment made with ``yardstick_kwargs``."""
-        return baselines.yardsticks(self.params, np.random.default_rng(seed))
+        """What to compare with, by name: policies for this environment made with ``baseline_env_kwargs``."""
+        return baselines.baseline_policies(self.params, np.random.default_rng(seed))
 
     def mix(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
-        """Channel probabilities (..., 3) as shares of the daily budget: an action under ``yardstick_kwargs``."""
+        """Channel probabilities (..., 3) as shares of the daily budget: an action under ``baseline_env_kwargs``."""
         return self.params.daily_budget * np.asarray(probabilities, dtype=np.float64)
 
     def insight(self, spend: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -354,8 +354,8 @@ def given(params: CampaignParams, options: dict[str, Any] | None, count: int) ->
     """
     told = options or {}
     return Given(
-        truth=given_truths(params, told["params"], count) if "params" in told else None,
-        world=given_world(params, told["world"]) if "world" in told else None,
+        latent=parse_latent(params, told["latent"], count) if "latent" in told else None,
+        world=parse_true_params(params, told["true_params"]) if "true_params" in told else None,
         past=checked_past(params, told.get("past", ())),
     )
 
@@ -415,7 +415,7 @@ def observation_space(
 
 
 def render(
-    campaigns: Campaigns, index: int, render_mode: str | None
+    campaigns: CampaignBatch, index: int, render_mode: str | None
 ) -> str | NDArray[np.uint8] | None:
     """Draws one campaign of a batch; without a render mode there is nothing to draw."""
     if render_mode is None:

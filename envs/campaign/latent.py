@@ -18,7 +18,7 @@ from envs.campaign.params import (
     make_params,
 )
 
-KNOWN = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "ad_wear")
+KNOWN = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "fatigue")
 """Fields of ``CampaignParams`` in which campaigns may differ."""
 
 CHANCE = (*DRAWN, "dispersion", "shock_sd")
@@ -36,7 +36,7 @@ MOST_TOLD = 100.0  # a channel a hundred times as strong as nominal is not told 
 MOST_KEPT = 0.95  # of a channel's effect, from one day to the next
 
 
-def draw_truth(params: CampaignParams, rng: np.random.Generator, count: int) -> Coefficients:
+def sample_latent(params: CampaignParams, rng: np.random.Generator, count: int) -> Coefficients:
     """Draws what holds in each of some campaigns, arrays (count, ...); what is not drawn has no leading axis."""
     of = params.coefficients
     channels = (count, len(CHANNELS))
@@ -51,11 +51,11 @@ def draw_truth(params: CampaignParams, rng: np.random.Generator, count: int) -> 
         fresh=1.0 - kept,
         carry_over=kept,
         loyalty_lift=_factors(params.loyalty_lift_log_sd, rng, (count,)) * of.loyalty_lift,
-        ad_wear=_factors(params.ad_wear_log_sd, rng, (count,)) * of.ad_wear,
+        fatigue=_factors(params.fatigue_log_sd, rng, (count,)) * of.fatigue,
     )
 
 
-def draw_noise(params: CampaignParams, rng: np.random.Generator, count: int) -> Noise | None:
+def sample_noise(params: CampaignParams, rng: np.random.Generator, count: int) -> Noise | None:
     """Draws the noise of every day of some campaigns, arrays (count, days, ...); None where there is none."""
     if not params.is_noisy:
         return None
@@ -65,7 +65,7 @@ def draw_noise(params: CampaignParams, rng: np.random.Generator, count: int) -> 
     return Noise(shock, np.ones(shape) if r is None else rng.standard_gamma(r, shape) / r, counts)
 
 
-def as_noise_of(params: CampaignParams, world: CampaignParams, noise: Noise) -> Noise:
+def rescale_noise(params: CampaignParams, world: CampaignParams, noise: Noise) -> Noise:
     """Noise that was drawn for another world, so that it brings the same where ``params`` are what is known."""
     if params.shock_sd == world.shock_sd:
         return noise
@@ -73,7 +73,7 @@ def as_noise_of(params: CampaignParams, world: CampaignParams, noise: Noise) -> 
     return noise._replace(shock=(drawn + params.shock_sd**2 / 2) / params.shock_sd)
 
 
-def given_world(params: CampaignParams, fields: Any) -> CampaignParams:
+def parse_true_params(params: CampaignParams, fields: Any) -> CampaignParams:
     """The parameters with what truly holds instead of what they say.
 
     Args:
@@ -84,17 +84,19 @@ def given_world(params: CampaignParams, fields: Any) -> CampaignParams:
         ValueError: No mapping, an unknown field, a bad value, or noise in campaigns that have none.
     """
     if not isinstance(fields, Mapping):
-        raise ValueError(f"reset: world: must be a mapping of fields to values; got {fields!r}")
-    world = _changed(params, dict(fields), "world", (*KNOWN, *CHANCE))
+        raise ValueError(
+            f"reset: true_params: must be a mapping of fields to values; got {fields!r}"
+        )
+    world = _changed(params, dict(fields), "true_params", (*KNOWN, *CHANCE))
     for name, least in (("dispersion", params.is_noisy), ("shock_sd", params.shock_sd > 0)):
         if getattr(world, name) != getattr(params, name) and not least:
             raise ValueError(
-                f"reset: world: {name}={fields[name]!r}: the noise of these campaigns has no such part"
+                f"reset: true_params: {name}={fields[name]!r}: the noise of these campaigns has no such part"
             )
     return world
 
 
-def given_truths(params: CampaignParams, fields: Any, count: int) -> Coefficients:
+def parse_latent(params: CampaignParams, fields: Any, count: int) -> Coefficients:
     """What holds in campaigns whose draws are given.
 
     Args:
@@ -114,22 +116,22 @@ def given_truths(params: CampaignParams, fields: Any, count: int) -> Coefficient
         or not all(isinstance(one, Mapping) for one in given)
     ):
         raise ValueError(
-            f"reset: params: must be a mapping of fields to values, or {count} of them; got {fields!r}"
+            f"reset: latent: must be a mapping of fields to values, or {count} of them; got {fields!r}"
         )
-    return stack([_changed(params, dict(one), "params", KNOWN).coefficients for one in given])
+    return stack([_changed(params, dict(one), "latent", KNOWN).coefficients for one in given])
 
 
 def stack(truths: list[Coefficients]) -> Coefficients:
     """One batch of the coefficients of single campaigns: what may be drawn gets a leading axis (count, ...)."""
     return truths[0]._replace(
-        **{name: np.stack([getattr(truth, name) for truth in truths]) for name in DIFFERING}
+        **{name: np.stack([getattr(latent, name) for latent in truths]) for name in DIFFERING}
     )
 
 
-def told(params: CampaignParams, truth: Coefficients | None, count: int) -> FloatArray:
+def told(params: CampaignParams, latent: Coefficients | None, count: int) -> FloatArray:
     """What holds in each campaign as numbers around one: ratios to the nominal values, (count, 17); see ``TOLD``."""
     columns = [
-        _ratio(getattr(truth or params.coefficients, name), getattr(params.coefficients, name))
+        _ratio(getattr(latent or params.coefficients, name), getattr(params.coefficients, name))
         for name in KNOWN
     ]
     return np.concatenate(
@@ -150,14 +152,14 @@ def understood(params: CampaignParams, numbers: FloatArray) -> Coefficients:
     return of._replace(**found, fresh=1.0 - found["carry_over"])
 
 
-def take(truth: Coefficients, rows: Any) -> Coefficients:
+def take(latent: Coefficients, rows: Any) -> Coefficients:
     """The coefficients of some campaigns of a batch."""
-    return each(truth, lambda part: part[rows])
+    return each(latent, lambda part: part[rows])
 
 
-def each(truth: Coefficients, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Coefficients:
+def each(latent: Coefficients, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Coefficients:
     """The coefficients with every array that differs between campaigns changed."""
-    return truth._replace(**{name: change(getattr(truth, name)) for name in DIFFERING})
+    return latent._replace(**{name: change(getattr(latent, name)) for name in DIFFERING})
 
 
 def replaced(

@@ -44,7 +44,7 @@ def initial_state(shape: tuple[int, ...] = ()) -> State:
 
 
 def transition(
-    params: CampaignParams, state: State, spend: FloatArray, truth: Coefficients | None = None
+    params: CampaignParams, state: State, spend: FloatArray, latent: Coefficients | None = None
 ) -> tuple[FloatArray, State]:
     """Plays one day.
 
@@ -54,15 +54,15 @@ def transition(
         params: The campaign.
         state: Where it stands, arrays of shape (...,).
         spend: Budget units put on each channel today, (..., 3 channels) [bu/day].
-        truth: What holds in each of these campaigns, where they differ; else the coefficients of
+        latent: What holds in each of these campaigns, where they differ; else the coefficients of
             ``params``.
 
     Returns:
         The expected metrics of the day, (..., 3 metrics) [counts/day], and the next state.
     """
-    of = truth or params.coefficients
+    of = latent or params.coefficients
     day, carry_over, freshness, loyalty = state
-    if truth is None and params.is_linear:
+    if latent is None and params.is_linear:
         effect = carry_over = (
             spend  # what (1) to (3) give then, to the last bit; (6) and (7) change nothing
         )
@@ -72,8 +72,8 @@ def transition(
         effect = saturated.copy()
         effect[..., 0] *= ONE + of.loyalty_lift * loyalty  # (3) a loyal audience lifts posts
         effect[..., 1] *= freshness  # (3) tired ads earn less
-        freshness = freshness * np.exp(of.ad_wear * spend[..., 1])  # (6) ads tire
-        freshness = freshness + of.ad_recovery * (ONE - freshness)  # (6) the tiredness mends
+        freshness = freshness * np.exp(of.fatigue * spend[..., 1])  # (6) ads tire
+        freshness = freshness + of.fatigue_recovery * (ONE - freshness)  # (6) the tiredness mends
         reward = np.minimum(
             saturated[..., 2] / of.reference_budget, ONE
         )  # (7) at most a full day of rewards
@@ -114,14 +114,14 @@ def observed(params: CampaignParams, expected: FloatArray, noise: Noise | None) 
 
 
 def rollout(
-    params: CampaignParams, spend: FloatArray, truth: Coefficients | None = None
+    params: CampaignParams, spend: FloatArray, latent: Coefficients | None = None
 ) -> tuple[FloatArray, list[State]]:
     """Plays whole campaigns.
 
     Args:
         params: The campaign.
         spend: A plan, or a batch of them, (..., days, 3 channels) [bu/day].
-        truth: As in ``transition``.
+        latent: As in ``transition``.
 
     Returns:
         The expected metrics, (..., days, 3 metrics) [counts/day], and the states: before each day
@@ -130,14 +130,14 @@ def rollout(
     states = [initial_state(spend.shape[:-2])]
     metrics = []
     for day in range(spend.shape[-2]):
-        earned, state = transition(params, states[-1], spend[..., day, :], truth)
+        earned, state = transition(params, states[-1], spend[..., day, :], latent)
         metrics.append(earned)
         states.append(state)
     return np.stack(metrics, axis=-2), states
 
 
-def still_earned(
-    params: CampaignParams, state: State, plans: FloatArray, truth: Coefficients | None = None
+def engagement_to_go(
+    params: CampaignParams, state: State, plans: FloatArray, latent: Coefficients | None = None
 ) -> FloatArray:
     """Expected engagement of the days left, (...,) [1].
 
@@ -145,11 +145,11 @@ def still_earned(
         params: The campaign.
         state: Where it stands, arrays of shape (...,); all on the same day.
         plans: Spend of the days left, (..., days left, 3 channels) [bu/day].
-        truth: As in ``transition``.
+        latent: As in ``transition``.
     """
     total: FloatArray = np.zeros(1)
     for day in range(plans.shape[-2]):
-        metrics, state = transition(params, state, plans[..., day, :], truth)
+        metrics, state = transition(params, state, plans[..., day, :], latent)
         total = total + engagement(params, metrics)
     return total
 

@@ -31,7 +31,7 @@ DRAWN = (
     "inv_half_saturation_log_sd",
     "carry_over_range",
     "loyalty_lift_log_sd",
-    "ad_wear_log_sd",
+    "fatigue_log_sd",
 )
 
 
@@ -51,8 +51,8 @@ class Coefficients(NamedTuple):
         counts: C, (3 channels, 3 metrics) [counts/bu].
         base: Metrics without spend, (3 metrics,) [counts/day].
         day_factors: D of every day of the campaign and of the day after it, (days + 1, 1) [1].
-        ad_wear: -omega / B0, () [1/bu].
-        ad_recovery: rec, () [1/day].
+        fatigue: -omega / B0, () [1/bu].
+        fatigue_recovery: rec, () [1/day].
         reference_budget: B0, () [bu/day].
         loyalty_gain: rho, () [1/day].
         loyalty_decay: delta, () [1/day].
@@ -67,8 +67,8 @@ class Coefficients(NamedTuple):
     counts: FloatArray
     base: FloatArray
     day_factors: FloatArray
-    ad_wear: FloatArray
-    ad_recovery: FloatArray
+    fatigue: FloatArray
+    fatigue_recovery: FloatArray
     reference_budget: FloatArray
     loyalty_gain: FloatArray
     loyalty_decay: FloatArray
@@ -157,7 +157,7 @@ class CampaignParams:
         le=1,
         description="loyalty lost in a day, delta [1/day]; dynamic: a choice",
     )
-    ad_wear: float = Field(
+    fatigue: float = Field(
         default=0.0,
         ge=0,
         le=100,
@@ -166,7 +166,7 @@ class CampaignParams:
             "dynamic: a choice"
         ),
     )
-    ad_recovery: float = Field(
+    fatigue_recovery: float = Field(
         default=0.0,
         ge=0,
         le=1,
@@ -225,8 +225,8 @@ class CampaignParams:
         le=3,
         description="log-sd of loyalty_lift, mean kept [1]; uncertain: a choice",
     )
-    ad_wear_log_sd: float = Field(
-        default=0.0, ge=0, le=3, description="log-sd of ad_wear, mean kept [1]; uncertain: a choice"
+    fatigue_log_sd: float = Field(
+        default=0.0, ge=0, le=3, description="log-sd of fatigue, mean kept [1]; uncertain: a choice"
     )
     reward_scale: float = Field(
         default=1.0,
@@ -256,8 +256,8 @@ class CampaignParams:
             counts=self.counts_array,
             base=np.array(self.base),
             day_factors=np.array(self.weekday_factors)[weekdays, np.newaxis],
-            ad_wear=np.array(-self.ad_wear / self.reference_budget),
-            ad_recovery=np.array(self.ad_recovery),
+            fatigue=np.array(-self.fatigue / self.reference_budget),
+            fatigue_recovery=np.array(self.fatigue_recovery),
             reference_budget=np.array(self.reference_budget),
             loyalty_gain=np.array(self.loyalty_gain),
             loyalty_decay=np.array(self.loyalty_decay),
@@ -266,7 +266,7 @@ class CampaignParams:
     @cached_property
     def is_linear(self) -> bool:
         """Whether every unit spent earns the same, whatever was spent before or beside it."""
-        extras = (*self.inv_half_saturation, *self.carry_over, self.loyalty_gain, self.ad_wear)
+        extras = (*self.inv_half_saturation, *self.carry_over, self.loyalty_gain, self.fatigue)
         return not any(extras)
 
     @cached_property
@@ -341,8 +341,8 @@ PRESETS: dict[str, CampaignParams] = {
         loyalty_lift=3.0,
         loyalty_gain=1.0,
         loyalty_decay=0.05,
-        ad_wear=0.25,
-        ad_recovery=0.25,
+        fatigue=0.25,
+        fatigue_recovery=0.25,
     ),
 }
 
@@ -354,7 +354,7 @@ PRESETS["uncertain"] = dataclasses.replace(
     inv_half_saturation_log_sd=0.3,
     carry_over_range=0.15,
     loyalty_lift_log_sd=0.4,
-    ad_wear_log_sd=0.4,
+    fatigue_log_sd=0.4,
 )
 
 

@@ -514,7 +514,7 @@ def _drawn_starts(params: CampaignParams, rng: np.random.Generator, count: int) 
     shares = (
         rng.dirichlet(np.full(len(CHANNELS), 0.7), (count, params.days)) + 1e-9
     )  # (count, days, 3 channels)
-    wear = max(params.ad_wear * params.daily_budget / params.reference_budget, 1.0)
+    wear = max(params.fatigue * params.daily_budget / params.reference_budget, 1.0)
     starts = np.stack([fill(share, *limits) for share in shares])
     spared = rng.random((count, params.days)) < PULSES
     starts[..., 1] *= np.where(spared, 1.0, wear ** -rng.uniform(0.5, 1.5, (count, 1)))

@@ -13,53 +13,53 @@ from numpy.typing import NDArray
 from scipy import special
 
 from envs.campaign import model, planner
-from envs.campaign.latent import draw_truth, each, take
+from envs.campaign.latent import each, sample_latent, take
 from envs.campaign.limits import nearest
 from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, FloatArray
 
 PARTICLES = 5_000  # with 2,000 a hundredth of the gap less is closed than with 20,000
 POSSIBLE = 20_000  # of one campaign: after a week some leave a hundredth of them that count
 CHUNK = 50  # campaigns at a time: what their particles need fits into memory
-TRUTHS = 48  # that a day's plan is made for; with 16 a fiftieth of the gap less is closed
+SCENARIOS = 48  # that a day's plan is made for; with 16 a fiftieth of the gap less is closed
 DAILY_ITERATIONS = 40
 KNOWN_ITERATIONS = (
     80  # the worst of 1,000 campaigns then ends within 4e-5 of its optimum, with 40 within 4e-3
 )
 FIXED_ITERATIONS = 60
-FIXED_TRUTHS = 2_000
+FIXED_SCENARIOS = 2_000
 NUDGE = 1e-5  # of the daily budget
 FIRST_STEP = 0.15  # of the daily budget
 MEMORY = 0.9
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 
 
-class Prospect(NamedTuple):
+class Scenarios(NamedTuple):
     """What may hold in each of some campaigns, all on the same day, and how each campaign would then stand.
 
     Attributes:
-        truth: Coefficients with leading axes (campaigns, truths).
+        latent: Coefficients with leading axes (campaigns, truths).
         state: Arrays (campaigns, truths, ...).
     """
 
-    truth: Coefficients
+    latent: Coefficients
     state: model.State
 
 
 class Particles(NamedTuple):
     """Truths drawn from the prior: what a particle filter weighs by how well they explain the days played."""
 
-    truth: Coefficients
+    latent: Coefficients
     size: int
 
 
-def at_start(truth: Coefficients, campaigns: int, truths: int) -> Prospect:
-    """Campaigns before their first day, from coefficients (campaigns x truths, ...) or (truths, ...) for all alike."""
-    shaped = each(truth, lambda part: part.reshape(-1, truths, *part.shape[1:]))
-    return Prospect(shaped, model.initial_state((campaigns, truths)))
+def at_start(latent: Coefficients, campaigns: int, truths: int) -> Scenarios:
+    """CampaignBatch before their first day, from coefficients (campaigns x truths, ...) or (truths, ...) for all alike."""
+    shaped = each(latent, lambda part: part.reshape(-1, truths, *part.shape[1:]))
+    return Scenarios(shaped, model.initial_state((campaigns, truths)))
 
 
 def best_plans(
-    params: CampaignParams, prospect: Prospect, start: FloatArray, iterations: int
+    params: CampaignParams, scenarios: Scenarios, start: FloatArray, iterations: int
 ) -> FloatArray:
     """The plans that earn most over the days left, in the mean over the truths of each campaign.
 
@@ -68,7 +68,7 @@ def best_plans(
 
     Args:
         params: What all campaigns have in common.
-        prospect: What may hold, and where the campaigns stand.
+        scenarios: What may hold, and where the campaigns stand.
         start: Where to begin, (campaigns, days left, 3 channels) [bu/day].
         iterations: How many steps to take.
 
@@ -81,7 +81,7 @@ def best_plans(
     near = 1e-6 * params.daily_budget
     direction, size = np.zeros_like(start), np.zeros((*start.shape[:2], 1))
     for i in range(iterations + 1):
-        earned, gradient = _value_and_gradient(params, prospect, plans)
+        earned, gradient = _value_and_gradient(params, scenarios, plans)
         better = earned > most
         most, best = (
             np.where(better, earned, most),
@@ -100,18 +100,20 @@ def best_plans(
 
 def best_fixed_plan(params: CampaignParams, rng: np.random.Generator) -> FloatArray:
     """The plan (days, 3) [bu/day] that earns most in the mean over the prior: it knows how channels vary, no draw."""
-    truths = at_start(draw_truth(params, rng, FIXED_TRUTHS), 1, FIXED_TRUTHS)
+    truths = at_start(sample_latent(params, rng, FIXED_SCENARIOS), 1, FIXED_SCENARIOS)
     best: FloatArray = best_plans(
         params, truths, planner.plan(params).spend[np.newaxis], FIXED_ITERATIONS
     )[0]
     return best
 
 
-def clairvoyant_plans(params: CampaignParams, truth: Coefficients, fixed: FloatArray) -> FloatArray:
-    """The best plan of every campaign whose truth (campaigns, ...) is known, (campaigns, days, 3) [bu/day]."""
-    prospect = at_start(truth, len(truth.loyalty_lift), 1)
-    start = np.repeat(fixed[np.newaxis], len(truth.loyalty_lift), axis=0)
-    return best_plans(params, prospect, start, KNOWN_ITERATIONS)
+def clairvoyant_plans(
+    params: CampaignParams, latent: Coefficients, fixed: FloatArray
+) -> FloatArray:
+    """The best plan of every campaign whose latent (campaigns, ...) is known, (campaigns, days, 3) [bu/day]."""
+    scenarios = at_start(latent, len(latent.loyalty_lift), 1)
+    start = np.repeat(fixed[np.newaxis], len(latent.loyalty_lift), axis=0)
+    return best_plans(params, scenarios, start, KNOWN_ITERATIONS)
 
 
 def replanned(
@@ -133,15 +135,15 @@ def replanned(
     """
     spends = []
     for some in np.array_split(past, -(-len(past) // CHUNK)):
-        prospect = resample(particles, *weigh(params, particles, some), TRUTHS, rng)
+        scenarios = resample(particles, *weigh(params, particles, some), SCENARIOS, rng)
         start = np.repeat(fixed[np.newaxis, some.shape[1] :], len(some), axis=0)
-        spends.append(best_plans(params, prospect, start, DAILY_ITERATIONS)[:, 0])
+        spends.append(best_plans(params, scenarios, start, DAILY_ITERATIONS)[:, 0])
     return np.concatenate(spends)
 
 
 def draw_particles(params: CampaignParams, rng: np.random.Generator, count: int) -> Particles:
     """Draws the particles."""
-    return Particles(draw_truth(params, rng, count), count)
+    return Particles(sample_latent(params, rng, count), count)
 
 
 def weigh(
@@ -163,20 +165,20 @@ def weigh(
     for day in range(past.shape[1]):
         spend, metrics = past[:, day, np.newaxis, :3], past[:, day, np.newaxis, 3:]
         mean, state = model.transition(
-            params, state, np.broadcast_to(spend, (*likelihood.shape, 3)), particles.truth
+            params, state, np.broadcast_to(spend, (*likelihood.shape, 3)), particles.latent
         )
         likelihood += _log_likelihood(params, metrics, mean)
     weights: FloatArray = special.softmax(likelihood, axis=-1)
     return weights, state
 
 
-def draw_likely(
+def sample_posterior(
     params: CampaignParams, rng: np.random.Generator, count: int, past: FloatArray
 ) -> Coefficients:
     """What may hold in a campaign after the days played, (days, 6), drawn ``count`` times, arrays (count, ...)."""
     particles = draw_particles(params, rng, POSSIBLE)
     weights, state = weigh(params, particles, past[np.newaxis])
-    return take(resample(particles, weights, state, count, rng).truth, 0)
+    return take(resample(particles, weights, state, count, rng).latent, 0)
 
 
 def resample(
@@ -185,7 +187,7 @@ def resample(
     state: model.State,
     count: int,
     rng: np.random.Generator,
-) -> Prospect:
+) -> Scenarios:
     """A few equally likely truths a campaign in place of many weighted ones: systematic resampling."""
     places = (np.arange(count) + rng.uniform(size=(len(weights), 1))) / count
     total = np.cumsum(weights, axis=-1)
@@ -194,8 +196,8 @@ def resample(
     )
     chosen = np.minimum(chosen, particles.size - 1)
     rows = np.arange(len(weights))[:, np.newaxis]
-    return Prospect(
-        take(particles.truth, chosen), model.State(*(part[rows, chosen] for part in state))
+    return Scenarios(
+        take(particles.latent, chosen), model.State(*(part[rows, chosen] for part in state))
     )
 
 
@@ -220,7 +222,7 @@ def _log_likelihood(params: CampaignParams, metrics: FloatArray, mean: FloatArra
 
 
 def _value_and_gradient(
-    params: CampaignParams, prospect: Prospect, plans: FloatArray
+    params: CampaignParams, scenarios: Scenarios, plans: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Mean engagement over the truths, (campaigns,) [1], and its slope (campaigns, days, 3) [1/bu].
 
@@ -234,7 +236,7 @@ def _value_and_gradient(
         1 + days * len(CHANNELS), days * len(CHANNELS), -1
     )  # the first row is the plan itself
     nudged = plans[:, np.newaxis] + nudges.reshape(-1, days, len(CHANNELS))
-    earned = _earned(params, prospect, nudged[:, np.newaxis]).mean(
+    earned = _earned(params, scenarios, nudged[:, np.newaxis]).mean(
         axis=1
     )  # (campaigns, 1 + days x 3)
     return earned[:, 0], ((earned[:, 1:] - earned[:, :1]) / step).reshape(plans.shape)
@@ -252,12 +254,12 @@ def _along(
     return np.where(free, gradient - mean, 0.0)
 
 
-def _earned(params: CampaignParams, prospect: Prospect, plans: FloatArray) -> FloatArray:
+def _earned(params: CampaignParams, scenarios: Scenarios, plans: FloatArray) -> FloatArray:
     """Engagement over the days left (campaigns, truths, ...) [1] of plans (campaigns, 1 or truths, ..., days, 3)."""
     inner = [1] * (plans.ndim - 4)
 
     def spaced(part: NDArray[Any]) -> NDArray[Any]:
         return part.reshape(*part.shape[:2], *inner, *part.shape[2:])
 
-    truth, state = each(prospect.truth, spaced), model.State(*map(spaced, prospect.state))
-    return model.still_earned(params, state, plans, truth)
+    latent, state = each(scenarios.latent, spaced), model.State(*map(spaced, scenarios.state))
+    return model.engagement_to_go(params, state, plans, latent)

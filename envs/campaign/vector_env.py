@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from envs.campaign import env as single
 from envs.campaign.allocation import ALLOCATIONS
-from envs.campaign.baselines import Policy, yardsticks
-from envs.campaign.batch import ALL, Campaigns, Day
+from envs.campaign.baselines import Policy, baseline_policies
+from envs.campaign.batch import ALL, CampaignBatch, Day
 from envs.campaign.latent import TOLD
 from envs.campaign.observation import Observations
 from envs.campaign.params import CHANNELS, METRICS, make_params
@@ -74,7 +74,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._allocate = ALLOCATIONS[action]
-        self._campaigns = Campaigns(self.params, observation, num_envs, privileged, reward)
+        self._campaigns = CampaignBatch(self.params, observation, num_envs, privileged, reward)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -131,17 +131,17 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         return spend | {name: infos[name] for name in (*METRICS, "engagement", *expected)}
 
     @property
-    def truth(self) -> dict[str, NDArray[np.float64]] | None:
+    def latent(self) -> dict[str, NDArray[np.float64]] | None:
         """How strong the channels are in the campaigns being played, for who judges; None where all are alike.
 
         ``strength`` (num_envs, 3 channels) [1], what a unit earns over what it earns in the nominal
         campaign, and ``deviation`` (num_envs, 3 channels) [sd], the logarithm of the same in
         standard deviations from its mean.
         """
-        truth, nominal = self._campaigns.truth, self.params.counts_array.sum(axis=-1)
-        if truth is None:
+        latent, nominal = self._campaigns.latent, self.params.counts_array.sum(axis=-1)
+        if latent is None:
             return None
-        earned = np.broadcast_to(truth.counts.sum(axis=-1), (self.num_envs, len(CHANNELS)))
+        earned = np.broadcast_to(latent.counts.sum(axis=-1), (self.num_envs, len(CHANNELS)))
         strength = np.divide(earned, nominal, out=np.ones_like(earned), where=nominal > 0)
         sd = self.params.counts_log_sd
         logs = np.log(np.maximum(strength, np.finfo(np.float64).tiny)) + sd**2 / 2  # of mean 0
@@ -154,7 +154,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
 
     def yardsticks(self, seed: int = 0) -> dict[str, Policy]:
         """What to compare with, by name: policies for this environment made as ``yardsticks.form`` says."""
-        return yardsticks(self.params, np.random.default_rng(seed))
+        return baseline_policies(self.params, np.random.default_rng(seed))
 
     def get_state(self) -> dict[str, Any]:
         """All that all campaigns and the generator hold, as plain data: numbers, text and arrays."""

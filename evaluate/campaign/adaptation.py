@@ -1,4 +1,4 @@
-"""Campaigns that differ: where it pays to adapt to what a campaign is like, and three of them day by day."""
+"""CampaignBatch that differ: where it pays to adapt to what a campaign is like, and three of them day by day."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from evaluate import statistics
 from evaluate.campaign.sections import CHANNELS, METRICS
 from evaluate.report import charts
 from evaluate.report.page import Chart, Section, Table
-from evaluate.results import CEILING, FLOOR, RIVAL
+from evaluate.results import BEST_FIXED, CLAIRVOYANT, REPLANNER
 from evaluate.rollouts import Results
 from evaluate.statistics import LEVEL, FloatArray, Interval, Scores, scores_of
 from train.config import EnvConfig, EvaluationConfig
@@ -87,11 +87,16 @@ def adaptation(
         colours: A colour for each policy.
     """
     truth = _truth(env, evaluation)
-    if truth is None or not {FLOOR, CEILING} <= set(results.campaigns["policy"]):
+    if truth is None or not {BEST_FIXED, CLAIRVOYANT} <= set(results.campaigns["policy"]):
         return Adaptation([], {})
-    names = [leading, *([RIVAL] if RIVAL in set(results.campaigns["policy"]) else []), CEILING]
+    names = [
+        leading,
+        *([REPLANNER] if REPLANNER in set(results.campaigns["policy"]) else []),
+        CLAIRVOYANT,
+    ]
     totals = {
-        name: _scores(results.campaigns, name, evaluation.campaigns) for name in (*names, FLOOR)
+        name: _scores(results.campaigns, name, evaluation.n_eval_episodes)
+        for name in (*names, BEST_FIXED)
     }
     quarters = _quarters(totals, names, truth.distance, evaluation.seed)
     numbers = {
@@ -126,9 +131,9 @@ def choose(deviation: FloatArray) -> list[Single]:
 
 def _truth(env: EnvConfig, evaluation: EvaluationConfig) -> Truth | None:
     """What holds in the campaigns that every policy was given; none where they do not differ in strength."""
-    envs = make_env(env, evaluation.campaigns)
+    envs = make_env(env, evaluation.n_eval_episodes)
     envs.reset(seed=evaluation.seed)
-    told = getattr(envs.unwrapped, "truth", None)
+    told = getattr(envs.unwrapped, "latent", None)
     envs.close()
     return Truth(**told) if told is not None and np.any(told["deviation"]) else None
 
@@ -153,17 +158,17 @@ def _quarter(
     seed: int,
 ) -> Quarter:
     of = {name: scores._replace(values=scores.values[:, rows]) for name, scores in totals.items()}
-    gap = of[CEILING].values.mean() > of[FLOOR].values.mean() * (1.0 + 1e-9)
+    gap = of[CLAIRVOYANT].values.mean() > of[BEST_FIXED].values.mean() * (1.0 + 1e-9)
     return Quarter(
         low=float(distance[rows].min()),
         high=float(distance[rows].max()),
         campaigns=len(rows),
         gain={
-            name: statistics.difference(of[name], of[FLOOR], np.random.default_rng(seed))
+            name: statistics.difference(of[name], of[BEST_FIXED], np.random.default_rng(seed))
             for name in names
         },
         closed=statistics.gap_closed(
-            of[names[0]], of[FLOOR], of[CEILING], np.random.default_rng(seed)
+            of[names[0]], of[BEST_FIXED], of[CLAIRVOYANT], np.random.default_rng(seed)
         )
         if gap
         else None,
@@ -176,13 +181,13 @@ def _pays(quarters: list[Quarter], names: list[str], colours: dict[str, str]) ->
     text = (
         f"How unusual a campaign is: the distance of its channels' log strengths from what is expected, in standard "
         f"deviations. In the quarter of campaigns nearest to that, {leading} earns {_more(first.gain[leading])} than "
-        f"the {FLOOR}, in the furthest {_more(last.gain[leading])}; knowing the draw would be worth "
-        f"{first.gain[CEILING].value:,.1f} and {last.gain[CEILING].value:,.1f}."
+        f"the {BEST_FIXED}, in the furthest {_more(last.gain[leading])}; knowing the draw would be worth "
+        f"{first.gain[CLAIRVOYANT].value:,.1f} and {last.gain[CLAIRVOYANT].value:,.1f}."
     )
     head = ["distance [sd]", "campaigns"]
     for name in names[:-1]:
         head += [name, f"{LEVEL:.0%} interval"]
-    head += [CEILING, f"gap closed by {leading}"]
+    head += [CLAIRVOYANT, f"gap closed by {leading}"]
     rows = []
     for quarter in quarters:
         cells = [f"{quarter.low:.2f} to {quarter.high:.2f}", str(quarter.campaigns)]
@@ -191,9 +196,9 @@ def _pays(quarters: list[Quarter], names: list[str], colours: dict[str, str]) ->
         closed = (
             f"{quarter.closed.value:.1%}".replace("-", "\N{MINUS SIGN}") if quarter.closed else "-"
         )
-        rows.append([*cells, _signed(quarter.gain[CEILING].value), closed])
+        rows.append([*cells, _signed(quarter.gain[CLAIRVOYANT].value), closed])
     caption = (
-        f"By how much each policy earns more than the {FLOOR} on the same campaigns, in expected engagement, in "
+        f"By how much each policy earns more than the {BEST_FIXED} on the same campaigns, in expected engagement, in "
         "quarters of the campaigns by how unusual their draws are."
     )
     words = "; ".join(
@@ -203,14 +208,14 @@ def _pays(quarters: list[Quarter], names: list[str], colours: dict[str, str]) ->
     )
     picture = Chart(
         "gain_by_draw",
-        f"Where adapting pays: what each policy earns beyond the {FLOOR}, with {LEVEL:.0%} intervals, in quarters of "
+        f"Where adapting pays: what each policy earns beyond the {BEST_FIXED}, with {LEVEL:.0%} intervals, in quarters of "
         "the campaigns from the most usual to the most unusual.",
-        f"Points with intervals of the gain over the {FLOOR}: {words}.",
+        f"Points with intervals of the gain over the {BEST_FIXED}: {words}.",
         charts.gain_by_group(
             {name: [quarter.gain[name] for quarter in quarters] for name in names},
             [f"{quarter.low:.1f} to {quarter.high:.1f}" for quarter in quarters],
             "distance of the draw from what is expected [sd]",
-            f"more than the {FLOOR}",
+            f"more than the {BEST_FIXED}",
             colours,
         ),
     )
@@ -230,7 +235,7 @@ def _singles(
     of = days[days["policy"] == leading]
     seed = int(of["seed"].min())
     of = of[of["seed"] == seed]
-    best = days[days["policy"] == CEILING]
+    best = days[days["policy"] == CLAIRVOYANT]
     shown, words = [], []
     for single in chosen:
         strength = ", ".join(
@@ -239,20 +244,20 @@ def _singles(
         )
         played, known = (frame[frame["campaign"] == single.campaign] for frame in (of, best))
         title = f"{single.label.capitalize()}\ntrue strength: {strength}"
-        shown.append(charts.Played(title, {leading: played, CEILING: known}, played))
+        shown.append(charts.Played(title, {leading: played, CLAIRVOYANT: known}, played))
         words.append(f"{single.label} (true strength {strength}): {_in_words(played)}")
-    head = ["campaign", "number", *(f"true {name}" for name in CHANNELS), *names, FLOOR]
+    head = ["campaign", "number", *(f"true {name}" for name in CHANNELS), *names, BEST_FIXED]
     rows = [
         [
             single.label,
             str(single.campaign),
             *(f"{value:.2f}" for value in truth.strength[single.campaign]),
-            *(f"{totals[name].values[0, single.campaign]:,.0f}" for name in (*names, FLOOR)),
+            *(f"{totals[name].values[0, single.campaign]:,.0f}" for name in (*names, BEST_FIXED)),
         ]
         for single in chosen
     ]
     caption = (
-        f"The true strength of each channel over the nominal one, which no policy but the {CEILING} is told, and the "
+        f"The true strength of each channel over the nominal one, which no policy but the {CLAIRVOYANT} is told, and the "
         f"expected engagement that each policy earns; of {leading} that of training seed {seed}. The number is that of "
         "the column campaign in results.csv."
     )
@@ -263,7 +268,7 @@ def _singles(
     )
     picture = Chart(
         "single_campaigns",
-        f"Each row is one campaign: what {leading} did, what the {CEILING} did, and what {leading} saw. On the "
+        f"Each row is one campaign: what {leading} did, what the {CLAIRVOYANT} did, and what {leading} saw. On the "
         "first day nothing has been seen yet; from then on what was seen may move the budget.",
         f"Stacked bars of spend and lines of metrics by day. {'; '.join(words)}.",
         charts.single_campaigns(shown, CHANNELS, METRICS),

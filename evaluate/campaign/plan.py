@@ -15,7 +15,7 @@ import pandas as pd
 import tyro
 from numpy.typing import NDArray
 
-from evaluate.__main__ import DEFAULT_TARGET, find_subject
+from evaluate.__main__ import DEFAULT_TARGET, find_target
 from evaluate.__main__ import Args as Targets
 from evaluate.campaign.past_days import History, read_history
 from train.config import EnvConfig, InputError, nearest
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     flags = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
     try:
         args = tyro.cli(Args, args=arguments, prog="python -m evaluate.campaign.plan", config=flags)
-        subject = find_subject(Targets(targets=(args.run,), runs_dir=args.runs_dir))
+        subject = find_target(Targets(targets=(args.run,), runs_dir=args.runs_dir))
         history = history_of(subject.runs[0])
         past = (
             np.zeros((0, len(history.columns)))

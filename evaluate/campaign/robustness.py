@@ -15,15 +15,15 @@ import tyro
 
 from envs.campaign.params import CHANNELS, DRAWN, CampaignParams
 from evaluate.__main__ import Args as Targets
-from evaluate.__main__ import find_subject
+from evaluate.__main__ import find_target
 from evaluate.policies import entries, single_env, yardsticks
-from evaluate.results import CEILING, FLOOR, RIVAL, Standing, standings
+from evaluate.results import BEST_FIXED, CLAIRVOYANT, REPLANNER, PolicyResult, policy_results
 from evaluate.rollouts import play_all
 from evaluate.statistics import Interval
 from train.config import InputError
 
 DEFAULT_TARGET = Path("configs/uncertain.yaml")
-COMPARED = (FLOOR, RIVAL, CEILING)
+COMPARED = (BEST_FIXED, REPLANNER, CLAIRVOYANT)
 METRIC = "expected_engagement"
 
 
@@ -75,9 +75,7 @@ def robustness(args: Args) -> pd.DataFrame:
     """
     if args.campaigns < 2:
         raise InputError(f"--campaigns {args.campaigns}: must be 2 or more")
-    subject = find_subject(
-        Targets(targets=(args.target,), seeds=args.seeds, runs_dir=args.runs_dir)
-    )
+    subject = find_target(Targets(targets=(args.target,), seeds=args.seeds, runs_dir=args.runs_dir))
     params = getattr(single_env(subject.env), "params", None)
     if params is None or not params.is_drawn:
         raise InputError(
@@ -89,10 +87,10 @@ def robustness(args: Args) -> pd.DataFrame:
     rows = []
     for world, fields in worlds(params).items():
         print(f"playing {args.campaigns} campaigns: {world}", file=sys.stderr, flush=True)
-        results = play_all(played, args.campaigns, seed, {"world": fields})
+        results = play_all(played, args.campaigns, seed, {"true_params": fields})
         rows += [
             _row(world, standing, learned[0])
-            for standing in standings(results.campaigns, learned, METRIC, seed)
+            for standing in policy_results(results.campaigns, learned, METRIC, seed)
         ]
     return pd.DataFrame(rows)
 
@@ -104,7 +102,7 @@ def _without(params: CampaignParams, channel: int) -> list[list[float]]:
     ]
 
 
-def _row(world: str, standing: Standing, leading: str) -> dict[str, str]:
+def _row(world: str, standing: PolicyResult, leading: str) -> dict[str, str]:
     """One line of the table; by how much the first agent earns more is taken campaign by campaign."""
     closed, lead = standing.closed, standing.lead
     return {

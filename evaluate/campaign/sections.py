@@ -6,7 +6,7 @@ import pandas as pd
 
 from evaluate.report import charts
 from evaluate.report.page import Chart, Section, Table
-from evaluate.results import CEILING, FLOOR
+from evaluate.results import BEST_FIXED, CLAIRVOYANT
 
 CHANNELS, METRICS, TOTAL = (
     ("posts", "ads", "rewards"),
@@ -15,7 +15,7 @@ CHANNELS, METRICS, TOTAL = (
 )
 OPTIMAL = "optimal plan"
 NOMINAL = (
-    "Campaigns differ in how strong their channels are. The text and the worth of one more unit below are those of the "
+    "CampaignBatch differ in how strong their channels are. The text and the worth of one more unit below are those of the "
     "nominal campaign, and of the mean of what a policy spends."
 )
 VARIED = (("seed", "training seeds"), ("campaign", "campaigns"))
@@ -43,9 +43,9 @@ def campaign_sections(
     if not {*CHANNELS, *METRICS, TOTAL} <= set(days.columns):
         return Pictures(None, None, None)
     leading = learned[0]
-    differ = CEILING in set(days["policy"])
-    beside = [name for name in (OPTIMAL, FLOOR) if name in set(days["policy"])]
-    drawn = [*learned, *beside, *([CEILING] if differ else [])]
+    differ = CLAIRVOYANT in set(days["policy"])
+    beside = [name for name in (OPTIMAL, BEST_FIXED) if name in set(days["policy"])]
+    drawn = [*learned, *beside, *([CLAIRVOYANT] if differ else [])]
     insights = {name: env.insight(_plan(days, name)) for name in [leading, *beside]}
     spend = Chart(
         "spend_by_day",

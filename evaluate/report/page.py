@@ -119,7 +119,7 @@ def summary(results: Results) -> pd.DataFrame:
 
 
 @contextmanager
-def claim(out: Path) -> Iterator[None]:
+def lock_report_dir(out: Path) -> Iterator[None]:
     """Keeps a report's folder for one evaluation; a folder that is still empty afterwards is removed.
 
     Raises:

@@ -10,7 +10,7 @@ from evaluate import learning
 from evaluate.campaign.sections import OPTIMAL
 from evaluate.report import charts
 from evaluate.report.page import Chart, Section, Table
-from evaluate.results import CEILING, FAILURE, FLOOR, RIVAL, Standing
+from evaluate.results import BEST_FIXED, CLAIRVOYANT, FAILURE_THRESHOLD, REPLANNER, PolicyResult
 from evaluate.statistics import LEVEL, RESAMPLES, Interval
 from train.config import EvaluationConfig, dump_config
 from train.play import percent
@@ -21,7 +21,7 @@ NOTHING = "-"
 LEAST_SHOWN = -0.5  # of the gap; a policy further down would leave the others no room
 
 
-def result(found: list[Standing], metric: str) -> str:
+def result(found: list[PolicyResult], metric: str) -> str:
     """The result in one sentence: the leading agent, how sure that is, and the best simple rule beside it."""
     leading, seeds = found[0], len(found[0].seeds)
     if leading.closed:
@@ -42,7 +42,7 @@ def result(found: list[Standing], metric: str) -> str:
     return f"{sentence} and {more} the best simple rule, {rule.name}."
 
 
-def _gap_closed(leading: Standing, closed: Interval, metric: str) -> str:
+def _gap_closed(leading: PolicyResult, closed: Interval, metric: str) -> str:
     ends = closed.show(_share).removeprefix(_share(closed.value))[:-1]
     over = (
         f" over {len(leading.seeds)} training seeds and all campaigns"
@@ -50,15 +50,15 @@ def _gap_closed(leading: Standing, closed: Interval, metric: str) -> str:
         else ""
     )
     return (
-        f"{leading.name} closes {_share(closed.value)} of the gap between the {FLOOR} and the {CEILING}{ends}{over}): "
+        f"{leading.name} closes {_share(closed.value)} of the gap between the {BEST_FIXED} and the {CLAIRVOYANT}{ends}{over}): "
         f"it earns {_number(leading.total.value)} {_words(metric)}."
     )
 
 
-def _winner(found: list[Standing]) -> str:
+def _winner(found: list[PolicyResult]) -> str:
     """Who wins on the same campaigns: the leading agent, or the strongest rule that does not know the draw."""
     leading = found[0].name
-    rival = next((standing for standing in found if standing.name == RIVAL), None)
+    rival = next((standing for standing in found if standing.name == REPLANNER), None)
     if rival is None or rival.lead is None or rival.closed is None:
         return ""
     lead = rival.lead
@@ -67,7 +67,7 @@ def _winner(found: list[Standing]) -> str:
         if lead.value > 0
         else Interval(-lead.value, *(end and -end for end in (lead.high, lead.low)))
     )
-    beside = f"the {RIVAL}, which closes {_share(rival.closed.value)}"
+    beside = f"the {REPLANNER}, which closes {_share(rival.closed.value)}"
     if lead.low is not None and lead.high is not None and lead.low <= 0.0 <= lead.high:
         return f"Neither it nor {beside}, can be said to win: on the same campaigns it earns {lead.show(_signed)}."
     if lead.value > 0:
@@ -76,7 +76,7 @@ def _winner(found: list[Standing]) -> str:
 
 
 def yardsticks(
-    found: list[Standing], metric: str, campaigns: pd.DataFrame, colours: dict[str, str]
+    found: list[PolicyResult], metric: str, campaigns: pd.DataFrame, colours: dict[str, str]
 ) -> Section:
     """What every policy earns, and by how much the leading one earns more."""
     leading, shares = found[0].name, found[0].share is not None
@@ -118,10 +118,10 @@ def yardsticks(
     drawn, text = [], []
     if gap:
         text.append(
-            f"Gap closed is (policy - {FLOOR}) / ({CEILING} - {FLOOR}) in {_words(metric)}, the mean of what was to be "
-            f"expected from the spend, free of the luck of the days. The {FLOOR} knows how campaigns differ, but not "
-            f"what this one is like; the {CEILING} knows what holds in each campaign, and no policy earns more. "
-            f"Policies that adapt stand between the two; below 0 % a policy earns less than the {FLOOR}."
+            f"Gap closed is (policy - {BEST_FIXED}) / ({CLAIRVOYANT} - {BEST_FIXED}) in {_words(metric)}, the mean of what was to be "
+            f"expected from the spend, free of the luck of the days. The {BEST_FIXED} knows how campaigns differ, but not "
+            f"what this one is like; the {CLAIRVOYANT} knows what holds in each campaign, and no policy earns more. "
+            f"Policies that adapt stand between the two; below 0 % a policy earns less than the {BEST_FIXED}."
         )
         drawn.append(_bars_of_the_gap(found, colours))
     if shares:
@@ -143,7 +143,7 @@ def yardsticks(
     )
 
 
-def _bars_of_the_gap(found: list[Standing], colours: dict[str, str]) -> Chart:
+def _bars_of_the_gap(found: list[PolicyResult], colours: dict[str, str]) -> Chart:
     closed = {standing.name: standing.closed for standing in found if standing.closed}
     shown = {name: value for name, value in closed.items() if value.value >= LEAST_SHOWN}
     seeds = {
@@ -155,7 +155,7 @@ def _bars_of_the_gap(found: list[Standing], colours: dict[str, str]) -> Chart:
     below = f" Too far below to be drawn: {', '.join(missing)}." if missing else ""
     return Chart(
         "gap_closed",
-        f"How far each policy goes from the {FLOOR} to the {CEILING}; lines are {LEVEL:.0%} intervals, dots training "
+        f"How far each policy goes from the {BEST_FIXED} to the {CLAIRVOYANT}; lines are {LEVEL:.0%} intervals, dots training "
         f"seeds where there are several.{below}",
         "Bars of the gap closed: "
         + ", ".join(f"{name} {value.show(_share)}" for name, value in closed.items())
@@ -165,7 +165,11 @@ def _bars_of_the_gap(found: list[Standing], colours: dict[str, str]) -> Chart:
 
 
 def training(
-    found: list[Standing], metric: str, progress: pd.DataFrame, colours: dict[str, str], seed: int
+    found: list[PolicyResult],
+    metric: str,
+    progress: pd.DataFrame,
+    colours: dict[str, str],
+    seed: int,
 ) -> Section:
     """The learning curves over steps and over time, and what the training seeds end with."""
     column = metric if metric in progress else "ep_rew_mean"
@@ -215,7 +219,7 @@ def training(
     return Section("How it learned", [], [_at_the_end(agents, metric)], drawn)
 
 
-def _at_the_end(agents: list[Standing], metric: str) -> Table:
+def _at_the_end(agents: list[PolicyResult], metric: str) -> Table:
     """What the trained policies earn when training is over, seed by seed."""
     if agents[0].closed:
         return _gap_at_the_end(agents)
@@ -248,12 +252,12 @@ def _at_the_end(agents: list[Standing], metric: str) -> Table:
         )
     caption = (
         "What each agent earns once trained. The interquartile mean leaves out the best and the worst quarter. "
-        f"A seed fails where it earns less than {FAILURE:.0%} of what the best yardstick earns."
+        f"A seed fails where it earns less than {FAILURE_THRESHOLD:.0%} of what the best yardstick earns."
     )
     return Table(caption, head, rows)
 
 
-def _gap_at_the_end(agents: list[Standing]) -> Table:
+def _gap_at_the_end(agents: list[PolicyResult]) -> Table:
     head = [
         "policy",
         "training seeds",
@@ -277,13 +281,11 @@ def _gap_at_the_end(agents: list[Standing]) -> Table:
         for agent in agents
         if agent.closed and agent.closed_by_seed is not None
     ]
-    caption = (
-        f"What each agent reaches once trained. A seed fails where it earns less than the {FLOOR}."
-    )
+    caption = f"What each agent reaches once trained. A seed fails where it earns less than the {BEST_FIXED}."
     return Table(caption, [*head, "seeds that failed"], rows)
 
 
-def uncertain(found: list[Standing], metric: str, evaluation: EvaluationConfig) -> Section:
+def uncertain(found: list[PolicyResult], metric: str, evaluation: EvaluationConfig) -> Section:
     """What varied, what did not, and how far the figures carry beyond the runs at hand."""
     agents = [standing for standing in found if standing.learned]
     rules = [standing for standing in found if not standing.learned]
@@ -297,7 +299,7 @@ def uncertain(found: list[Standing], metric: str, evaluation: EvaluationConfig) 
         )
     elif rules:
         text.append(
-            f"The campaign is drawn: {evaluation.campaigns} draws, the same for every policy. Intervals count "
+            f"The campaign is drawn: {evaluation.n_eval_episodes} draws, the same for every policy. Intervals count "
             "campaigns as one layer of chance and training seeds as another."
         )
     if seeds > 1:
@@ -330,7 +332,7 @@ def uncertain(found: list[Standing], metric: str, evaluation: EvaluationConfig) 
     return Section("What was uncertain", [part for part in text if part], tables, [])
 
 
-def _shown_by_seed(agent: Standing) -> list[list[str]]:
+def _shown_by_seed(agent: PolicyResult) -> list[list[str]]:
     """What else is told of each training seed: its share of the optimum or of the gap, if there is one."""
     if agent.closed_by_seed is not None:
         return [[_share(value)] for value in agent.closed_by_seed]
@@ -356,7 +358,7 @@ def provenance(
         "machine": ", ".join(dict.fromkeys(v["platform"] for v in versions))
         + f", {os.cpu_count()} cores",
         "training seeds": ", ".join(str(seed) for seed in sorted({run.state.seed for run in runs})),
-        "campaigns": f"{evaluation.campaigns} per policy, seed {evaluation.seed}, the same for all",
+        "campaigns": f"{evaluation.n_eval_episodes} per policy, seed {evaluation.seed}, the same for all",
         "training time": f"{times} a run, the median",
         "runs": "\n".join(
             f"{run.name}/{run.folder.name}: {run.state.timesteps:,} steps, {run.state.state}"

@@ -30,7 +30,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from envs.campaign import baselines, belief
-from envs.campaign.latent import draw_noise, draw_truth
+from envs.campaign.latent import sample_latent, sample_noise
 from envs.campaign.model import Noise, observed
 from envs.campaign.params import PRESETS
 from tests.tools.mutated import CASES, Case, make_runs, survives
@@ -336,13 +336,13 @@ def _vector_seconds(env_id: str) -> float:
 
 
 def _chance_seconds() -> float:
-    """Microseconds a step of drawing truth, noise and counts for 1,024 campaigns."""
+    """Microseconds a step of drawing latent, noise and counts for 1,024 campaigns."""
     params, rng = PRESETS["uncertain"], np.random.default_rng(0)
     expected = np.full((1024, 3), 200.0)
 
     def draw() -> None:
-        draw_truth(params, rng, 1024)
-        noise = draw_noise(params, rng, 1024)
+        sample_latent(params, rng, 1024)
+        noise = sample_noise(params, rng, 1024)
         assert noise is not None
         for day in range(7):
             observed(params, expected, Noise(*(part[:, day] for part in noise)))
@@ -367,8 +367,10 @@ def deciding() -> Iterator[Target]:
     decide()
     ours = statistics.median(_seconds(decide) for _ in range(20))
     params = PRESETS["uncertain"]
-    rival = baselines.yardsticks(params, np.random.default_rng(0))["daily re-planner"]
-    rivals: Any = make_env(EnvConfig(id=config.env.id, kwargs=baselines.form(params)), 100)
+    rival = baselines.baseline_policies(params, np.random.default_rng(0))["daily re-planner"]
+    rivals: Any = make_env(
+        EnvConfig(id=config.env.id, kwargs=baselines.baseline_env_kwargs(params)), 100
+    )
     past = [[30.0, 30.0, 40.0, 200.0, 50.0, 100.0]] * 3
     watched, _ = rivals.reset(seed=0, options={"past": past})
     rival.predict(watched[:1])

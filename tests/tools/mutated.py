@@ -39,7 +39,7 @@ reference: &part
   log_interval: 1
   policy_kwargs: {net_arch: [4], activation_fn: relu}
 a2c: *part
-evaluation: {campaigns: 1, seed: 3}
+evaluation: {n_eval_episodes: 1, seed: 3}
 """
 ODD = (
     *(

@@ -59,7 +59,7 @@ class Job(NamedTuple):
             *lengths,
             f"--{self.agent}.log-interval",
             "2",
-            "--evaluation.campaigns",
+            "--evaluation.n_eval_episodes",
             "1",
         ]
 

@@ -17,8 +17,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.utils import LinearSchedule, safe_mean
 
-from train.agents.privileged import blindfold
-from train.agents.vec_env import EndedInfos, LazyInfos, SB3VecEnv
+from train.agents.privileged import mask_privileged_inputs
+from train.agents.vec_env import BatchInfos, LazyInfos, SB3VecEnv
 from train.config import AgentConfig, InputError
 from train.environment import BatchEnv
 from train.logs.training_log import TrainingLog
@@ -28,7 +28,7 @@ from train.storage.safe_load import load_weights, read_bytes, read_entry
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 
 
-class WholeRollout(RolloutBuffer):
+class UnshuffledRolloutBuffer(RolloutBuffer):
     """A rollout that is learned from at once: to shuffle it first, as for minibatches, would only copy it thrice."""
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
@@ -56,7 +56,7 @@ class BatchA2C(A2C):
         super()._setup_model()
         # Not as rollout_buffer_class: the saved file would then need this module, and A2C.load must
         # open it anywhere.
-        self.rollout_buffer = WholeRollout(
+        self.rollout_buffer = UnshuffledRolloutBuffer(
             self.n_steps,
             self.observation_space,
             self.action_space,
@@ -67,7 +67,7 @@ class BatchA2C(A2C):
         )
 
     def _update_info_buffer(self, infos: Any, dones: NDArray[np.bool_] | None = None) -> None:
-        if not isinstance(infos, (EndedInfos, LazyInfos)):
+        if not isinstance(infos, (BatchInfos, LazyInfos)):
             super()._update_info_buffer(infos, dones)
             return
         ended = infos.batch.get("_episode")
@@ -160,7 +160,7 @@ def build(envs: BatchEnv, config: AgentConfig, seed: int) -> BatchA2C:
         device="cpu",
     )
     agent.set_logger(Logger(folder=None, output_formats=[]))
-    blindfold(agent.policy.mlp_extractor.policy_net, envs)
+    mask_privileged_inputs(agent.policy.mlp_extractor.policy_net, envs)
     return agent
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from train.environment import BatchEnv
 
 
-def blindfold(actor: nn.Module, envs: BatchEnv) -> None:
+def mask_privileged_inputs(actor: nn.Module, envs: BatchEnv) -> None:
     """Keeps an actor from seeing the privileged columns, now and while it learns.
 
     The weights of its first layer from them are zero and stay so, as their gradients are. The

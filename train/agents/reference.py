@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
-from train.agents.privileged import blindfold
-from train.agents.reference_state import get_state, set_state  # a learner has to offer them
+from train.agents.privileged import mask_privileged_inputs
+from train.agents.reference_state import get_state as get_state
+from train.agents.reference_state import set_state as set_state
 from train.config import AgentConfig, InputError, PolicyKwargs
 from train.logs.training_log import TrainingLog
 from train.signals import check_finite
@@ -201,7 +202,7 @@ class Agent:
 def build(envs: RecordEpisodeStatistics[Any, Any], config: AgentConfig, seed: int) -> Agent:
     """Builds the untrained agent."""
     agent = Agent(envs.single_observation_space, envs.single_action_space, config, seed)  # type: ignore[arg-type]
-    blindfold(agent.actor, envs)
+    mask_privileged_inputs(agent.actor, envs)
     return agent
 
 

@@ -39,7 +39,7 @@ class Batch(NamedTuple):
         return {**info, **(_row(last, i) if last else {}), **ended}
 
 
-class RowInfo(MutableMapping[str, Any]):
+class EnvInfo(MutableMapping[str, Any]):
     """The info of one environment, put together from the batch when something in it is read.
 
     Stable-Baselines3 asks every finished episode for two entries in each step; those two cost next
@@ -91,7 +91,7 @@ class RowInfo(MutableMapping[str, Any]):
         return self._entries
 
 
-class LazyInfos(Sequence[RowInfo]):
+class LazyInfos(Sequence[EnvInfo]):
     """The list of infos of a step in which no episode ended: nobody reads it, so nothing is built until somebody does.
 
     Attributes:
@@ -101,7 +101,7 @@ class LazyInfos(Sequence[RowInfo]):
     def __init__(self, batch: Batch) -> None:
         self.batch = batch.infos
         self._batch = batch
-        self._rows: list[RowInfo] | None = None
+        self._rows: list[EnvInfo] | None = None
 
     def __len__(self) -> int:
         return len(self._batch.dones)
@@ -112,7 +112,7 @@ class LazyInfos(Sequence[RowInfo]):
         return self._rows[index]
 
 
-class EndedInfos(list[RowInfo]):
+class BatchInfos(list[EnvInfo]):
     """The list of infos of a step in which episodes ended: a real list, as Stable-Baselines3 reads every entry.
 
     Attributes:
@@ -172,7 +172,7 @@ class SB3VecEnv(VecEnv):
         batch = Batch(
             infos, infos.get("final_obs"), dones.tolist(), (truncated & ~terminated).tolist()
         )
-        listed = EndedInfos(batch) if dones.any() else LazyInfos(batch)
+        listed = BatchInfos(batch) if dones.any() else LazyInfos(batch)
         return observations, rewards.astype(np.float32), dones, listed  # type: ignore[return-value]
 
     def close(self) -> None:
@@ -225,8 +225,8 @@ def _attribute(target: Any, name: str) -> Any:
     return getattr(target, name) if hasattr(target, name) else getattr(target.unwrapped, name)
 
 
-def _rows(batch: Batch) -> list[RowInfo]:
-    return list(map(RowInfo, repeat(batch), range(len(batch.dones))))
+def _rows(batch: Batch) -> list[EnvInfo]:
+    return list(map(EnvInfo, repeat(batch), range(len(batch.dones))))
 
 
 def _row(infos: dict[str, Any], i: int) -> dict[str, Any]:

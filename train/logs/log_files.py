@@ -21,7 +21,7 @@ def log_sizes(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
 
 
-def cut_back(folder: Path, sizes: dict[str, int]) -> None:
+def truncate_logs(folder: Path, sizes: dict[str, int]) -> None:
     """Makes the log what it was when ``log_sizes`` was asked; may be stopped half-way and be called again.
 
     Raises:

@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from train.logs import tensorboard
-from train.logs.log_files import cut_back, log_sizes
+from train.logs.log_files import log_sizes, truncate_logs
 from train.play import episode_metrics
 
 PICTURES = 5  # of a run; each costs as much as a rollout
@@ -56,7 +56,7 @@ class TrainingLog:
     ) -> None:
         self._folder = folder
         self._log_interval = log_interval
-        cut_back(folder, state["files"] if state else {})
+        truncate_logs(folder, state["files"] if state else {})
         self._progress = (folder / "progress.csv").open(
             "a" if state else "w", newline="", encoding="utf-8"
         )

@@ -149,7 +149,7 @@ def read_checkpoint(place: Path) -> Checkpoint:
         raise ValueError(f"it holds no state: {_first_line(error)}") from error
 
 
-def set_aside(folder: Path, newer_than: int) -> None:
+def quarantine(folder: Path, newer_than: int) -> None:
     """Renames the checkpoints after ``newer_than`` steps, which are damaged, so that none of them counts again."""
     for timesteps in _timesteps(folder / "checkpoint"):
         if timesteps > newer_than:
@@ -159,7 +159,7 @@ def set_aside(folder: Path, newer_than: int) -> None:
             place.rename(target)
 
 
-def clear_unfinished(folder: Path) -> None:
+def remove_partial(folder: Path) -> None:
     """Removes what a killed process has left of a checkpoint that it was writing or removing."""
     for path in (folder / "checkpoint").glob(".*"):
         shutil.rmtree(path, ignore_errors=True)

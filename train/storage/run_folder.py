@@ -103,14 +103,14 @@ def write_description(folder: Path, config: TrainConfig, command: str) -> None:
     write_text(folder / "versions.json", json.dumps(_versions(), indent=2) + "\n")
 
 
-def add_command(folder: Path, command: str) -> None:
+def append_command(folder: Path, command: str) -> None:
     """Adds a command to command.txt: one that has gone on with the run."""
     path = folder / "command.txt"
     before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     write_text(path, f"{before}{command}\n")
 
 
-def other_versions(folder: Path) -> list[str]:
+def version_differences(folder: Path) -> list[str]:
     """What is not as it was when the run was started, and may change its bits: 'torch 2.13.0, now 2.14.0'."""
     try:
         before = json.loads(read_bytes(folder / "versions.json", MAX_STATE_BYTES))
@@ -156,7 +156,7 @@ def is_alive(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def write_faults_named(folder: Path) -> Iterator[None]:
+def explain_write_errors(folder: Path) -> Iterator[None]:
     """Turns a full disk, a lost right to write or a deleted folder into a message.
 
     Raises:

@@ -240,7 +240,7 @@ def best_plan(problem: Problem) -> Outcome:
 def earned(problem: Problem, name: str, spend: NDArray[np.float64]) -> Outcome:
     """What a plan (days, 3 channels) [bu/day] brings on the days left, brought within limits and budget if need be."""
     env = problem.env
-    form = EnvConfig(id=env.id, kwargs=env.kwargs | single_env(env).yardstick_kwargs)
+    form = EnvConfig(id=env.id, kwargs=env.kwargs | single_env(env).baseline_env_kwargs)
     envs: Any = make_env(form, 1)
     if envs.unwrapped.history.is_chance:
         envs = make_env(form, CAMPAIGNS)
