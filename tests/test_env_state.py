@@ -99,8 +99,7 @@ def test_a_campaigns_state_is_all_that_it_goes_on_from(env_id: str, mode: Autore
 
 def test_what_the_nominal_plan_would_still_earn_is_part_of_the_state() -> None:
     first, second = (
-        gymnasium.make_vec("envs:UncertainCampaign-v0", num_envs=3, reward="shaped")
-        for _ in range(2)
+        gymnasium.make_vec("envs:UncertainCampaign-v0", num_envs=3, reward="shaped") for _ in range(2)
     )
     first.reset(seed=1)
     second.reset(seed=2)

@@ -311,8 +311,7 @@ def test_a_dead_channel_earns_nothing_and_the_others_are_drawn_as_ever() -> None
 
 def test_days_cannot_get_a_part_of_noise_that_is_not_known() -> None:
     with pytest.raises(
-        ValueError,
-        match=r"true_params: shock_sd=0\.5: the noise of these campaigns has no such part",
+        ValueError, match=r"true_params: shock_sd=0\.5: the noise of these campaigns has no such part"
     ):
         make(2, shock_sd=0.0).reset(options={"true_params": {"shock_sd": 0.5}})
     with pytest.raises(ValueError, match=r"true_params: dispersion=3: the noise of these"):
