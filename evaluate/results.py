@@ -10,12 +10,34 @@ from evaluate.statistics import FailureRate, FloatArray, Interval, Scores, score
 
 SHARE = "share_of_optimum"
 FAILURE_THRESHOLD = 0.99  # of what the best baseline earns; a seed below it has failed
-BEST_FIXED, CLAIRVOYANT = "best fixed plan", "clairvoyant"  # the ends of the gap
-REPLANNER, OPTIMAL = "daily re-planner", "optimal plan"
-PLANNERS = (OPTIMAL, "nominal plan", BEST_FIXED, REPLANNER, CLAIRVOYANT)  # not simple rules
 LEAST_GAP = 1e-4  # relative; smaller gaps are within the tolerance of the planner
 
 Unfinished = dict[str, dict[int, str]]  # {"a2c": {3: "diverged"}}
+
+
+class BaselineNames(NamedTuple):
+    """What baselines with a part of their own in the report are called; none where there is none.
+
+    Attributes:
+        optimum: Earns the most that is possible.
+        best_found: Takes its place where that is not certain: the best that a search came upon.
+        best_fixed: The best policy that does not adapt; the lower end of the gap.
+        clairvoyant: Knows the latent parameters; the upper end of the gap.
+        replanner: Adapts without being trained.
+        planners: All that are not simple rules.
+    """
+
+    optimum: str | None = None
+    best_found: str | None = None
+    best_fixed: str | None = None
+    clairvoyant: str | None = None
+    replanner: str | None = None
+    planners: tuple[str, ...] = ()
+
+    def best(self, policies: "list[PolicyResult]") -> str:
+        """What shares are shares of."""
+        played = {policy.name for policy in policies}
+        return self.best_found if self.best_found in played and self.best_found else "optimum"
 
 
 class PolicyResult(NamedTuple):
@@ -29,14 +51,14 @@ class PolicyResult(NamedTuple):
         mean: Mean total.
         iqm: Interquartile mean of the total.
         share_of_optimum: Mean share; none where there is no optimum, or a gap is what counts.
-        gap_closed: Which part of the gap between the best fixed plan and the clairvoyant it closes;
-            none without these two.
+        gap_closed: Which part of the gap between the best fixed policy and the clairvoyant it
+            closes; none without these two.
         gap_closed_by_seed: The same of each training seed, (seeds,).
         optimality_gap: How far it stays below the optimum, what is above counting as the optimum;
             none where ``share_of_optimum`` is none.
-        difference: By how much the leading agent earns more, campaign by campaign; none for the
+        difference: By how much the leading agent earns more, episode by episode; none for the
             agent itself.
-        probability_of_improvement: The chance that the leading agent earns more on a campaign; none
+        probability_of_improvement: The chance that the leading agent earns more on an episode; none
             for the agent itself.
         failures: How many training seeds failed; none for a baseline, or where nothing says what a
             failure is.
@@ -57,17 +79,17 @@ class PolicyResult(NamedTuple):
     failures: FailureRate | None
 
 
-def means(campaigns: pd.DataFrame) -> pd.DataFrame:
+def means(episodes: pd.DataFrame) -> pd.DataFrame:
     """A row per policy in the order played: each metric's mean, the worst seed, how many seeds.
 
     Args:
-        campaigns: A row per policy, training seed and campaign.
+        episodes: A row per policy, training seed and episode.
     """
-    metrics = [name for name in campaigns.columns if name not in {"policy", "seed", "campaign"}]
+    metrics = [name for name in episodes.columns if name not in {"policy", "seed", "episode"}]
     worst = SHARE if SHARE in metrics else metrics[0]
     rows = {}
-    for policy in campaigns["policy"].unique():
-        scores = {metric: scores_of(campaigns, policy, metric) for metric in metrics}
+    for policy in episodes["policy"].unique():
+        scores = {metric: scores_of(episodes, policy, metric) for metric in metrics}
         rows[policy] = {name: float(values.values.mean()) for name, values in scores.items()} | {
             "worst_seed": float(scores[worst].by_seed.min()),
             "seeds": len(scores[worst].values) if scores[worst].is_trained else 0,
@@ -75,40 +97,45 @@ def means(campaigns: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("policy")
 
 
-def comparison_metric(campaigns: pd.DataFrame, metric: str) -> str:
+def comparison_metric(episodes: pd.DataFrame, metric: str, names: BaselineNames) -> str:
     """The column that policies are compared by: its expectation, free of noise, where a gap counts."""
     expected = f"expected_{metric}"
-    return expected if expected in campaigns and _gap(_totals(campaigns, expected)) else metric
+    return expected if expected in episodes and _gap(_totals(episodes, expected), names) else metric
 
 
 def policy_results(
-    campaigns: pd.DataFrame, trained: list[str], metric: str, unfinished: Unfinished | None = None
+    episodes: pd.DataFrame,
+    trained: list[str],
+    metric: str,
+    names: BaselineNames,
+    unfinished: Unfinished | None = None,
 ) -> list[PolicyResult]:
     """The leading agent, the other agents, then every baseline with the best one first.
 
     Args:
-        campaigns: A row per policy, training seed and campaign.
+        episodes: A row per policy, training seed and episode.
         trained: Names of the trained policies, the leading one first.
         metric: Column of the total that is compared.
+        names: Which of the baselines have a part of their own.
         unfinished: Training seeds without a finished run and what became of them, by policy.
     """
-    totals = _totals(campaigns, metric)
+    totals = _totals(episodes, metric)
     baselines = sorted(set(totals) - set(trained), key=lambda name: -totals[name].values.mean())
-    threshold, missing = _failure_threshold(totals, baselines), unfinished or {}
+    threshold, missing = _failure_threshold(totals, baselines, names), unfinished or {}
     failures = {
         name: statistics.failure_rate(totals[name], threshold, missing.get(name))
         for name in trained
         if name in missing or np.isfinite(threshold)
     }
     return [
-        _policy_result(campaigns, name, totals, trained, failures.get(name))
+        _policy_result(episodes, name, totals, trained, names, failures.get(name))
         for name in [*trained, *baselines]
     ]
 
 
-def best_simple_rule(results: list[PolicyResult]) -> PolicyResult | None:
+def best_simple_rule(results: list[PolicyResult], names: BaselineNames) -> PolicyResult | None:
     """The best of the baselines that neither plan ahead nor know more than an agent."""
-    rules = (part for part in results if not part.is_trained and part.name not in PLANNERS)
+    rules = (part for part in results if not part.is_trained and part.name not in names.planners)
     return next(rules, None)
 
 
@@ -124,22 +151,24 @@ def as_json(results: list[PolicyResult]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _totals(campaigns: pd.DataFrame, metric: str) -> dict[str, Scores]:
-    return {name: scores_of(campaigns, name, metric) for name in campaigns["policy"].unique()}
+def _totals(episodes: pd.DataFrame, metric: str) -> dict[str, Scores]:
+    return {name: scores_of(episodes, name, metric) for name in episodes["policy"].unique()}
 
 
-def _gap(totals: dict[str, Scores]) -> tuple[Scores, Scores] | None:
+def _gap(totals: dict[str, Scores], names: BaselineNames) -> tuple[Scores, Scores] | None:
     """The baselines between which policies stand, if both were played and they differ."""
-    if not {BEST_FIXED, CLAIRVOYANT} <= set(totals):
+    floor, ceiling = totals.get(names.best_fixed or ""), totals.get(names.clairvoyant or "")
+    if floor is None or ceiling is None:
         return None
-    floor, ceiling = totals[BEST_FIXED], totals[CLAIRVOYANT]
     least, most = float(floor.values.mean()), float(ceiling.values.mean())
     return (floor, ceiling) if most - least > LEAST_GAP * abs(least) else None
 
 
-def _failure_threshold(totals: dict[str, Scores], baselines: list[str]) -> float:
+def _failure_threshold(
+    totals: dict[str, Scores], baselines: list[str], names: BaselineNames
+) -> float:
     """What a seed must earn not to have failed; minus infinity without a baseline."""
-    if gap := _gap(totals):
+    if gap := _gap(totals, names):
         return float(gap[0].values.mean())
     if not baselines:
         return -np.inf
@@ -147,17 +176,18 @@ def _failure_threshold(totals: dict[str, Scores], baselines: list[str]) -> float
 
 
 def _policy_result(
-    campaigns: pd.DataFrame,
+    episodes: pd.DataFrame,
     name: str,
     totals: dict[str, Scores],
     trained: list[str],
+    names: BaselineNames,
     failures: FailureRate | None,
 ) -> PolicyResult:
     scores, leading = totals[name], totals[trained[0]]
-    gap, optimum = _gap(totals), _optimum(totals)
-    shares = _shares(campaigns, name) if not gap else None
+    gap, optimum = _gap(totals, names), _optimum(totals, names)
+    shares = _shares(episodes, name) if not gap else None
     is_led = name != trained[0]
-    seeds = campaigns.loc[campaigns["policy"] == name, "seed"].dropna().unique()
+    seeds = episodes.loc[episodes["policy"] == name, "seed"].dropna().unique()
     return PolicyResult(
         name=name,
         is_trained=name in trained,
@@ -177,17 +207,17 @@ def _policy_result(
     )
 
 
-def _optimum(totals: dict[str, Scores]) -> float | None:
-    """The most that a policy can earn; none where campaigns vary, as luck may then pass it."""
-    optimal = totals.get(OPTIMAL)
+def _optimum(totals: dict[str, Scores], names: BaselineNames) -> float | None:
+    """The most that a policy can earn; none where episodes vary, as luck may then pass it."""
+    optimal = totals.get(names.optimum or "")
     return float(optimal.values.mean()) if optimal and optimal.is_deterministic else None
 
 
-def _shares(campaigns: pd.DataFrame, name: str) -> Scores | None:
+def _shares(episodes: pd.DataFrame, name: str) -> Scores | None:
     """Shares of the optimum; none where there is no optimum, or it is 0."""
-    if SHARE not in campaigns:
+    if SHARE not in episodes:
         return None
-    shares = scores_of(campaigns, name, SHARE)
+    shares = scores_of(episodes, name, SHARE)
     return shares if np.isfinite(shares.values).all() else None
 
 

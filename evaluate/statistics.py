@@ -1,9 +1,9 @@
-"""Estimates from scores, with 95% intervals that count training seeds and campaigns as two layers.
+"""Estimates from scores, with 95% intervals that count training seeds and episodes as two layers.
 
-Every seed of an agent plays the same campaigns, and so does every other policy. Each layer adds its
+Every seed of an agent plays the same episodes, and so does every other policy. Each layer adds its
 own squared standard error, times the squared Student quantile of its own degrees of freedom:
 
-    half width^2 = t(seeds)^2 se(seeds)^2 + t(campaigns)^2 se(campaigns)^2        Banerjee 1960
+    half width^2 = t(seeds)^2 se(seeds)^2 + t(episodes)^2 se(episodes)^2        Banerjee 1960
 
 S. K. Banerjee, "Approximate confidence interval for linear functions of means of k populations when
 the population variances are not equal", Sankhya 22. It covers normal layers at least as often as
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 FloatArray = NDArray[np.float64]
-Kind = Literal["exact", "campaigns", "one campaign", "one seed", "seeds", "seeds on one campaign"]
+Kind = Literal["exact", "episodes", "one episode", "one seed", "seeds", "seeds on one episode"]
 
 LEVEL = 0.95
 LEAST_BAND = 3  # seeds; with two the band of a learning curve is 18 standard errors wide
@@ -35,11 +35,11 @@ class Interval(NamedTuple):
         value: The estimate from all scores.
         low: Lower end; none where the scores say nothing about the spread.
         high: Upper end.
-        kind: What the interval covers. ``exact``: nothing varies. ``campaigns``: other campaigns,
-            for policies without training. ``one campaign``: nothing, as only one was played.
-            ``one seed``: other campaigns, where they vary, but not other training seeds.
-            ``seeds``: other training seeds, and other campaigns where they vary.
-            ``seeds on one campaign``: other training seeds alone.
+        kind: What the interval covers. ``exact``: nothing varies. ``episodes``: other episodes,
+            for policies without training. ``one episode``: nothing, as only one was played.
+            ``one seed``: other episodes, where they vary, but not other training seeds.
+            ``seeds``: other training seeds, and other episodes where they vary.
+            ``seeds on one episode``: other training seeds alone.
     """
 
     value: float
@@ -64,9 +64,9 @@ class Scores(NamedTuple):
     """What one policy scored.
 
     Attributes:
-        values: A row for each training seed, a column for each campaign, (seeds, campaigns).
+        values: A row for each training seed, a column for each episode, (seeds, episodes).
         is_trained: Whether its rows are training seeds; otherwise there is one row.
-        is_deterministic: Whether several campaigns gave the same scores; one column stands for all.
+        is_deterministic: Whether several episodes gave the same scores; one column stands for all.
     """
 
     values: FloatArray
@@ -75,7 +75,7 @@ class Scores(NamedTuple):
 
     @property
     def by_seed(self) -> FloatArray:
-        """Mean over campaigns, (seeds,)."""
+        """Mean over episodes, (seeds,)."""
         return np.asarray(self.values.mean(axis=1), dtype=np.float64)
 
 
@@ -104,22 +104,22 @@ class _Layer(NamedTuple):
     freedom: float
 
 
-def scores_of(campaigns: pd.DataFrame, policy: str, metric: str) -> Scores:
-    """The scores of one policy from a frame with a row per policy, training seed and campaign.
+def scores_of(episodes: pd.DataFrame, policy: str, metric: str) -> Scores:
+    """The scores of one policy from a frame with a row per policy, training seed and episode.
 
     Raises:
-        ValueError: The policy is not there, or a seed did not play every campaign once.
+        ValueError: The policy is not there, or a seed did not play every episode once.
     """
-    rows = campaigns[campaigns["policy"] == policy]
+    rows = episodes[episodes["policy"] == policy]
     if rows.empty:
-        names = ", ".join(campaigns["policy"].unique())
+        names = ", ".join(episodes["policy"].unique())
         raise ValueError(f"no scores of {policy!r}; there are {names}")
     is_trained = bool(rows["seed"].notna().all())
     table = rows.assign(seed=rows["seed"].fillna(0)).pivot_table(
-        index="seed", columns="campaign", values=metric, aggfunc=["mean", "size"], dropna=False
+        index="seed", columns="episode", values=metric, aggfunc=["mean", "size"], dropna=False
     )
     if not (table["size"] == 1).to_numpy().all():
-        raise ValueError(f"{policy}: every training seed must play every campaign once")
+        raise ValueError(f"{policy}: every training seed must play every episode once")
     values: FloatArray = table["mean"].to_numpy(dtype=np.float64)
     same = np.ptp(values, axis=1) <= _NO_SPREAD * np.abs(values).max(axis=1)
     if values.shape[1] > 1 and same.all():
@@ -128,7 +128,7 @@ def scores_of(campaigns: pd.DataFrame, policy: str, metric: str) -> Scores:
 
 
 def mean(scores: Scores, most: float | None = None) -> Interval:
-    """Mean over seeds and campaigns; its interval ends at ``most``, which no score can exceed."""
+    """Mean over seeds and episodes; its interval ends at ``most``, which no score can exceed."""
     estimate = _interval([scores])
     if most is None or estimate.high is None:
         return estimate
@@ -155,36 +155,36 @@ def optimality_gap(scores: Scores, target: float = 1.0) -> Interval:
 
 
 def performance_profile(values: FloatArray, thresholds: FloatArray) -> FloatArray:
-    """Share of the scores above each threshold, (seeds, campaigns) to (thresholds,)."""
+    """Share of the scores above each threshold, (seeds, episodes) to (thresholds,)."""
     return np.asarray((values[..., np.newaxis] > thresholds).mean(axis=(0, 1)), dtype=np.float64)
 
 
 def difference(first: Scores, second: Scores) -> Interval:
-    """By how much one policy scores more than another on the same campaigns.
+    """By how much one policy scores more than another on the same episodes.
 
-    Campaigns are paired, so what a campaign does to both cancels. Seeds are not: those of two
+    Episodes are paired, so what an episode does to both cancels. Seeds are not: those of two
     agents share nothing but their number.
 
     Raises:
-        ValueError: They did not play the same number of campaigns.
+        ValueError: They did not play the same number of episodes.
     """
-    first, second = _on_same_campaigns(first, second)
+    first, second = _on_same_episodes(first, second)
     return _interval([first, second._replace(values=-second.values)])
 
 
 def probability_of_improvement(first: Scores, second: Scores) -> Interval:
-    """The chance that a seed of an agent beats a seed of another on a campaign; ties count half.
+    """The chance that a seed of an agent beats a seed of another on an episode; ties count half.
 
-    The Mann-Whitney statistic of each campaign over the number of pairs of seeds, averaged over
-    campaigns. Its interval is that of a proportion of as many trials as would spread as much (Korn
+    The Mann-Whitney statistic of each episode over the number of pairs of seeds, averaged over
+    episodes. Its interval is that of a proportion of as many trials as would spread as much (Korn
     and Graubard 1998, "Confidence intervals for proportions with small expected number of positive
-    counts estimated from survey data"); where all agree, of a trial for each seed or campaign.
+    counts estimated from survey data"); where all agree, of a trial for each seed or episode.
 
     Raises:
-        ValueError: They did not play the same number of campaigns.
+        ValueError: They did not play the same number of episodes.
     """
-    first, second = _on_same_campaigns(first, second)
-    pairs = first.values[:, np.newaxis] - second.values  # (seeds, other seeds, campaigns)
+    first, second = _on_same_episodes(first, second)
+    pairs = first.values[:, np.newaxis] - second.values  # (seeds, other seeds, episodes)
     ties = np.abs(pairs) <= _NO_SPREAD * np.abs(first.values[:, np.newaxis])
     wins = np.where(ties, 0.5, pairs > 0)
     rows = wins.mean(axis=0) - wins.mean(axis=(0, 1))
@@ -201,9 +201,9 @@ def probability_of_improvement(first: Scores, second: Scores) -> Interval:
 
 
 def gap_closed(scores: Scores, floor: Scores, ceiling: Scores) -> Interval:
-    """Which part of the way from one baseline to another a policy earns on the same campaigns.
+    """Which part of the way from one baseline to another a policy earns on the same episodes.
 
-    (policy - floor) / (ceiling - floor), each a mean over campaigns. The interval is that of a
+    (policy - floor) / (ceiling - floor), each a mean over episodes. The interval is that of a
     ratio estimator, from numerator - ratio * denominator (Cochran 1977, chapter 6).
 
     Args:
@@ -212,19 +212,19 @@ def gap_closed(scores: Scores, floor: Scores, ceiling: Scores) -> Interval:
         ceiling: The most that is possible, without training.
 
     Raises:
-        ValueError: They did not play the same number of campaigns, or the ceiling is not above the
+        ValueError: They did not play the same number of episodes, or the ceiling is not above the
             floor.
     """
-    ceiling, floor = _on_same_campaigns(ceiling, floor)
-    scores, floor = _on_same_campaigns(scores, floor)
-    scores, ceiling = _on_same_campaigns(scores, ceiling)
-    gap = ceiling.values - floor.values  # (1, campaigns)
+    ceiling, floor = _on_same_episodes(ceiling, floor)
+    scores, floor = _on_same_episodes(scores, floor)
+    scores, ceiling = _on_same_episodes(scores, ceiling)
+    gap = ceiling.values - floor.values  # (1, episodes)
     if not gap.mean() > _NO_SPREAD * np.abs(floor.values).mean():
         means = f"{ceiling.values.mean():g} and {floor.values.mean():g}"
         raise ValueError(
             f"no gap to close: the ceiling's mean must be above the floor's; they are {means}"
         )
-    gain = scores.values - floor.values  # (seeds, campaigns)
+    gain = scores.values - floor.values  # (seeds, episodes)
     ratio = gain.mean() / gap.mean()
     return _interval([scores._replace(values=ratio + (gain - ratio * gap) / gap.mean())])
 
@@ -253,18 +253,18 @@ def failure_rate(
 
 
 def _interval(samples: list[Scores], trimmed: float = 0.0) -> Interval:
-    """The interval of a sum of means, one for each sample of seeds, all on the same campaigns."""
+    """The interval of a sum of means, one for each sample of seeds, all on the same episodes."""
     value = float(sum(sample.values.mean() for sample in samples))
     kind = _kind(samples)
     repeated = [sample for sample in samples if sample.is_trained and kind.startswith("seeds")]
     layers = [_seed_layer(repeated, trimmed)] if repeated else []
     if samples[0].values.shape[1] > 1:
-        layers.append(_campaign_layer(samples, repeated, trimmed))
+        layers.append(_episode_layer(samples, repeated, trimmed))
     if not layers and kind != "exact":
         return Interval(value, None, None, kind)
     half = sum(_quantile(layer.freedom) ** 2 * layer.variance for layer in layers) ** 0.5
     if half <= _NO_SPREAD * max(np.abs(sample.values).max() for sample in samples):
-        half, kind = 0.0, "exact" if kind == "campaigns" else kind
+        half, kind = 0.0, "exact" if kind == "episodes" else kind
     return Interval(value, value - half, value + half, kind)
 
 
@@ -276,8 +276,8 @@ def _kind(samples: list[Scores]) -> Kind:
     if any(len(sample.values) == 1 for sample in trained):
         return "one seed"
     if trained:
-        return "seeds" if varies or is_fixed else "seeds on one campaign"
-    return "campaigns" if varies else "exact" if is_fixed else "one campaign"
+        return "seeds" if varies or is_fixed else "seeds on one episode"
+    return "episodes" if varies else "exact" if is_fixed else "one episode"
 
 
 def _seed_layer(samples: list[Scores], trimmed: float) -> _Layer:
@@ -290,8 +290,8 @@ def _seed_layer(samples: list[Scores], trimmed: float) -> _Layer:
     return _Layer(variance, 1 / shares)
 
 
-def _campaign_layer(samples: list[Scores], repeated: list[Scores], trimmed: float) -> _Layer:
-    """The campaigns, without what their means owe to the seeds' layer, which has counted that."""
+def _episode_layer(samples: list[Scores], repeated: list[Scores], trimmed: float) -> _Layer:
+    """The episodes, without what their means owe to the seeds' layer, which has counted that."""
     layer = _layer(np.asarray(sum(sample.values.mean(axis=0) for sample in samples)), trimmed)
     counted = sum(_residual_variance(sample.values) / sample.values.size for sample in repeated)
     return layer._replace(variance=max(layer.variance - counted, 0.0))
@@ -309,11 +309,11 @@ def _layer(means: FloatArray, trimmed: float) -> _Layer:
 
 
 def _residual_variance(values: FloatArray) -> float:
-    """Variance of what neither seed nor campaign explains, (seeds, campaigns) to a number."""
-    by_seed, by_campaign = values.mean(axis=1, keepdims=True), values.mean(axis=0)
-    residual = values - by_seed - by_campaign + values.mean()
-    seeds, campaigns = values.shape
-    return float(np.square(residual).sum() / ((seeds - 1) * (campaigns - 1)))
+    """Variance of what neither seed nor episode explains, (seeds, episodes) to a number."""
+    by_seed, by_episode = values.mean(axis=1, keepdims=True), values.mean(axis=0)
+    residual = values - by_seed - by_episode + values.mean()
+    seeds, episodes = values.shape
+    return float(np.square(residual).sum() / ((seeds - 1) * (episodes - 1)))
 
 
 def _quantile(freedom: float) -> float:
@@ -329,16 +329,16 @@ def _proportion_interval(count: float, trials: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _on_same_campaigns(first: Scores, second: Scores) -> tuple[Scores, Scores]:
-    """Both with the same campaigns; the one column of a deterministic policy fits any number.
+def _on_same_episodes(first: Scores, second: Scores) -> tuple[Scores, Scores]:
+    """Both with the same episodes; the one column of a deterministic policy fits any number.
 
     Raises:
-        ValueError: Both have several campaigns, but not as many.
+        ValueError: Both have several episodes, but not as many.
     """
     counts = [scores.values.shape[1] for scores in (first, second)]
     if counts[0] != counts[1] and 1 not in counts:
         raise ValueError(
-            f"policies that played {counts[0]} and {counts[1]} campaigns cannot be paired"
+            f"policies that played {counts[0]} and {counts[1]} episodes cannot be paired"
         )
     one, other = (
         scores._replace(values=np.broadcast_to(scores.values, (len(scores.values), max(counts))))

@@ -42,12 +42,12 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def column(*values: float) -> Scores:
-    """Training seeds on campaigns that draw nothing."""
+    """Training seeds on episodes that draw nothing."""
     return Scores(np.array(values)[:, np.newaxis], is_deterministic=True)
 
 
 def rule(*values: float) -> Scores:
-    """What a policy without training scores on each campaign."""
+    """What a policy without training scores on each episode."""
     return Scores(np.array([values]), is_trained=False)
 
 
@@ -92,12 +92,12 @@ def test_seeds_alone_give_the_interval_of_student() -> None:
         assert ends(mean(column(*values))) == pytest.approx(student(np.array(values)))
 
 
-def test_campaigns_alone_give_the_interval_of_student() -> None:
+def test_episodes_alone_give_the_interval_of_student() -> None:
     drawn = rng(2).normal(10, 3, size=900)
     assert ends(mean(rule(*drawn))) == pytest.approx(student(drawn))
     single = mean(Scores(drawn[np.newaxis]))
     assert ends(single) == pytest.approx(student(drawn))
-    assert (single.kind, mean(rule(*drawn)).kind) == ("one seed", "campaigns")
+    assert (single.kind, mean(rule(*drawn)).kind) == ("one seed", "episodes")
 
 
 def test_seeds_of_two_agents_give_the_interval_of_welch() -> None:
@@ -106,7 +106,7 @@ def test_seeds_of_two_agents_give_the_interval_of_welch() -> None:
     assert ends(difference(column(*first), column(*second))) == pytest.approx(tuple(welch))
 
 
-def test_campaigns_of_two_policies_are_paired() -> None:
+def test_episodes_of_two_policies_are_paired() -> None:
     first, second = rng(3).normal(0, 100, size=(2, 50))
     paired = stats.ttest_rel(first, second).confidence_interval(0.95)
     assert ends(difference(rule(*first), rule(*second))) == pytest.approx(tuple(paired))
@@ -119,7 +119,7 @@ def test_both_layers_add_up_by_hand() -> None:
     assert ends(mean(scores)) == pytest.approx((2 - half, 2 + half))
 
 
-def test_what_seeds_and_campaigns_share_counts_once() -> None:
+def test_what_seeds_and_episodes_share_counts_once() -> None:
     """Without effects of either layer all spread is residual, and so is the interval's width."""
     halves = []
     for seed in range(200):
@@ -156,25 +156,25 @@ def test_the_program_prints_what_a_bootstrap_covers_too() -> None:
     assert few.notna().all(axis=None)
 
 
-def test_a_policy_without_draws_is_paired_with_any_number_of_campaigns() -> None:
+def test_a_policy_without_draws_is_paired_with_any_number_of_episodes() -> None:
     agent, constant = Scores(FIRST), Scores(np.array([[0.5]]), False, is_deterministic=True)
     assert difference(agent, constant).value == pytest.approx(0.154)
-    with pytest.raises(ValueError, match="played 3 and 2 campaigns"):
+    with pytest.raises(ValueError, match="played 3 and 2 episodes"):
         difference(agent, Scores(FIRST[:, :2]))
 
 
 KINDS: list[tuple[Scores, Kind, bool]] = [
     (Scores(np.array([[0.5]]), False, is_deterministic=True), "exact", True),
     (rule(3.0, 3.0, 3.0), "exact", True),
-    (rule(0.3, 0.4), "campaigns", True),
-    (rule(3.0), "one campaign", False),
+    (rule(0.3, 0.4), "episodes", True),
+    (rule(3.0), "one episode", False),
     (Scores(FIRST[:1]), "one seed", True),
     (column(3.0), "one seed", False),
     (Scores(FIRST[:1, :1]), "one seed", False),
     (Scores(FIRST[:2]), "seeds", True),
     (column(3.0, 4.0), "seeds", True),
     (column(3.0, 3.0), "seeds", True),
-    (Scores(FIRST[:, :1]), "seeds on one campaign", True),
+    (Scores(FIRST[:, :1]), "seeds on one episode", True),
 ]
 
 
@@ -186,14 +186,14 @@ def test_an_interval_says_what_it_covers(scores: Scores, kind: Kind, has_ends: b
         assert (estimate.low is None) == (estimate.high is None)
 
 
-def test_one_campaign_is_not_exact() -> None:
+def test_one_episode_is_not_exact() -> None:
     floor, ceiling = rule(1.0), rule(4.0)
-    assert gap_closed(floor, floor, ceiling).kind == "one campaign"
-    assert difference(Scores(np.array([[3.0], [2.0]])), floor).kind == "seeds on one campaign"
+    assert gap_closed(floor, floor, ceiling).kind == "one episode"
+    assert difference(Scores(np.array([[3.0], [2.0]])), floor).kind == "seeds on one episode"
     assert difference(Scores(np.array([[3.0]])), floor).low is None
 
 
-def test_one_seed_of_either_agent_leaves_the_campaigns() -> None:
+def test_one_seed_of_either_agent_leaves_the_episodes() -> None:
     """The seeds of the other agent are taken as they are."""
     estimate = difference(Scores(FIRST), Scores(SECOND[:1]))
     assert estimate.kind == "one seed"
@@ -263,7 +263,7 @@ def test_the_chance_to_beat_a_rule_is_a_proportion_of_seeds() -> None:
     assert ends(estimate) == pytest.approx(tuple(expected))
 
 
-def test_the_chance_to_beat_on_many_campaigns_with_one_seed() -> None:
+def test_the_chance_to_beat_on_many_episodes_with_one_seed() -> None:
     agent, baseline = Scores(np.tile([[1.0, 1.0, 1.0, 0.0]], 50)), rule(*np.full(200, 0.5))
     estimate = probability_of_improvement(agent, baseline)
     assert (estimate.kind, estimate.value) == ("one seed", 0.75)
@@ -286,7 +286,7 @@ def test_the_chance_to_beat_is_held_as_often_as_stated(shift: float, least: floa
 
 
 def test_the_gap_closed_by_hand() -> None:
-    """Means 15, 10, 20 over two campaigns; the mean of the campaigns' ratios would be 5 / 8."""
+    """Means 15, 10, 20 over two episodes; the mean of the episodes' ratios would be 5 / 8."""
     floor, ceiling = rule(10.0, 10.0), rule(18.0, 22.0)
     assert gap_closed(rule(18.0, 12.0), floor, ceiling).value == 0.5
     assert gap_closed(Scores(np.array([[18.0, 12.0], [10, 10]])), floor, ceiling).value == 0.25
@@ -309,8 +309,8 @@ def test_the_ends_of_the_gap_are_exactly_none_and_all_of_it() -> None:
         assert ends(agent) == pytest.approx((expected, expected))
 
 
-def test_the_gap_closed_is_taken_on_the_same_campaigns() -> None:
-    """Each campaign shifts all three alike by far more than the gap, which cancels."""
+def test_the_gap_closed_is_taken_on_the_same_episodes() -> None:
+    """Each episode shifts all three alike by far more than the gap, which cancels."""
     shift = rng(3).normal(0, 100, 400)
     noise = rng(4).normal(0, 1, (3, 400))
     agent = Scores(shift + 4 + noise + np.array([[0.0], [0.2], [-0.2]]))
@@ -337,7 +337,7 @@ def test_a_gap_that_is_none_is_an_error() -> None:
         gap_closed(rule(1, 2), rule(1, 3), rule(2, 2))
     with pytest.raises(ValueError, match=r"no gap to close: .* they are 0 and 0"):
         gap_closed(rule(1), rule(0), rule(0))
-    with pytest.raises(ValueError, match="played 2 and 3 campaigns"):
+    with pytest.raises(ValueError, match="played 2 and 3 episodes"):
         gap_closed(rule(1, 2), rule(1, 3, 4), rule(2, 2, 9))
 
 
@@ -382,7 +382,7 @@ def test_scores_come_from_a_tidy_frame() -> None:
         {
             "policy": ["a2c"] * 4 + ["even split"] * 2,
             "seed": pd.array([3, 3, 1, 1, None, None], dtype="Int64"),
-            "campaign": [0, 1, 1, 0, 0, 1],
+            "episode": [0, 1, 1, 0, 0, 1],
             "engagement": [5.0, 6.0, 8.0, 7.0, 4.0, 4.0],
         }
     )
@@ -396,7 +396,7 @@ def test_scores_come_from_a_tidy_frame() -> None:
         scores_of(frame, "myopic", "engagement")
     for broken in (frame.drop(index=1), pd.concat([frame, frame.iloc[:1]])):
         with pytest.raises(
-            ValueError, match="a2c: every training seed must play every campaign once"
+            ValueError, match="a2c: every training seed must play every episode once"
         ):
             scores_of(broken, "a2c", "engagement")
 
@@ -410,29 +410,29 @@ def test_scores_come_from_a_tidy_frame() -> None:
         ([[1e9, 1e9], [0.5, 0.25]], None),
     ],
 )
-def test_campaigns_are_one_where_each_seed_scores_the_same_on_all(
+def test_episodes_are_one_where_each_seed_scores_the_same_on_all(
     scored: list[list[float]], kept: list[list[float]] | None
 ) -> None:
     frame = pd.DataFrame(
         [
-            ("a2c", seed, campaign, scored[seed][campaign])
+            ("a2c", seed, episode, scored[seed][episode])
             for seed in range(2)
-            for campaign in range(2)
+            for episode in range(2)
         ],
-        columns=["policy", "seed", "campaign", "engagement"],
+        columns=["policy", "seed", "episode", "engagement"],
     )
     scores = scores_of(frame, "a2c", "engagement")
     assert scores.values.tolist() == (kept or scored)
     assert scores.is_deterministic == (kept is not None)
 
 
-def test_one_campaign_does_not_show_whether_campaigns_vary() -> None:
+def test_one_episode_does_not_show_whether_episodes_vary() -> None:
     rows = [("a2c", seed, 0, 5.0) for seed in range(2)]
-    frame = pd.DataFrame(rows, columns=["policy", "seed", "campaign", "engagement"])
+    frame = pd.DataFrame(rows, columns=["policy", "seed", "episode", "engagement"])
     assert not scores_of(frame, "a2c", "engagement").is_deterministic
 
 
 def test_a_score_that_is_not_a_number_was_played_all_the_same() -> None:
-    rows = [("a2c", 0, campaign, np.nan) for campaign in range(2)]
-    frame = pd.DataFrame(rows, columns=["policy", "seed", "campaign", "share_of_optimum"])
+    rows = [("a2c", 0, episode, np.nan) for episode in range(2)]
+    frame = pd.DataFrame(rows, columns=["policy", "seed", "episode", "share_of_optimum"])
     assert np.isnan(scores_of(frame, "a2c", "share_of_optimum").values).all()
