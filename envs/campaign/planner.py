@@ -30,7 +30,7 @@ HOPS = 50
 PULSES = 0.3  # share of days that keep all their ads in starts that are drawn
 TOLERANCE = 1e-6
 GAIN = 1e-9  # a leap has to gain more, as a share of engagement
-PRECISION = 1e-13  # a climb ends where a step gains less, as a share of engagement
+COARSE, FINE = 1e-8, 1e-13  # a climb ends where a step gains less, as a share of engagement
 TINY = 1e-30  # far below rounding: nothing is subtracted, so there is nothing to cancel
 
 _ONE_SOLVE = threading.Lock()  # the number of BLAS threads belongs to the whole process
@@ -206,12 +206,10 @@ class _Program:
 
     @cached_property
     def bounds(self) -> FloatArray:
-        """Least and most of each coordinate, (coordinates, 2); none where the budget is limit enough."""
-        low, high = limits_of(self.params)
-        most = np.where(high < self.params.daily_budget, self._effort(high), np.inf)
-        bounds = np.stack([self._effort(low).ravel(), most.ravel()], axis=1)
+        """Least and most of each coordinate, (coordinates, 2) [1]."""
+        efforts = [self._effort(limit).ravel() for limit in limits_of(self.params)]
         levels = np.tile([0.0, 1.0], (self.params.days if self.has_kink else 0, 1))
-        return np.concatenate([bounds, levels])
+        return np.concatenate([np.stack(efforts, axis=1), levels])
 
     @cached_property
     def kept(self) -> FloatArray:
@@ -280,7 +278,7 @@ def _search(program: _Program, rng: np.random.Generator) -> Plan:
     starts = [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
     ends: list[FloatArray] = []
     while True:
-        ends += [_climb(program, _leap(params, start)) for start in starts]
+        ends += [_climb(program, _leap(params, start), COARSE) for start in starts]
         _improve(program, ends)
         best = _best(program, np.stack(ends))
         if best.check.found_by >= FOUND_BY or len(ends) >= MOST_STARTS:
@@ -289,18 +287,25 @@ def _search(program: _Program, rng: np.random.Generator) -> Plan:
 
 
 def _improve(program: _Program, ends: list[FloatArray]) -> None:
-    """Leaps and climbs on from the most promising ends, in their place, until that gains nothing."""
+    """Leaps and climbs on, in their place, from the best end and the most promising below it."""
     earned = expected_engagement(program.params, np.stack(ends))
+    most = 0.0
     for place in np.argsort(-earned)[:PROMISING]:
+        if earned[place] >= most * (1.0 - TOLERANCE) and most > 0.0:
+            continue
         for _ in range(ROUNDS):
-            ends[place] = _climb(program, _leap(program.params, ends[place]))
+            ends[place] = _climb(program, _leap(program.params, ends[place]), FINE)
             before, earned[place] = earned[place], expected_engagement(program.params, ends[place])
             if earned[place] <= before * (1.0 + GAIN):
                 break
+        most = max(most, earned[place])
 
 
-def _climb(program: _Program, start: FloatArray) -> FloatArray:
-    """Where SLSQP ends, or the start if that earns more; plans (days, 3) [bu/day]."""
+def _climb(program: _Program, start: FloatArray, precision: float) -> FloatArray:
+    """Where SLSQP ends, or the start if that earns more; plans (days, 3) [bu/day].
+
+    It ends where a step gains less than the share ``precision`` of engagement [1].
+    """
     params = program.params
     earned = float(expected_engagement(params, start))
     scale = max(earned, 1e-300)
@@ -316,7 +321,7 @@ def _climb(program: _Program, start: FloatArray) -> FloatArray:
         method="SLSQP",
         bounds=program.bounds,
         constraints={"type": "ineq", "fun": program.slack, "jac": program.slack_slopes},
-        options={"ftol": PRECISION, "maxiter": ITERATIONS},
+        options={"ftol": precision, "maxiter": ITERATIONS},
     )
     end = _within(params, program.spend(result.x))
     return end if expected_engagement(params, end) >= earned else start
