@@ -58,10 +58,10 @@ class Case(NamedTuple):
         return self.independent / max(self.plan.engagement, 1e-300) - 1.0
 
 
-def draw(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
+def draw(rng: np.random.Generator, most_days: int = 28) -> tuple[str, dict[str, Any]]:
     """A kind of campaign and its parameters, as changes of the dynamic preset."""
     kind = str(rng.choice(["any", "kink", "wear", "rich", "limits", "preset"]))
-    days = int(rng.integers(1, 29))
+    days = int(rng.integers(1, most_days + 1))
     budget = 10.0 ** rng.uniform(*{"kink": (2.0, 4.0), "rich": (4.0, 6.0)}.get(kind, (-2.0, 6.0)))
     changes: dict[str, Any] = {
         "days": days,
@@ -297,10 +297,10 @@ def independent_plan(params: CampaignParams, rng: np.random.Generator, starts: i
     return best
 
 
-def play(seed: int, number: int, starts: int) -> Case:
+def play(seed: int, number: int, starts: int, most_days: int = 28) -> Case:
     """One case of the fuzz, which depends on seed and number alone."""
     rng = np.random.default_rng([seed, number])
-    kind, changes = draw(rng)
+    kind, changes = draw(rng, most_days)
     params = make_params("dynamic", **changes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", planner.PlanWarning)
