@@ -1,4 +1,4 @@
-"""What evaluation knows about a family of environments: one interface, and where each family's stands.
+"""What evaluation knows about a family of environments, and where each family says it.
 
 A ``Domain()`` as it stands fits any environment. A family that has more to say writes its own in a
 module of its own and adds a line to ``DOMAINS``.
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluate.report.page import Section
-from evaluate.results import BaselineNames, PolicyResult
+from evaluate.results import NO_NAMES, BaselineNames, PolicyResult
 from evaluate.rollouts import Candidate, Columns, Results, reward_column
 from train.config import EnvConfig, EvaluationConfig, InputError
 from train.environment import find_spec
@@ -29,20 +29,24 @@ Probabilities = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
 class Evaluation(NamedTuple):
-    """What was evaluated, for the sections of a family.
+    """What was evaluated, as the sections of the report are made from it.
 
     Attributes:
+        domain: The family of the environment.
         env: The environment of the report.
         settings: How many episodes were played, and the seed that drew them.
         results: What was played.
         policies: What each policy earns, the leading agent first.
+        metric: Column that policies are compared by.
         colours: A colour for each policy.
     """
 
+    domain: "Domain"
     env: EnvConfig
     settings: EvaluationConfig
     results: Results
     policies: list[PolicyResult]
+    metric: str
     colours: dict[str, str]
 
     @property
@@ -69,15 +73,15 @@ def _kwargs(env: EnvConfig) -> object:
     return env.kwargs
 
 
-def _no_baselines(env: EnvConfig, seed: int) -> list[Candidate]:
+def _no_baselines(_env: EnvConfig, _seed: int) -> list[Candidate]:
     return []
 
 
-def _no_variants(candidate: Candidate, probabilities: Probabilities) -> list[Candidate]:
+def _no_variants(_candidate: Candidate, _probabilities: Probabilities) -> list[Candidate]:
     return []
 
 
-def _no_sections(evaluation: Evaluation) -> FamilySections:
+def _no_sections(_evaluation: Evaluation) -> FamilySections:
     return FamilySections()
 
 
@@ -100,7 +104,7 @@ class Domain:
     episode: str = "episode"
     step: str = "step"
     objective: str = "return"
-    baselines: BaselineNames = BaselineNames()
+    baselines: BaselineNames = NO_NAMES
     comparison_key: Callable[[EnvConfig], object] = _kwargs
     baseline_policies: Callable[[EnvConfig, int], list[Candidate]] = _no_baselines
     variants: Callable[[Candidate, Probabilities], list[Candidate]] = _no_variants

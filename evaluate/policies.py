@@ -13,7 +13,7 @@ from train.storage.run_folder import Run
 
 
 def label(run: Run, main: str) -> str:
-    """What a run's agent is called: its plain name under the config ``main``, else ``<config>/<agent>``."""
+    """What a run's agent is called: by its name under the config ``main``, else with its config."""
     return run.state.agent if run.name == main else f"{run.name}/{run.state.agent}"
 
 

@@ -40,6 +40,9 @@ class BaselineNames(NamedTuple):
         return self.best_found if self.best_found in played and self.best_found else "optimum"
 
 
+NO_NAMES = BaselineNames()
+
+
 class PolicyResult(NamedTuple):
     """One policy.
 
@@ -98,7 +101,7 @@ def means(episodes: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_metric(episodes: pd.DataFrame, metric: str, names: BaselineNames) -> str:
-    """The column that policies are compared by: its expectation, free of noise, where a gap counts."""
+    """The column that policies are compared by: its expectation where a gap counts."""
     expected = f"expected_{metric}"
     return expected if expected in episodes and _gap(_totals(episodes, expected), names) else metric
 

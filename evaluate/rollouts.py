@@ -58,7 +58,7 @@ def play_all(
     )
 
 
-def reward_column(envs: BatchEnv, step: Step) -> dict[str, NDArray[Any]]:
+def reward_column(_envs: BatchEnv, step: Step) -> dict[str, NDArray[Any]]:
     """All that is known of a step of any environment."""
     return {"reward": step.rewards}
 

@@ -18,7 +18,7 @@ from envs.campaign.robust_planner import best_fixed_plan
 
 @cache
 def best_fixed(params: CampaignParams) -> FloatArray:
-    """The best plan for the mean over the prior, (days, 3) [bu/day]; it knows how much channels vary."""
+    """The best plan for the mean over the prior, (days, 3) [bu/day]; it knows the prior alone."""
     return best_fixed_plan(params, np.random.default_rng(0))
 
 
@@ -32,7 +32,7 @@ def even_split(params: CampaignParams) -> FloatArray:
 
 @cache
 def best_constant_split(params: CampaignParams) -> FloatArray:
-    """The best plan with the same spend every day, as near to it as a day's limits allow, (days, 3) [bu/day]."""
+    """The best plan with the same spend every day, or the nearest that limits allow, (days, 3)."""
 
     def plans(spend: FloatArray) -> FloatArray:
         every_day = np.broadcast_to(spend[:, np.newaxis], (len(spend), params.days, len(CHANNELS)))
@@ -49,7 +49,6 @@ def myopic(params: CampaignParams) -> FloatArray:
     state = model.initial_state()
     plan = []
     for low, high in zip(*planner.limits_of(params), strict=True):
-
         within = partial(nearest, low=low, high=high, budget=params.daily_budget)
         best = _best_spend(params, partial(_earned_today, params, state, within))
         plan.append(within(best))
@@ -75,7 +74,7 @@ def best_found(params: CampaignParams) -> FloatArray:
 def random_split(
     params: CampaignParams, days: NDArray[np.int64], rng: np.random.Generator
 ) -> FloatArray:
-    """Uniform among all splits of what can be spent on ``days`` (batch,): spends (batch, 3) [bu/day]."""
+    """Uniform among the splits of what can be spent on ``days`` (batch,), (batch, 3) [bu/day]."""
     low, high = (limit[days] for limit in planner.limits_of(params))
     return fill(rng.dirichlet(np.ones(len(CHANNELS)), days.shape), low, high, params.daily_budget)
 
@@ -86,12 +85,12 @@ def _earned_today(
     within: Callable[[FloatArray], FloatArray],
     spend: FloatArray,
 ) -> FloatArray:
-    """What spends (count, 3) [bu/day] earn on the day itself, brought within limits, (count,) [1]."""
+    """What spends (count, 3) [bu/day], brought within limits, earn on the day, (count,) [1]."""
     return model.engagement(params, model.transition(params, state, within(spend))[0])
 
 
 def _best_spend(params: CampaignParams, earned: Callable[[FloatArray], FloatArray]) -> FloatArray:
-    """The spend (3,) [bu/day] that earns most: the best on a grid, then on ever finer ones around it.
+    """The spend (3,) [bu/day] that earns most: the best on a grid, then on finer ones around it.
 
     Args:
         params: The campaign.

@@ -49,7 +49,7 @@ def variants(candidate: Candidate, probabilities: Probabilities) -> list[Candida
 
 
 def columns(envs: BatchEnv, step: Step) -> dict[str, NDArray[Any]]:
-    """Spend, metrics and engagement of a day, each (n_envs,); where noisy, what was expected too."""
+    """Spend, metrics and engagement of a day, each (n_envs,); where noisy, the expected one too."""
     params: CampaignParams = envs.unwrapped.params  # type: ignore[attr-defined]
     spend = dict(zip(CHANNELS, step.infos["spend"].T, strict=True))
     expected = ("expected_engagement",) if params.is_noisy else ()

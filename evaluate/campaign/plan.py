@@ -15,9 +15,8 @@ import pandas as pd
 import tyro
 from numpy.typing import NDArray
 
-from evaluate.__main__ import DEFAULT_TARGET, find_target
-from evaluate.__main__ import Args as Targets
 from evaluate.campaign.past_days import History, read_history
+from evaluate.targets import DEFAULT_TARGET, find_target
 from train.config import EnvConfig, InputError, nearest
 from train.environment import make_env
 from train.storage.run_folder import Run
@@ -90,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     flags = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
     try:
         args = tyro.cli(Args, args=arguments, prog="python -m evaluate.campaign.plan", config=flags)
-        subject = find_target(Targets(targets=(args.run,), runs_dir=args.runs_dir))
+        subject = find_target((args.run,), (), args.runs_dir)
         history = history_of(subject.runs[0])
         past = (
             np.zeros((0, len(history.columns)))
@@ -127,10 +126,11 @@ def make_plan(runs: list[Run], agent: str | None, past: NDArray[np.float64]) -> 
     Raises:
         InputError: There is no such agent, or its run cannot be loaded.
     """
-    from evaluate.policies import entries
+    from evaluate.campaign.domain import DOMAIN
+    from evaluate.policies import load_candidates
     from train.play import play
 
-    loaded = [(run, entry) for run in runs for entry in entries([run], main=run.name)]
+    loaded = [(run, entry) for run in runs for entry in load_candidates([run], main=run.name)]
     names = [entry.name for _, entry in loaded]
     if agent is not None and agent not in names:
         raise InputError(
@@ -140,10 +140,10 @@ def make_plan(runs: list[Run], agent: str | None, past: NDArray[np.float64]) -> 
     history = history_of(run)
     envs: Any = make_env(entry.env, CAMPAIGNS if history.is_chance else 1)
     seed = run.config.evaluation.seed
-    steps = [step.infos for step in play(entry.policy, envs, seed, options={"past": past})]
-    engagement = sum(infos[TOTAL] for infos in steps)
+    steps = list(play(entry.policy, envs, seed, options={"past": past}))
+    engagement = sum(step.infos[TOTAL] for step in steps)
     low, high = np.quantile(engagement, [(1 - SHARE) / 2, (1 + SHARE) / 2]).tolist()
-    records = [{**envs.unwrapped.day_record(infos), EXPECTED: infos[EXPECTED]} for infos in steps]
+    records = [{**DOMAIN.columns(envs, step), EXPECTED: step.infos[EXPECTED]} for step in steps]
     days = pd.DataFrame(
         [{name: value.mean() for name, value in record.items()} for record in records]
     )

@@ -1,4 +1,4 @@
-"""The campaign's baselines as policies to be played, and a channel agent's probabilities as a split."""
+"""The campaign's baselines as policies, and a channel agent's probabilities as a split."""
 
 from collections.abc import Callable
 from functools import partial
@@ -92,7 +92,7 @@ def best_name(params: CampaignParams) -> str:
     """What the planner's plan is called: it is the optimum only where its check supports that."""
     if params.is_drawn:
         return NOMINAL
-    return OPTIMAL if plan(params).certificate.supports else BEST_FOUND
+    return OPTIMAL if plan(params).check.is_supported else BEST_FOUND
 
 
 def planned(params: CampaignParams, make: Callable[[CampaignParams], FloatArray]) -> SpendPolicy:
@@ -105,7 +105,7 @@ def planned(params: CampaignParams, make: Callable[[CampaignParams], FloatArray]
 
 
 def mixed(params: CampaignParams, probabilities: Probabilities) -> SpendPolicy:
-    """Splits the budget by the probabilities of a channel agent, instead of picking the likeliest."""
+    """Splits the budget by a channel agent's probabilities, instead of picking the likeliest."""
 
     def decide(observation: NDArray[Any], _: Any, state: Any) -> tuple[FloatArray, Any]:
         shares = probabilities(observation).astype(np.float64)
@@ -126,7 +126,7 @@ def _adaptive_policies(params: CampaignParams, rng: np.random.Generator) -> dict
 def _random(
     params: CampaignParams,
     rng: np.random.Generator,
-    observation: NDArray[Any],
+    _: NDArray[Any],
     days: NDArray[np.int64],
     state: Any,
 ) -> tuple[FloatArray, Any]:
@@ -162,7 +162,7 @@ def _clairvoyant(
 
 
 def _past(params: CampaignParams, observation: NDArray[Any], day: int) -> FloatArray:
-    """Spend [bu/day] and metrics [counts/day] of the days so far, (batch, day, 6), from a history."""
+    """Spend [bu/day] and metrics [counts/day] of past days, (batch, day, 6), from a history."""
     columns = len(CHANNELS) + len(METRICS)
     history = observation[:, params.days : params.days + columns * day].astype(np.float64)
     past: FloatArray = history.reshape(len(history), day, columns) * params.played_ceiling

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from evaluate.statistics import LEVEL, FailureRate, Interval
 
 INTERVAL = f"{LEVEL:.0%} interval"
-_WITHOUT_ENDS = {"exact": "exact", "one seed": "one training seed", "one campaign": "one campaign"}
-
 Form = Callable[[float], str]
 
 
@@ -26,46 +24,53 @@ def share(value: float) -> str:
     return _minus(f"{value:.1%}")
 
 
-def ends(interval: Interval, form: Form) -> str:
-    """The two ends alone, for a cell of a table, or why there are none."""
+def ends(interval: Interval, form: Form, episode: str) -> str:
+    """The two ends alone, for a cell of a table, or why there are none.
+
+    Args:
+        interval: What to write.
+        form: Writes a number.
+        episode: What an episode is called.
+    """
     low, high = _shown_ends(interval, form)
     if low is None or high is None:
-        return _WITHOUT_ENDS[interval.kind]
+        without = {"one seed": "one training seed", "one episode": f"one {episode}"}
+        return without.get(interval.kind, interval.kind)
     return f"{low} to {high}" if low != high else "spread smaller than the last digit"
 
 
-def spread(interval: Interval, form: Form, over: str = "") -> str:
+def spread(interval: Interval, form: Form, episode: str, over: str = "") -> str:
     """The interval as it stands in brackets; ``over`` says what it is taken over."""
     low, high = _shown_ends(interval, form)
     title = f"{INTERVAL} " if low != high else ""
     after = over if interval.low is not None else ", spread unknown"
-    return f"{title}{ends(interval, form)}{after}"
+    return f"{title}{ends(interval, form, episode)}{after}"
 
 
-def with_ends(interval: Interval, form: Form, over: str = "") -> str:
+def with_ends(interval: Interval, form: Form, episode: str, over: str = "") -> str:
     """The estimate with its interval in brackets behind it."""
-    return f"{form(interval.value)} ({spread(interval, form, over)})"
+    return f"{form(interval.value)} ({spread(interval, form, episode, over)})"
 
 
-def over(interval: Interval, seeds: int, campaigns: int) -> str:
+def over(interval: Interval, seeds: int, episodes: int, episode: str) -> str:
     """What an interval is taken over, in words that follow it."""
-    together = f" and {campaigns:,} campaigns" if campaigns > 1 else ""
+    together = f" and {episodes:,} {episode}s" if episodes > 1 else ""
     return {
         "seeds": f" over {seeds} training seeds{together}",
-        "seeds on one campaign": f" over {seeds} training seeds, on this one campaign",
-        "one seed": f" over {campaigns:,} campaigns, with this one training seed",
-        "campaigns": f" over {campaigns:,} campaigns",
+        "seeds on one episode": f" over {seeds} training seeds, on this one {episode}",
+        "one seed": f" over {episodes:,} {episode}s, with this one training seed",
+        "episodes": f" over {episodes:,} {episode}s",
     }.get(interval.kind, "")
 
 
-def condition(interval: Interval) -> str:
-    """What a comparison holds for, where that is less than other seeds and campaigns."""
+def condition(interval: Interval, episode: str) -> str:
+    """What a comparison holds for, where that is less than other seeds and episodes."""
     if interval.kind == "one seed" and interval.low is not None:
-        return "on these campaigns, with this one training seed"
+        return f"on these {episode}s, with this one training seed"
     return {
         "one seed": "with this one training seed",
-        "one campaign": "on this one campaign",
-        "seeds on one campaign": "on this one campaign",
+        "one episode": f"on this one {episode}",
+        "seeds on one episode": f"on this one {episode}",
     }.get(interval.kind, "")
 
 

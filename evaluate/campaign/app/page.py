@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from evaluate.__main__ import DEFAULT_TARGET
+from envs.campaign.params import CHANNELS
 from evaluate.campaign.app import what_if
+from evaluate.campaign.charts import spend_by_day
 from evaluate.campaign.past_days import parse_history
-from evaluate.campaign.sections import CHANNELS, why_charts
+from evaluate.campaign.sections import why_charts
 from evaluate.report import charts
 from evaluate.report.page import png
+from evaluate.targets import DEFAULT_TARGET
 from train.config import InputError
 from train.play import percent
 from train.storage.run_folder import Run, modified
@@ -164,7 +166,7 @@ def _compare(outcomes: list[what_if.Outcome], own: Any, problem: what_if.Problem
     st.subheader("Where the budget goes, and why")
     left, right = st.columns(2)
     words = f"Stacked bars of spend on {', '.join(CHANNELS)} by day for {', '.join(names)}."
-    left.image(png(charts.spend_by_day(days, CHANNELS, names)), width="stretch", alt=words)
+    left.image(png(spend_by_day(days, names)), width="stretch", alt=words)
     colours = charts.policy_colours(names, [agent.name, mine.name])
     pictures = why_charts({one.name: one.insight for one in outcomes}, colours)
     for place, chart in zip((left, right), pictures, strict=False):  # one where loyalty never moves
@@ -181,7 +183,7 @@ def _outcome(outcome: what_if.Outcome, best: what_if.Outcome, played: int) -> No
     )
     left = f", days {played + 1} to {len(outcome.spend)}" if played else ""
     st.metric(f"{outcome.name}: engagement{left}", f"{outcome.total:,.1f}")
-    loyalty = outcome.insight["loyalty"]
+    loyalty = outcome.insight.loyalty
     st.caption(f"{share}; loyalty {loyalty[-1]:.2f} on the last day")
     st.table(outcome.table())
     for note in outcome.notes:

@@ -14,15 +14,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from envs.campaign.params import CHANNELS, METRICS
+from evaluate.campaign.domain import DOMAIN, baseline_candidates, baseline_env, params_of
+from evaluate.campaign.explain import PlanDiagnostics, plan_diagnostics
 from evaluate.campaign.plan import CAMPAIGNS, EXPECTED, history_of, make_plan, places, rounded
-from evaluate.campaign.sections import CHANNELS, METRICS
-from evaluate.policies import entries, single_env, yardsticks
+from evaluate.campaign.policies import BEST_FIXED, BEST_FOUND, OPTIMAL, planned
+from evaluate.domain import domain_of
+from evaluate.policies import load_candidates
 from train.config import EnvConfig, InputError
 from train.environment import make_env
 from train.play import play
 from train.storage.run_folder import Run, finished_runs, load_run
 
-BEST = ("optimal plan", "best fixed plan")  # the first that a campaign has
+BEST = (OPTIMAL, BEST_FOUND, BEST_FIXED)  # the first that a campaign has
 Days = tuple[tuple[float, ...], ...]
 """Days played so far, a row for each: spend [bu/day] and metrics [counts/day]."""
 
@@ -51,14 +55,14 @@ class Outcome(NamedTuple):
         name: Who made it.
         spend: All days, those already played included, (days, 3 channels) [bu/day].
         engagement: Expected on each day left, (days left,) [1/day].
-        insight: What stands behind the plan, see ``CampaignEnv.insight``.
+        insight: What stands behind the plan.
         notes: What has to be said of it.
     """
 
     name: str
     spend: NDArray[np.float64]
     engagement: NDArray[np.float64]
-    insight: dict[str, NDArray[Any]]
+    insight: PlanDiagnostics
     notes: tuple[str, ...] = ()
 
     @property
@@ -84,7 +88,7 @@ class Outcome(NamedTuple):
         """What is shown of each day: the split, what it is expected to earn, and the loyalty that it starts with."""
         played = len(self.spend) - len(self.engagement)
         earns = ["played"] * played + [f"{value:,.0f}" for value in self.engagement]
-        loyalty = [f"{value:.2f}" for value in self.insight["loyalty"]]
+        loyalty = [f"{value:.2f}" for value in self.insight.loyalty]
         table = self.frame.assign(earns=earns, loyalty=loyalty)
         return table.set_index(table.pop("day").map(str))
 
@@ -112,23 +116,6 @@ class Problem(NamedTuple):
         return np.array(self.past, dtype=np.float64).reshape(-1, len(CHANNELS) + len(METRICS))
 
 
-class Fixed(NamedTuple):
-    """Plays a spend for each day (days, 3 channels) [bu/day], whatever comes; its state is the day."""
-
-    spend: NDArray[np.float64]
-
-    def predict(
-        self,
-        observation: NDArray[Any],
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-    ) -> tuple[NDArray[Any], Any]:
-        """Observations (n_envs, size) to spend (n_envs, 3) [bu/day] and the next day."""
-        day = state or 0
-        return np.tile(self.spend[day], (len(observation), 1)), day + 1
-
-
 def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
     """The configs of campaigns that have finished runs, by name, with these runs.
 
@@ -148,7 +135,7 @@ def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
 
 def settings_of(env: EnvConfig) -> Change:
     """The settings that the environment has, its limits left as they are."""
-    params = single_env(env).problem
+    params = params_of(env)
     unset = (None,) * len(CHANNELS)
     return Change(params.daily_budget, params.start_weekday, unset, unset)
 
@@ -159,7 +146,7 @@ def changed(env: EnvConfig, change: Change) -> EnvConfig:
     Raises:
         InputError: They cannot be met; the message says why and what to change.
     """
-    days, kwargs = single_env(env).problem.days, env.kwargs
+    days, kwargs = params_of(env).days, env.kwargs
     set_by_hand = {
         "daily_budget": change.daily_budget,
         "start_weekday": change.start_weekday,
@@ -167,13 +154,13 @@ def changed(env: EnvConfig, change: Change) -> EnvConfig:
         "max_spend": _limits(kwargs.get("max_spend"), change.most, days, change.daily_budget),
     }
     new = EnvConfig(id=env.id, kwargs=kwargs | set_by_hand)
-    single_env(new)
+    params_of(new)
     return new
 
 
 def range_of(env: EnvConfig) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Least and most spend of each channel over the days, each (3 channels,) [bu/day]."""
-    params = single_env(env).problem
+    params = params_of(env)
     if params.limits is None:
         return np.zeros(len(CHANNELS)), np.full(len(CHANNELS), params.daily_budget)
     low, high = params.limits
@@ -184,7 +171,7 @@ def range_of(env: EnvConfig) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def agents_of(folder: Path) -> list[str]:
     """Names of the policies of a run: the agent, and the mix of its probabilities where it picks channels."""
     run = load_run(folder)
-    return [entry.name for entry in entries([run], main=run.name)]
+    return [entry.name for entry in load_candidates([run], main=run.name)]
 
 
 @lru_cache(maxsize=256)
@@ -209,7 +196,11 @@ def agents_plan(run: Path, agent: str, written: float, problem: Problem) -> Outc
         () if made.campaigns == 1 else (in_range, "Later days are averages: each is decided anew.")
     )
     return Outcome(
-        agent, spend, made.days[EXPECTED].to_numpy(), single_env(problem.env).insight(spend), notes
+        agent,
+        spend,
+        made.days[EXPECTED].to_numpy(),
+        plan_diagnostics(params_of(problem.env), spend),
+        notes,
     )
 
 
@@ -217,7 +208,7 @@ def agents_plan(run: Path, agent: str, written: float, problem: Problem) -> Outc
 def best_plan(problem: Problem) -> Outcome:
     """The best plan for the days left: those already played are held at what was spent."""
     kwargs = problem.env.kwargs
-    days = single_env(problem.env).problem.days
+    days = params_of(problem.env).days
     held = {
         name: [
             *_spent(problem).tolist(),
@@ -226,7 +217,7 @@ def best_plan(problem: Problem) -> Outcome:
         for name, other in (("min_spend", 0.0), ("max_spend", kwargs["daily_budget"]))
     }
     env = EnvConfig(id=problem.env.id, kwargs=kwargs | (held if problem.past else {}))
-    policies = {entry.name: entry for entry in yardsticks(env, problem.seed)}
+    policies = {entry.name: entry for entry in baseline_candidates(env, problem.seed)}
     name = next(name for name in BEST if name in policies)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -240,17 +231,17 @@ def best_plan(problem: Problem) -> Outcome:
 def earned(problem: Problem, name: str, spend: NDArray[np.float64]) -> Outcome:
     """What a plan (days, 3 channels) [bu/day] brings on the days left, brought within limits and budget if need be."""
     env = problem.env
-    form = EnvConfig(id=env.id, kwargs=env.kwargs | single_env(env).baseline_env_kwargs)
+    form = baseline_env(env)
     envs: Any = make_env(form, 1)
     if envs.unwrapped.history.is_chance:
         envs = make_env(form, CAMPAIGNS)
-    left = Fixed(spend[len(problem.past) :])
+    left = planned(params_of(env), lambda _: spend)
     steps = [
         step.infos for step in play(left, envs, problem.seed, options={"past": problem.played})
     ]
     played = np.concatenate([_spent(problem), *(infos["spend"][:1] for infos in steps)])
     engagement = np.array([infos[EXPECTED].mean() for infos in steps])
-    return Outcome(name, played, engagement, single_env(env).insight(played))
+    return Outcome(name, played, engagement, plan_diagnostics(params_of(env), played))
 
 
 def after(run: Run, change: Change, past: Days) -> Problem:
@@ -265,7 +256,7 @@ def history_in(run: Run, env: EnvConfig) -> Any:
 
 def _is_campaign(env: EnvConfig) -> bool:
     try:
-        return hasattr(single_env(env), "insight")
+        return domain_of(env) is DOMAIN
     except InputError:
         return False
 
