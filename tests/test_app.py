@@ -81,10 +81,10 @@ def test_the_plans_earn_what_the_model_says(runs: Path) -> None:
             True,
         )
         np.testing.assert_allclose(
-            outcome.insight["loyalty"], trajectory(params, outcome.spend).loyalty
+            outcome.insight.loyalty, trajectory(params, outcome.spend).loyalty
         )
         np.testing.assert_allclose(
-            outcome.insight["marginal"], marginal_engagement(params, outcome.spend)
+            outcome.insight.marginal_engagement, marginal_engagement(params, outcome.spend)
         )
     np.testing.assert_array_equal(own.spend, every_day(60, 35, 30))
 

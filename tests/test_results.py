@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evaluate.campaign.domain import DOMAIN
+from evaluate.domain import Domain, Evaluation
 from evaluate.report import sections, wording
-from evaluate.report.sections import result
 from evaluate.results import (
-    PLANNERS,
     PolicyResult,
     as_json,
     best_simple_rule,
@@ -17,10 +17,12 @@ from evaluate.results import (
     means,
     policy_results,
 )
+from evaluate.rollouts import Results
 from evaluate.statistics import FailureRate, Interval, Kind
-from train.config import EvaluationConfig
+from train.config import EnvConfig, EvaluationConfig
 
 EXPECTED = "expected_engagement"
+NAMES = DOMAIN.baselines
 FIXED = {"best fixed plan": [[10.0, 10.0]], "clairvoyant": [[20.0, 20.0]]}
 MINUS = "\N{MINUS SIGN}"
 
@@ -33,7 +35,7 @@ def played(values: dict[str, list[list[float]]]) -> pd.DataFrame:
         for seed, by_campaign in enumerate(scores)
         for campaign, score in enumerate(by_campaign)
     ]
-    columns = ["policy", "seed", "campaign", "engagement", EXPECTED, "share_of_optimum"]
+    columns = ["policy", "seed", "episode", "engagement", EXPECTED, "share_of_optimum"]
     return pd.DataFrame(rows, columns=columns).astype({"seed": "Int64"})
 
 
@@ -43,12 +45,25 @@ def seeds(*earned: float) -> list[list[float]]:
 
 
 def results_of(values: dict[str, list[list[float]]], metric: str = EXPECTED) -> list[PolicyResult]:
-    return policy_results(played(values), ["a2c"], metric)
+    return policy_results(played(values), ["a2c"], metric, NAMES)
+
+
+def evaluated(
+    policies: list[PolicyResult], metric: str, episodes: int = 2, domain: Domain = DOMAIN
+) -> Evaluation:
+    """What the sections of a report are made from, without what was played."""
+    settings = EvaluationConfig(n_eval_episodes=episodes, seed=0)
+    nothing = Results(pd.DataFrame(), pd.DataFrame())
+    return Evaluation(domain, EnvConfig(id="none"), settings, nothing, policies, metric, {})
+
+
+def result(policies: list[PolicyResult], metric: str) -> str:
+    return sections.result(evaluated(policies, metric))
 
 
 def test_the_gap_counts_only_where_there_is_one() -> None:
     both = {"a2c": [[3.0, 4.0]], "best fixed plan": [[2.0, 3.0]], "clairvoyant": [[4.0, 7.0]]}
-    assert comparison_metric(played(both), "engagement") == EXPECTED
+    assert comparison_metric(played(both), "engagement", NAMES) == EXPECTED
     agent, *_ = results_of(both)
     assert agent.gap_closed is not None
     assert agent.gap_closed.value == pytest.approx(1 / 3)
@@ -56,7 +71,7 @@ def test_the_gap_counts_only_where_there_is_one() -> None:
     same = both | {"clairvoyant": [[2.0, 3.0]]}
     alone = {name: both[name] for name in ("a2c", "best fixed plan")}
     for values in (same, alone):
-        assert comparison_metric(played(values), "engagement") == "engagement"
+        assert comparison_metric(played(values), "engagement", NAMES) == "engagement"
         agent, *_ = results_of(values, "engagement")
         assert agent.gap_closed is None
         assert agent.share_of_optimum is not None
@@ -133,31 +148,31 @@ def test_one_campaign_and_one_seed_name_no_winner() -> None:
 def test_one_campaign_is_not_called_exact() -> None:
     values = {"even split": [[12.0]], "random": [[9.0]], "a2c": [[15.0], [15.1], [14.9]]}
     policies = results_of(values, "engagement")
-    evaluation = EvaluationConfig(n_eval_episodes=1, seed=0)
-    section = sections.uncertain(policies, "engagement", evaluation)
+    section = sections.uncertain(evaluated(policies, "engagement", episodes=1))
     assert "draws nothing" not in " ".join(section.text)
     assert "exact" not in " ".join(section.text)
     assert section.text[0].startswith("One campaign was played, which says nothing about others")
-    ends = {policy.name: wording.ends(policy.mean, wording.number) for policy in policies}
+    ends = {
+        policy.name: wording.ends(policy.mean, wording.number, "campaign") for policy in policies
+    }
     assert ends["even split"] == ends["random"] == "one campaign"
     constant = {name: [[row[0], row[0]] for row in rows] for name, rows in values.items()}
-    evaluation = EvaluationConfig(n_eval_episodes=2, seed=0)
-    section = sections.uncertain(results_of(constant, "engagement"), "engagement", evaluation)
+    section = sections.uncertain(evaluated(results_of(constant, "engagement"), "engagement"))
     assert section.text[0].startswith("The campaign draws nothing")
 
 
-@pytest.mark.parametrize("planner", PLANNERS)
+@pytest.mark.parametrize("planner", NAMES.planners)
 def test_a_planner_is_not_a_simple_rule(planner: str) -> None:
     values = {planner: [[20.0]], "all ads": [[12.0]], "even split": [[10.0]], "a2c": [[15.0]]}
     policies = results_of(values, "engagement")
-    rule = best_simple_rule(policies)
+    rule = best_simple_rule(policies, NAMES)
     assert rule is not None
     assert rule.name == "all ads"
     sentence = result(policies, "engagement")
     assert sentence.endswith(
         "3.0 more than the best simple rule, all ads, with this one training seed."
     )
-    assert best_simple_rule(results_of({planner: [[20.0]], "a2c": [[15.0]]})) is None
+    assert best_simple_rule(results_of({planner: [[20.0]], "a2c": [[15.0]]}), NAMES) is None
 
 
 RULE = "the best simple rule, all ads"
@@ -222,13 +237,12 @@ def test_a_seed_below_the_best_fixed_plan_has_failed(shift: float, failed: int) 
 def test_seeds_that_did_not_finish_are_named() -> None:
     frame = played({"even split": seeds(10.0), "a2c": seeds(15.0, 9.0, 16.0)})
     unfinished = {"a2c": {3: "diverged", 4: "interrupted"}}
-    policies = policy_results(frame, ["a2c"], "engagement", unfinished)
-    section = sections.uncertain(
-        policies, "engagement", EvaluationConfig(n_eval_episodes=2, seed=0)
-    )
+    policies = policy_results(frame, ["a2c"], "engagement", NAMES, unfinished)
+    section = sections.uncertain(evaluated(policies, "engagement"))
     named = "Seeds that failed: a2c 3 of 5 (seed 3 diverged, seed 4 interrupted, chance to fail 15%"
     assert section.text[-1].startswith(named)
-    alone = policy_results(frame[frame["policy"] == "a2c"], ["a2c"], "engagement", unfinished)
+    only = frame[frame["policy"] == "a2c"]
+    alone = policy_results(only, ["a2c"], "engagement", NAMES, unfinished)
     assert alone[0].failures is not None  # without a baseline nothing else is a failure
     assert wording.failures(alone[0].failures) == "2 of 5 (seed 3 diverged, seed 4 interrupted)"
 
@@ -243,9 +257,11 @@ def test_the_means_are_those_of_seeds_and_campaigns() -> None:
 
 def test_an_optimum_of_nothing_has_no_share() -> None:
     frame = played({"even split": seeds(0.0), "a2c": seeds(0.0)}).assign(share_of_optimum=np.nan)
-    agent, _ = policy_results(frame, ["a2c"], "engagement")
+    agent, _ = policy_results(frame, ["a2c"], "engagement", NAMES)
     assert agent.share_of_optimum is None
-    assert result([agent], "engagement").startswith("a2c earns 0.0 engagement (one training seed")
+    assert result([agent], "engagement").startswith(
+        "a2c earns a mean engagement of 0.0 (one training seed"
+    )
 
 
 def test_the_results_are_plain_data() -> None:
@@ -264,8 +280,8 @@ def test_the_results_are_plain_data() -> None:
     ("kind", "low", "high", "cell", "bracket"),
     [
         ("exact", 5.0, 5.0, "exact", "exact"),
-        ("campaigns", 4.0, 6.0, "4.0 to 6.0", "95% interval 4.0 to 6.0 over 50 campaigns"),
-        ("one campaign", None, None, "one campaign", "one campaign, spread unknown"),
+        ("episodes", 4.0, 6.0, "4.0 to 6.0", "95% interval 4.0 to 6.0 over 50 campaigns"),
+        ("one episode", None, None, "one campaign", "one campaign, spread unknown"),
         ("one seed", None, None, "one training seed", "one training seed, spread unknown"),
         (
             "one seed",
@@ -282,7 +298,7 @@ def test_the_results_are_plain_data() -> None:
             "95% interval 4.0 to 6.0 over 3 training seeds and 50 campaigns",
         ),
         (
-            "seeds on one campaign",
+            "seeds on one episode",
             4.99,
             5.01,
             "spread smaller than the last digit",
@@ -294,9 +310,9 @@ def test_an_interval_in_words(
     kind: Kind, low: float | None, high: float | None, cell: str, bracket: str
 ) -> None:
     interval = Interval(5.0, low, high, kind)
-    assert wording.ends(interval, wording.number) == cell
-    over = wording.over(interval, 3, 50)
-    assert wording.with_ends(interval, wording.number, over) == f"5.0 ({bracket})"
+    assert wording.ends(interval, wording.number, "campaign") == cell
+    over = wording.over(interval, 3, 50, "campaign")
+    assert wording.with_ends(interval, wording.number, "campaign", over) == f"5.0 ({bracket})"
 
 
 def test_numbers_in_words() -> None:

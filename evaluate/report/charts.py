@@ -133,7 +133,7 @@ def gap_closed(
             dots = seeds[name] if len(seeds[name]) > 1 else np.zeros(0)
             axes.plot(dots, np.full(len(dots), position), "o", color="black", markersize=3)
             ends = (end for end in (value, low, high, *dots, 0.0) if end is not None)
-            text = f"{value:.0%}".replace("-", "\N{MINUS SIGN}")
+            text = f"{round(value, 2) + 0.0:.0%}".replace("-", "\N{MINUS SIGN}")  # never -0 %
             axes.annotate(
                 text, (max(ends), position), (5, 0), textcoords="offset points", va="center"
             )
