@@ -70,7 +70,7 @@ def test_the_report_of_cartpole_knows_no_campaign(
         found = re.findall(rf"\b(?:{'|'.join(CAMPAIGN_WORDS)})s?\b", text, re.IGNORECASE)
         assert found == []
     assert "<h1>Evaluation report: cartpole</h1>" in page
-    assert ("What each agent earns" in page) == (len(agents) > 1)
+    assert ("<h2>What each agent earns</h2>" in page) == (len(agents) > 1)
     assert "failed" not in page
     assert f"playing {2 * len(agents)} trained policies on 20 episodes" in printed
     total = results[results["policy"] == "a2c"]["reward"].sum() / 40
@@ -210,7 +210,7 @@ def test_channel_agents_of_uncertain_campaigns_are_evaluated(
     steps = pd.read_csv(tmp_path / "report/results.csv").set_index("policy")
     for agent in ("a2c", "reference"):
         mix = steps.loc[f"{agent} (mix)", ["posts", "ads", "rewards"]]
-        np.testing.assert_allclose(mix.sum(axis=1), 100.0)
+        np.testing.assert_allclose(mix.sum(axis=1), 100.0, rtol=1e-6)
         assert (mix > 0).all(axis=None)
 
 
@@ -315,7 +315,7 @@ def test_the_plan_to_copy_never_costs_more_than_the_budget(budget: float) -> Non
         spend = [float(value) for value in row[1:4]]
         assert sum(spend) <= budget * (1 + 1e-9)
         assert float(row[4]) == pytest.approx(sum(spend))
-        np.testing.assert_allclose(spend, exact, atol=budget * 1e-3)
+        np.testing.assert_allclose(spend, exact, atol=budget * 2e-3)
 
 
 def test_engagement_is_written_with_its_weights(tmp_path: Path) -> None:

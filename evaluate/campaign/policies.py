@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.campaign import baselines
+from envs.campaign import baselines, planner
 from envs.campaign.latent import TOLD, understood
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
-from envs.campaign.planner import plan
 from envs.campaign.robust_planner import PARTICLES, clairvoyant_plans, draw_particles, replanned
 from evaluate.domain import Probabilities
 from evaluate.results import BaselineNames
@@ -92,7 +91,7 @@ def best_name(params: CampaignParams) -> str:
     """What the planner's plan is called: it is the optimum only where its check supports that."""
     if params.is_drawn:
         return NOMINAL
-    return OPTIMAL if plan(params).check.is_supported else BEST_FOUND
+    return OPTIMAL if planner.plan(params).check.is_supported else BEST_FOUND
 
 
 def planned(params: CampaignParams, make: Callable[[CampaignParams], FloatArray]) -> SpendPolicy:

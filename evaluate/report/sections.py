@@ -9,7 +9,7 @@ from evaluate.domain import Evaluation
 from evaluate.report import charts, wording
 from evaluate.report.page import Chart, Section, Table
 from evaluate.report.wording import INTERVAL
-from evaluate.results import FAILURE_THRESHOLD, PolicyResult, best_simple_rule
+from evaluate.results import FAILURE_THRESHOLD, OPTIMUM, PolicyResult, best_simple_rule
 from evaluate.statistics import LEAST_BAND, Interval, Kind
 from evaluate.targets import EvaluationTarget, state_of
 from train.config import dump_config
@@ -323,7 +323,9 @@ def _at_the_end(evaluation: Evaluation, agents: list[PolicyResult]) -> Table:
     measure = share_name(evaluation) if is_share else words(evaluation.metric)
     head = ["policy", "training seeds", f"{measure}, mean", INTERVAL]
     head += ["interquartile mean", "worst seed"]
-    head += ["optimality gap"] if is_share else []
+    best = _best(evaluation)
+    gap = "optimality gap" if best == OPTIMUM else f"gap to the {best}"
+    head += [gap] if is_share else []
     head += ["seeds that failed"] if is_failing else []
     rows = []
     for agent in agents:
