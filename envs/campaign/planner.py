@@ -20,8 +20,7 @@ from envs.campaign import model
 from envs.campaign.limits import fill, nearest
 from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 
-STARTS = 10
-MOST_STARTS = 20
+STARTS, MORE_STARTS, MOST_STARTS = 10, 4, 18
 FOUND_BY = 2
 PROMISING = 3
 ROUNDS = 5
@@ -179,8 +178,9 @@ class _Program:
 
     A spend is solved for as effort, its logarithm beyond where the channel bends. Where a full
     reward day is within reach, loyalty has a kink there: the reward level m of each day is then a
-    coordinate of its own, m <= 1 and m <= rewards' effect / B0, which is smooth and exact. A point
-    is the efforts (days x 3) and then the levels (days,), if any.
+    coordinate of its own, m <= 1 and m <= rewards' effect / B0. That is smooth, and exact on days
+    on which loyalty is worth gaining; on others, where more of it today leaves less tomorrow, m is
+    what rewards make it. A point is the efforts (days x 3) and then the levels (days,), if any.
     """
 
     params: CampaignParams
@@ -230,13 +230,32 @@ class _Program:
         spend: FloatArray = np.expm1(self.length * effort) / self.curve
         return spend
 
-    def engagement(self, point: FloatArray) -> tuple[float, FloatArray]:
-        """What the plan at a point earns [1], and its gradient (coordinates,) [1]."""
+    def gains(self, spend: FloatArray) -> NDArray[np.bool_]:
+        """On which days of a plan (days, 3) [bu/day] loyalty is worth gaining, (days,)."""
+        if not self.has_kink:
+            return np.zeros(self.params.days, dtype=bool)
+        levels = np.minimum(self._levels(spend)[0], 1.0)
+        gains: NDArray[np.bool_] = _derivatives(self.params, spend, levels)[1][:, 3] >= 0.0
+        return gains
+
+    def engagement(self, point: FloatArray, free: NDArray[np.bool_]) -> tuple[float, FloatArray]:
+        """What the plan at a point earns [1], and its gradient (coordinates,) [1].
+
+        Args:
+            point: Efforts and levels, (coordinates,) [1].
+            free: Days on which the level is a coordinate of its own, (days,).
+        """
         spend = self.spend(point)
-        levels = point[spend.size :] if self.has_kink else None
+        if not self.has_kink:
+            total, gradient = _derivatives(self.params, spend, None)
+            return float(total), (gradient * self._slope(spend)).ravel()
+        reached, slopes = self._levels(spend)
+        levels = np.where(free, point[spend.size :], np.minimum(reached, 1.0))
         total, gradient = _derivatives(self.params, spend, levels)
+        by_level = gradient[:, 3]
+        gradient[:, 2] += np.where(free | (reached >= 1.0), 0.0, by_level) @ slopes
         by_effort = (gradient[:, :3] * self._slope(spend)).ravel()
-        return float(total), np.concatenate([by_effort, gradient[:, 3:].ravel()])
+        return float(total), np.concatenate([by_effort, np.where(free, by_level, 0.0)])
 
     def slack(self, point: FloatArray) -> FloatArray:
         """What each day leaves of its budget, and what its rewards leave of its level, (constraints,) [1]."""
@@ -283,7 +302,7 @@ def _search(program: _Program, rng: np.random.Generator) -> Plan:
         best = _best(program, np.stack(ends))
         if best.check.found_by >= FOUND_BY or len(ends) >= MOST_STARTS:
             return best
-        starts = _drawn_starts(params, rng, STARTS)
+        starts = _drawn_starts(params, rng, MORE_STARTS)
 
 
 def _improve(program: _Program, ends: list[FloatArray]) -> None:
@@ -308,10 +327,10 @@ def _climb(program: _Program, start: FloatArray, precision: float) -> FloatArray
     """
     params = program.params
     earned = float(expected_engagement(params, start))
-    scale = max(earned, 1e-300)
+    scale, free = max(earned, 1e-300), program.gains(start)
 
     def loss(point: FloatArray) -> tuple[float, FloatArray]:
-        total, gradient = program.engagement(point)
+        total, gradient = program.engagement(point, free)
         return -total / scale, -gradient / scale
 
     result = minimize(
@@ -352,7 +371,7 @@ def _residual(program: _Program, spend: FloatArray) -> float:
     It is the gap of Frank and Wolfe 1956, a linear program over the linearised constraints.
     """
     point = program.point(spend)
-    total, gradient = program.engagement(point)
+    total, gradient = program.engagement(point, program.gains(spend))
     scale = max(total, 1e-300)
     move = linprog(
         -gradient / scale,

@@ -205,8 +205,8 @@ class Problem:
         )
         return self.low + (inside - self.low) * np.minimum(share, 1.0)[:, np.newaxis]
 
-    def climb(self, start: FloatArray, power: float) -> FloatArray:
-        """Where SLSQP ends from a plan (days, 3)."""
+    def climb(self, start: FloatArray, power: float, has_levels: bool) -> FloatArray:
+        """Where SLSQP ends from a plan (days, 3), with reward levels as variables or without."""
         n, budget = 3 * self.days, self.budget
         scale = max(abs(self.value(start.tolist(), None)[0]), 1e-300)
         per_day = np.kron(np.eye(self.days), np.ones(3))
@@ -218,22 +218,22 @@ class Problem:
         def loss(z: FloatArray) -> tuple[float, FloatArray]:
             spend, slope = spend_of(z)
             total, gradient, levels = self.value(
-                spend.reshape(-1, 3).tolist(), z[n:].tolist() if self.has_kink else None
+                spend.reshape(-1, 3).tolist(), z[n:].tolist() if has_levels else None
             )
-            ends = [gradient.ravel() * slope] + ([levels] if self.has_kink else [])
+            ends = [gradient.ravel() * slope] + ([levels] if has_levels else [])
             return -total / scale, -np.concatenate(ends) / scale
 
         def slack(z: FloatArray) -> FloatArray:
             spend, _ = spend_of(z)
             money = 1.0 - per_day @ spend / budget
-            if not self.has_kink:
+            if not has_levels:
                 return money
             return np.concatenate([money, self.reward_levels(spend.reshape(-1, 3))[0] - z[n:]])
 
         def slack_slopes(z: FloatArray) -> FloatArray:
             spend, slope = spend_of(z)
             money = -per_day * slope / budget
-            if not self.has_kink:
+            if not has_levels:
                 return money
             levels = np.zeros((self.days, n))
             levels[:, 2::3] = self.reward_levels(spend.reshape(-1, 3))[1] * slope[2::3]
@@ -245,7 +245,7 @@ class Problem:
         bounds = np.stack(
             [(limit.ravel() / budget) ** (1.0 / power) for limit in (self.low, self.high)], axis=1
         )
-        if self.has_kink:
+        if has_levels:
             at = np.concatenate([at, np.minimum(self.reward_levels(start)[0], 1.0)])
             bounds = np.concatenate([bounds, np.tile([0.0, 1.0], (self.days, 1))])
         constraint = {"type": "ineq", "fun": slack, "jac": slack_slopes}
@@ -290,7 +290,8 @@ def independent_plan(params: CampaignParams, rng: np.random.Generator, starts: i
     best, most = problem.start(rng), -math.inf
     for count in range(starts):
         start = problem.start(rng) if count < starts / 2 else problem.shaken(rng, best)
-        end = problem.climb(start, POWERS[count % len(POWERS)])
+        has_levels = problem.has_kink and count % 4 < 2  # exact unless loyalty can be too much
+        end = problem.climb(start, POWERS[count % 2], has_levels)
         earned = problem.value(end.tolist(), None)[0]
         if earned > most:
             best, most = end, earned
