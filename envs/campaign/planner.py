@@ -107,7 +107,7 @@ def plan(params: CampaignParams, seed: int = 0) -> Plan:
 
 
 def expected_engagement(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """What the mean model earns in a whole campaign, (...,) [1], for plans (..., days, 3 channels) [bu/day]."""
+    """What the mean model earns with plans (..., days, 3 channels) [bu/day], (...,) [1]."""
     metrics, _ = model.rollout(params, spend)
     total: FloatArray = model.engagement(params, metrics).sum(axis=-1)
     return total
@@ -133,7 +133,7 @@ def engagement_and_gradient(
 
 
 def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
-    """Least and most of each day and channel, (days, 3) [bu/day]: those of the campaign, or none to speak of."""
+    """Least and most of each day and channel, (days, 3) [bu/day]; 0 and all without limits."""
     shape = (params.days, len(CHANNELS))
     return params.limits or (np.zeros(shape), np.full(shape, params.daily_budget))
 
@@ -141,7 +141,7 @@ def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
 def _derivatives(
     params: CampaignParams, spend: FloatArray, reward_levels: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Engagement (...,) [1] and its gradient by spend and, where given, by reward level (..., days, 3 or 4).
+    """Engagement (...,) [1] and its gradient by spend and any reward levels (..., days, 3 or 4).
 
     Each number that a day starts from is nudged alone, all days at once; the chain rule goes back
     through the days.
@@ -193,7 +193,7 @@ class _Program:
 
     @cached_property
     def curve(self) -> FloatArray:
-        """1 / the spend where each channel bends, (3 channels,) [1/bu]; nearly 0 for a straight line."""
+        """1 / the spend where each channel bends, (3 channels,) [1/bu]; nearly 0 for a line."""
         bends = [0.0, self.params.fatigue, float(self.has_kink)]
         curve = np.array(bends) / self.params.reference_budget
         least = 1e-6 / self.params.daily_budget
@@ -213,7 +213,7 @@ class _Program:
 
     @cached_property
     def kept(self) -> FloatArray:
-        """How much of each day's rewards (columns) still works on each day (rows), (days, days) [1]."""
+        """How much of each day's rewards (columns) works on each day (rows), (days, days) [1]."""
         days = self.params.days
         pulses = np.eye(days)[..., np.newaxis] * np.eye(len(CHANNELS))[2]
         _, states = model.rollout(self.params, pulses)
@@ -221,8 +221,10 @@ class _Program:
 
     def point(self, spend: FloatArray) -> FloatArray:
         """The coordinates of a plan (days, 3) [bu/day]."""
-        levels = np.minimum(self._levels(spend)[0], 1.0) if self.has_kink else []
-        return np.concatenate([self._effort(spend).ravel(), levels])
+        effort = self._effort(spend).ravel()
+        if not self.has_kink:
+            return effort
+        return np.concatenate([effort, np.minimum(self._levels(spend)[0], 1.0)])
 
     def spend(self, point: FloatArray) -> FloatArray:
         """The plan (days, 3) [bu/day] at a point."""
@@ -258,12 +260,11 @@ class _Program:
         return float(total), np.concatenate([by_effort, np.where(free, by_level, 0.0)])
 
     def slack(self, point: FloatArray) -> FloatArray:
-        """What each day leaves of its budget, and what its rewards leave of its level, (constraints,) [1]."""
+        """What each day leaves of its budget, and rewards above its level, (constraints,) [1]."""
         spend = self.spend(point)
         money = 1.0 - spend.sum(axis=1) / self.params.daily_budget
-        if not self.has_kink:
-            return money
-        return np.concatenate([money, self._levels(spend)[0] - point[spend.size :]])
+        levels = self._levels(spend)[0] - point[spend.size :] if self.has_kink else money[:0]
+        return np.concatenate([money, levels])
 
     def slack_slopes(self, point: FloatArray) -> FloatArray:
         """Derivatives of the slack, (constraints, coordinates) [1]."""
@@ -283,7 +284,7 @@ class _Program:
         return self.length * (1.0 / self.curve + spend)
 
     def _levels(self, spend: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Rewards' effect as a share of a full day, (days,), and its slopes by reward (days, days) [1/bu]."""
+        """Rewards' effect as a share of a full day, (days,), and its slopes (days, days) [1/bu]."""
         carried: Any = np.zeros(spend.shape, dtype=complex)
         carried[:, 2] = self.kept @ spend[:, 2] + 1j * TINY
         effect = model.saturate(self.params.coefficients, carried)[:, 2]
@@ -366,7 +367,7 @@ def _best(program: _Program, ends: FloatArray) -> Plan:
 
 
 def _residual(program: _Program, spend: FloatArray) -> float:
-    """The most that a first-order move from a plan still promises [1]; 0 where the KKT conditions hold.
+    """The most that a first-order move still promises [1]; 0 where the KKT conditions hold.
 
     It is the gap of Frank and Wolfe 1956, a linear program over the linearised constraints.
     """
@@ -384,7 +385,7 @@ def _residual(program: _Program, spend: FloatArray) -> float:
 
 
 def _leap(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """A better plan, reached by changes that no gradient leads to, or the plan itself if there is none.
+    """A better plan, reached by changes that no gradient leads to, or the plan itself.
 
     Ads may be so worn out, say, that only far fewer of them would work again, or pay on another day
     than theirs.
@@ -400,7 +401,7 @@ def _leap(params: CampaignParams, spend: FloatArray) -> FloatArray:
 
 
 def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """Plans (days, days, 3) [bu/day] that change the day that gains most by another spend, the two that do, and so on.
+    """Plans (days, days, 3) [bu/day] in which the one, two, three ... days that gain most change.
 
     On such a day one channel gets nothing, all, any order of magnitude or a full day of rewards.
     """
@@ -409,21 +410,19 @@ def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
     channel = np.eye(len(CHANNELS))[:, np.newaxis, np.newaxis, :]  # (3 leaping, 1, 1, 3 channels)
     level = levels[:, np.newaxis, np.newaxis]  # (levels, 1, 1)
     others = (1.0 - channel) * spend  # (3, 1, days, 3)
-    rest = (
-        (budget - level) * others / np.maximum(others.sum(axis=-1, keepdims=True), 1e-300)
-    )  # (3, levels, days, 3)
+    share = others / np.maximum(others.sum(axis=-1, keepdims=True), 1e-300)
+    rest = (budget - level) * share  # (3, levels, days, 3)
     leaps = nearest(channel * level + rest, *limits_of(params), budget).reshape(-1, *spend.shape)
     plans = np.broadcast_to(spend, (len(spend), *leaps.shape)).copy()  # (days, leaps, days, 3)
     plans[days, :, days] = leaps.swapaxes(0, 1)
     earned = expected_engagement(params, plans)  # (days, leaps)
     rank = np.argsort(np.argsort(-earned.max(axis=1)))
-    return np.where(
-        (rank <= days[:, np.newaxis])[..., np.newaxis], leaps[earned.argmax(axis=1), days], spend
-    )
+    changes = (rank <= days[:, np.newaxis])[..., np.newaxis]
+    return np.where(changes, leaps[earned.argmax(axis=1), days], spend)
 
 
 def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """Plans (days x days, days, 3) [bu/day] in which one day comes earlier or later, and those between make room."""
+    """Plans (days x days, days, 3) [bu/day] in which one day comes earlier or later."""
     days = np.arange(len(spend))
     day, to = (number.reshape(-1, 1) for number in np.meshgrid(days, days))
     order = np.where(days == day, to + 0.5 * np.sign(to - day), days).argsort(axis=1)
@@ -431,13 +430,13 @@ def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
 
 
 def _full_reward(params: CampaignParams) -> float:
-    """Rewards with which loyalty gains in full, if none are carried over [bu/day]; infinite where none are enough."""
+    """Rewards of a full reward day, if none are carried over [bu/day]; infinite where none are."""
     left = 1.0 / params.reference_budget - params.inv_half_saturation[2]
     return 1.0 / left if left > 0 else np.inf
 
 
 def _simple_starts(params: CampaignParams) -> list[FloatArray]:
-    """Plans that anyone would try: an even split, each channel alone, and rewards first and another channel last."""
+    """An even split, each channel alone, and rewards first and another channel last."""
     limits = (*limits_of(params), params.daily_budget)
     corners = 1e-9 + np.eye(len(CHANNELS))
     early = np.linspace(1.0, 0.0, params.days)[:, np.newaxis]
@@ -450,17 +449,14 @@ def _simple_starts(params: CampaignParams) -> list[FloatArray]:
 
 
 def _drawn_starts(params: CampaignParams, rng: np.random.Generator, count: int) -> list[FloatArray]:
-    """Random splits of each day's budget; where that would wear ads out, with as few ads as the audience stands.
+    """Random splits of each day's budget, with so few ads that the audience stands them.
 
     Beyond that point ads are as good as dead and less of them makes no difference: no climb comes
-        back from there. Some
-    days keep all their ads: it can pay to wear them out at once and to wait until they have
-        recovered.
+    back from there. Some days keep all their ads: it can pay to wear them out at once and to wait
+    until they have recovered.
     """
     limits = (*limits_of(params), params.daily_budget)
-    shares = (
-        rng.dirichlet(np.full(len(CHANNELS), 0.7), (count, params.days)) + 1e-9
-    )  # (count, days, 3 channels)
+    shares = rng.dirichlet(np.full(len(CHANNELS), 0.7), (count, params.days)) + 1e-9
     wear = max(params.fatigue * params.daily_budget / params.reference_budget, 1.0)
     starts = np.stack([fill(share, *limits) for share in shares])
     spared = rng.random((count, params.days)) < PULSES
@@ -469,7 +465,7 @@ def _drawn_starts(params: CampaignParams, rng: np.random.Generator, count: int) 
 
 
 def marginal_engagement(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """What one more unit on a channel and day is worth over the rest of the campaign, (days, 3 channels) [1/bu].
+    """What one more unit is worth over the rest of the campaign, (days, 3 channels) [1/bu].
 
     It is the derivative of the expected engagement. Where a day of rewards just reaches the
     reference budget it is that of one unit less: beyond it, loyalty gains nothing more.

@@ -1,7 +1,7 @@
-"""``python -m tests.benchmarks.fuzz_planner``: the planner against an independent search on random campaigns.
+"""Sets the planner against an independent search: ``python -m tests.benchmarks.fuzz_planner``.
 
-The search is SLSQP from many starts, with equations, gradients, coordinates and starts of its own. Exit code 1 where it
-beats the planner anywhere by more than ``TOLERANCE``.
+The search is SLSQP from many starts, with equations, gradients, coordinates and starts of its own.
+The exit code is 1 where it beats the planner by more than ``TOLERANCE`` on any random campaign.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Case(NamedTuple):
 
     @property
     def beaten(self) -> float:
-        """How much more the independent search found, as a share of the planner's engagement [1]."""
+        """How much more the independent search found, as a share of the planner's [1]."""
         return self.independent / max(self.plan.engagement, 1e-300) - 1.0
 
 
@@ -102,7 +102,7 @@ def _some(rng: np.random.Generator, numbers: FloatArray, zeros: float) -> list[f
 
 
 def _limits(rng: np.random.Generator, days: int, budget: float) -> dict[str, Any]:
-    """Minimums that take some or nearly all of the budget, maximums, or both; for all days or day by day."""
+    """Minimums of some or nearly all of the budget, maximums, or both; alike or day by day."""
     shape = (days, 3) if rng.uniform() < 0.5 else (3,)
     taken = rng.choice([rng.uniform(), rng.uniform(0.97, 0.999999)])
     least = rng.dirichlet(np.full(3, 0.6), shape[:-1]) * taken * budget
@@ -189,12 +189,11 @@ class Problem:
         return total, slopes, levels
 
     def reward_levels(self, spend: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Rewards' effect as a share of a full reward day, (days,), and its slopes (days, days of spend)."""
+        """Rewards' effect as a share of a full reward day, (days,), and its slopes (days, days)."""
         carried = self.carried @ spend[:, 2]
         divisor = 1.0 + carried * self.params.inv_half_saturation[2]
-        return carried / divisor / self.reference, self.carried / divisor[
-            :, np.newaxis
-        ] ** 2 / self.reference
+        slopes = self.carried / divisor[:, np.newaxis] ** 2
+        return carried / divisor / self.reference, slopes / self.reference
 
     def inside(self, spend: FloatArray) -> FloatArray:
         """A plan that rounding may have moved out of limits and budget, moved back."""
@@ -285,7 +284,7 @@ class Problem:
 
 
 def independent_plan(params: CampaignParams, rng: np.random.Generator, starts: int) -> FloatArray:
-    """The best plan (days, 3) [bu/day] of SLSQP from random starts, half of them near the best so far."""
+    """The best plan (days, 3) [bu/day] of SLSQP from random starts, half of them near the best."""
     problem = Problem(params)
     best, most = problem.start(rng), -math.inf
     for count in range(starts):
@@ -334,7 +333,7 @@ def table(cases: list[Case]) -> str:
         f"{len(cases)} campaigns: {beaten} beaten by more than {TOLERANCE:g}, {better} better than "
         f"the independent search by as much, {supported} supported by their check",
         f"planner, CPU seconds: median {statistics.median(c.cpu_seconds for c in cases):.2f}, "
-        f"most {slowest.cpu_seconds:.1f} (case {slowest.number}); wall clock, with whatever else ran: "
+        f"most {slowest.cpu_seconds:.1f} (case {slowest.number}); wall clock, whatever else ran: "
         f"most {max(case.wall_seconds for case in cases):.1f}",
     ]
     return "\n".join(rows)
