@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from scipy import stats
 
 FloatArray = NDArray[np.float64]
-Kind = Literal["exact", "campaigns", "one campaign", "one seed", "seeds", "seeds on one campaign"]
+Kind = Literal[
+    "exact",
+    "campaigns",
+    "one campaign",
+    "one seed",
+    "one seed on one campaign",
+    "seeds",
+    "seeds on one campaign",
+]
 
 LEVEL = 0.95
 LEAST_BAND = 3  # seeds; with two the band of a learning curve is 18 standard errors wide
@@ -38,6 +46,7 @@ class Interval(NamedTuple):
         kind: What the interval covers. ``exact``: nothing varies. ``campaigns``: other campaigns,
             for policies without training. ``one campaign``: nothing, as only one was played.
             ``one seed``: other campaigns, where they vary, but not other training seeds.
+            ``one seed on one campaign``: nothing.
             ``seeds``: other training seeds, and other campaigns where they vary.
             ``seeds on one campaign``: other training seeds alone.
     """
@@ -274,7 +283,7 @@ def _kind(samples: list[Scores]) -> Kind:
     varies = samples[0].values.shape[1] > 1
     is_fixed = all(sample.is_deterministic for sample in samples)
     if any(len(sample.values) == 1 for sample in trained):
-        return "one seed"
+        return "one seed" if varies or is_fixed else "one seed on one campaign"
     if trained:
         return "seeds" if varies or is_fixed else "seeds on one campaign"
     return "campaigns" if varies else "exact" if is_fixed else "one campaign"

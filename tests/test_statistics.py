@@ -170,7 +170,7 @@ KINDS: list[tuple[Scores, Kind, bool]] = [
     (rule(3.0), "one campaign", False),
     (Scores(FIRST[:1]), "one seed", True),
     (column(3.0), "one seed", False),
-    (Scores(FIRST[:1, :1]), "one seed", False),
+    (Scores(FIRST[:1, :1]), "one seed on one campaign", False),
     (Scores(FIRST[:2]), "seeds", True),
     (column(3.0, 4.0), "seeds", True),
     (column(3.0, 3.0), "seeds", True),

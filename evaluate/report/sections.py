@@ -82,7 +82,7 @@ def _winner(results: list[PolicyResult]) -> str:
     if lead.sign < 0:
         return f"The winner is {beside}: it earns {more} more than {leading} {where}."
     by = wording.with_ends(lead, wording.signed)
-    return f"Neither it nor {beside}, can be said to win: {where} it earns {by}."
+    return f"Neither it nor {beside}, can be said to win: it earns {by} {where}."
 
 
 def yardsticks(

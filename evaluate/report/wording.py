@@ -5,7 +5,12 @@ from collections.abc import Callable
 from evaluate.statistics import LEVEL, FailureRate, Interval
 
 INTERVAL = f"{LEVEL:.0%} interval"
-_WITHOUT_ENDS = {"exact": "exact", "one seed": "one training seed", "one campaign": "one campaign"}
+_WITHOUT_ENDS = {
+    "exact": "exact",
+    "one campaign": "one campaign",
+    "one seed": "one training seed",
+    "one seed on one campaign": "one training seed and one campaign",
+}
 
 Form = Callable[[float], str]
 
@@ -64,6 +69,7 @@ def condition(interval: Interval) -> str:
         return "on these campaigns, with this one training seed"
     return {
         "one seed": "with this one training seed",
+        "one seed on one campaign": "on this one campaign, with this one training seed",
         "one campaign": "on this one campaign",
         "seeds on one campaign": "on this one campaign",
     }.get(interval.kind, "")
