@@ -76,7 +76,7 @@ def means(campaigns: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_metric(campaigns: pd.DataFrame, metric: str) -> str:
-    """The column that policies are compared by: its expectation, free of noise, where a gap counts."""
+    """The column that policies are compared by: where a gap counts, its noise-free expectation."""
     expected = f"expected_{metric}"
     return expected if expected in campaigns and _gap(_totals(campaigns, expected)) else metric
 

@@ -76,8 +76,8 @@ def test_the_gap_counts_only_where_there_is_one() -> None:
         ),
         (
             [11.0, 12.5, 14.0],
-            "Neither it nor the daily re-planner, which closes 20.0%, can be said to win: it earns "
-            f"+0.5 (95% interval {MINUS}3.2 to +4.2) on the same campaigns.",
+            "Neither it nor the daily re-planner, which closes 20.0%, can be said to win: the "
+            f"difference is +0.5 (95% interval {MINUS}3.2 to +4.2) on the same campaigns.",
         ),
     ],
 )
@@ -121,8 +121,9 @@ def test_one_campaign_and_one_seed_name_no_winner() -> None:
     assert sentence == (
         "a2c closes 50.0% of the gap between the best fixed plan and the clairvoyant (one training "
         "seed and one campaign, spread unknown): it earns 15.0 expected engagement. Neither it nor "
-        "the daily re-planner, which closes 20.0%, can be said to win: it earns +3.0 (one training "
-        "seed and one campaign, spread unknown) on this one campaign, with this one training seed."
+        "the daily re-planner, which closes 20.0%, can be said to win: the difference is +3.0 (one "
+        "training seed and one campaign, spread unknown) on this one campaign, with this one "
+        "training seed."
     )
     several = result(results_of(values | {"a2c": [[15.0], [15.1], [14.9]]}), EXPECTED)
     assert "over 3 training seeds, on this one campaign): it earns 15.0" in several

@@ -1,4 +1,4 @@
-"""The parts of the page that fit any environment: result, yardsticks, learning, uncertainty, provenance."""
+"""The parts of the page that fit any environment: result, baselines, learning, uncertainty."""
 
 import os
 
@@ -82,7 +82,7 @@ def _winner(results: list[PolicyResult]) -> str:
     if lead.sign < 0:
         return f"The winner is {beside}: it earns {more} more than {leading} {where}."
     by = wording.with_ends(lead, wording.signed)
-    return f"Neither it nor {beside}, can be said to win: it earns {by} {where}."
+    return f"Neither it nor {beside}, can be said to win: the difference is {by} {where}."
 
 
 def yardsticks(
@@ -154,7 +154,8 @@ def yardsticks(
         drawn.append(
             Chart(
                 "share_of_optimum",
-                "Every policy against the best that is possible; a dot for each training seed where there are several.",
+                "Every policy against the best that is possible; a dot for each training seed where "
+                "there are several.",
                 f"Bars of the share of the optimum: {words}.",
                 charts.share_of_optimum(campaigns, colours),
             )
@@ -230,8 +231,9 @@ def training(
         drawn.append(
             Chart(
                 "performance_profile",
-                "Which part of the training seeds and campaigns earned more than each share of the optimum: a curve "
-                "further to the right is better, a steep one tells of seeds that agree.",
+                "Which part of the training seeds and campaigns earned more than each share of the "
+                "optimum: a curve further to the right is better, a steep one shows seeds that "
+                "agree.",
                 f"Falling steps: {ranges}.",
                 charts.profile(several, colours),
             )
@@ -390,7 +392,7 @@ def _covered(kind: Kind) -> str:
 
 
 def _shown_by_seed(agent: PolicyResult) -> list[list[str]]:
-    """What else is told of each training seed: its share of the optimum or of the gap, if there is one."""
+    """What else is known of each training seed: its share of the optimum or of the gap."""
     if agent.gap_closed_by_seed is not None:
         return [[wording.share(value)] for value in agent.gap_closed_by_seed]
     scale = (
@@ -419,7 +421,9 @@ def provenance(
         "machine": ", ".join(dict.fromkeys(v["platform"] for v in versions))
         + f", {os.cpu_count()} cores",
         "training seeds": ", ".join(str(seed) for seed in sorted({run.state.seed for run in runs})),
-        "campaigns": f"{evaluation.n_eval_episodes} per policy, seed {evaluation.seed}, the same for all",
+        "campaigns": (
+            f"{evaluation.n_eval_episodes} per policy, seed {evaluation.seed}, the same for all"
+        ),
         "training time": f"{times} a run, the median",
         "runs": "\n".join(
             f"{run.name}/{run.folder.name}: {run.state.timesteps:,} steps, {run.state.state}"
