@@ -349,8 +349,8 @@ def _on_same_campaigns(first: Scores, second: Scores) -> tuple[Scores, Scores]:
         raise ValueError(
             f"policies that played {counts[0]} and {counts[1]} campaigns cannot be paired"
         )
-    one, other = (
+    left, right = (
         scores._replace(values=np.broadcast_to(scores.values, (len(scores.values), max(counts))))
         for scores in (first, second)
     )
-    return one, other
+    return left, right

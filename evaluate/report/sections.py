@@ -70,13 +70,13 @@ def _against_rule(rule: PolicyResult, difference: Interval) -> str:
 def _winner(results: list[PolicyResult]) -> str:
     """Who wins: the leading agent, or the strongest baseline that does not know the draw."""
     leading = results[0].name
-    other = next((policy for policy in results if policy.name == REPLANNER), None)
-    if other is None or other.difference is None or other.gap_closed is None:
+    replanner = next((policy for policy in results if policy.name == REPLANNER), None)
+    if replanner is None or replanner.difference is None or replanner.gap_closed is None:
         return ""
-    lead, condition = other.difference, wording.condition(other.difference)
-    beside = f"the {REPLANNER}, which closes {wording.share(other.gap_closed.value)}"
+    lead = replanner.difference
+    beside = f"the {REPLANNER}, which closes {wording.share(replanner.gap_closed.value)}"
     more = wording.with_ends(lead if lead.value > 0 else -lead, wording.number)
-    where = condition or "on the same campaigns"
+    where = wording.condition(lead) or "on the same campaigns"
     if lead.sign > 0:
         return f"{leading} wins against {beside}: it earns {more} more {where}."
     if lead.sign < 0:
@@ -154,8 +154,8 @@ def yardsticks(
         drawn.append(
             Chart(
                 "share_of_optimum",
-                "Every policy against the best that is possible; a dot for each training seed where "
-                "there are several.",
+                "Every policy against the best that is possible; a dot for each training seed "
+                "where there are several.",
                 f"Bars of the share of the optimum: {words}.",
                 charts.share_of_optimum(campaigns, colours),
             )
@@ -275,7 +275,7 @@ def _at_the_end(agents: list[PolicyResult], metric: str) -> Table:
     caption = (
         "What each agent earns once trained. The interquartile mean leaves out the best and the "
         f"worst quarter. A seed fails where it earns less than {FAILURE_THRESHOLD:.0%} of what the "
-        "best yardstick earns, or where its training did not finish."
+        "best baseline earns, or where its training did not finish."
     )
     return Table(caption, head, rows)
 
