@@ -1,4 +1,4 @@
-"""CampaignBatch of unknown strength: the draws, the noise, what is believed, and the rivals that know the prior."""
+"""Campaigns of unknown strength: the draws, the noise, what is believed, and the rivals that know the prior."""
 
 from collections.abc import Iterator
 from typing import Any
