@@ -23,7 +23,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 import envs
 from envs.campaign import model
 from envs.campaign.env import CampaignEnv
-from envs.campaign.latent import take
+from envs.campaign.latent import select
 
 IDS = sorted(
     f"envs:{name}"
@@ -54,8 +54,9 @@ def deal(vector: Any, row: int, single: Any) -> None:
     """Gives a single environment the draws of one campaign of a batch: seeds give both the same distribution only."""
     campaigns, one = vector.unwrapped._campaigns, single.unwrapped._campaigns
     if campaigns.latent is not None:
-        one.latent = take(campaigns.latent, [row])
+        one.latent = select(campaigns.latent, [row])
         one._noise = model.Noise(*(part[[row]] for part in campaigns._noise))
+        one._is_noisy = campaigns._is_noisy[[row]]
 
 
 @contextmanager

@@ -12,13 +12,12 @@ from scipy import special, stats
 
 from envs.campaign import baselines, belief, model, planner, robust_planner
 from envs.campaign.latent import (
-    DIFFERING,
-    TOLD,
+    PRIVILEGED_SIZE,
+    batch_latent,
+    latent_from_features,
     sample_latent,
     sample_noise,
-    stack,
-    take,
-    understood,
+    select,
 )
 from envs.campaign.params import CHANNELS, PRESETS, make_params
 from envs.campaign.poisson import poisson
@@ -53,24 +52,23 @@ def test_counts_are_those_quantiles_on_a_grid_of_small_means_where_the_first_gue
 
 def test_the_draws_have_the_moments_that_the_parameters_say() -> None:
     latent = sample_latent(UNCERTAIN, np.random.default_rng(0), 100_000)
-    of = UNCERTAIN.coefficients
-    strength = latent.counts / of.counts
+    nominal = UNCERTAIN.nominal
+    strength = latent.counts / nominal.counts
     assert np.allclose(
         strength, strength[:, :, :1], rtol=1e-12
     )  # one draw a channel, for all three of its metrics
     assert strength.mean(axis=0) == pytest.approx(1.0, abs=0.01)
     assert np.log(strength).std(axis=0) == pytest.approx(0.5, abs=0.01)
-    assert np.median(latent.inv_half_saturation, axis=0) / of.inv_half_saturation == pytest.approx(
-        1.0, abs=0.01
-    )
+    assert np.median(
+        latent.inv_half_saturation, axis=0
+    ) / nominal.inv_half_saturation == pytest.approx(1.0, abs=0.01)
     assert np.log(latent.inv_half_saturation).std(axis=0) == pytest.approx(0.3, abs=0.01)
     assert latent.loyalty_lift.mean() == pytest.approx(3.0, abs=0.03)
-    assert np.log(-latent.fatigue).std() == pytest.approx(0.4, abs=0.01)
+    assert np.log(latent.fatigue_rate).std() == pytest.approx(0.4, abs=0.01)
     assert (latent.carry_over.min(axis=0), latent.carry_over.max(axis=0)) == (
         pytest.approx([0.25, 0.0, 0.15], abs=1e-3),
         pytest.approx([0.55, 0.25, 0.45], abs=1e-3),
     )
-    assert (latent.fresh + latent.carry_over == 1.0).all()
     correlation: Any = np.corrcoef(strength[:, :, 0].T)
     assert np.abs(correlation - np.eye(3)).max() < 0.01
 
@@ -194,14 +192,14 @@ def test_days_already_played_are_observed_and_what_holds_is_drawn_from_what_is_l
 
 def test_privileged_columns_tell_what_holds() -> None:
     campaigns = make(4, privileged=True)
-    assert campaigns.metadata["privileged"] == TOLD
+    assert campaigns.metadata["privileged"] == PRIVILEGED_SIZE
     seen, _ = campaigns.reset(seed=0)
     plain, _ = make(4).reset(seed=0)
-    assert (seen[:, :-TOLD] == plain).all()
+    assert (seen[:, :-PRIVILEGED_SIZE] == plain).all()
     latent = campaigns._campaigns.latent
-    again = understood(UNCERTAIN, seen[:, -TOLD:].astype(np.float64))
-    for name in DIFFERING:
-        assert getattr(again, name) == pytest.approx(getattr(latent, name), rel=1e-6), name
+    again = latent_from_features(UNCERTAIN, seen[:, -PRIVILEGED_SIZE:].astype(np.float64))
+    for name, values in again._asdict().items():
+        assert values == pytest.approx(getattr(latent, name), rel=1e-6), name
 
 
 def test_the_reward_may_be_what_was_to_be_expected() -> None:
@@ -254,8 +252,8 @@ def test_the_gain_of_a_day_is_the_same_whatever_day_the_other_campaigns_are_on(m
     latent, noise = mixed.unwrapped._campaigns.latent, mixed.unwrapped._campaigns._noise
     single.reset(seed=1)
     inner = single.unwrapped._campaigns  # type: ignore[attr-defined]
-    inner.latent, inner._noise = take(latent, [1]), model.Noise(*(part[[1]] for part in noise))
-    inner._look_ahead(slice(None))
+    inner.latent, inner._noise = select(latent, [1]), model.Noise(*(part[[1]] for part in noise))
+    inner._update_potential(slice(None))
     for action in actions[1:4]:
         _, rewards, *_ = mixed.step(action)
         _, reward, terminated, *_ = single.step(action[1])
@@ -311,7 +309,8 @@ def test_a_dead_channel_earns_nothing_and_the_others_are_drawn_as_ever() -> None
 
 def test_days_cannot_get_a_part_of_noise_that_is_not_known() -> None:
     with pytest.raises(
-        ValueError, match=r"true_params: shock_sd=0\.5: the noise of these campaigns has no such part"
+        ValueError,
+        match=r"true_params: shock_sd=0\.5: the noise of these campaigns has no such part",
     ):
         make(2, shock_sd=0.0).reset(options={"true_params": {"shock_sd": 0.5}})
     with pytest.raises(ValueError, match=r"true_params: dispersion=3: the noise of these"):
@@ -333,9 +332,7 @@ def test_the_belief_starts_at_the_prior_and_comes_nearer_to_the_truth() -> None:
     campaigns = make(3_000, observation="belief")
     seen, _ = campaigns.reset(seed=0)
     assert seen[:, 12:].tolist() == [[0.0] * 4 + [1.0] * 4] * 3_000
-    latent = np.log(
-        campaigns._campaigns.latent.counts[:, :, 0] / UNCERTAIN.coefficients.counts[:, 0]
-    )
+    latent = np.log(campaigns._campaigns.latent.counts[:, :, 0] / UNCERTAIN.counts_array[:, 0])
     prior, sd = belief.prior(UNCERTAIN)
     errors = []
     for _ in range(6):
@@ -401,7 +398,7 @@ def test_the_shared_shock_is_integrated_out() -> None:
 
 def test_plans_for_one_known_truth_are_those_of_the_planner() -> None:
     params = make_params("uncertain", min_spend=[5, 0, 0], max_spend=[100, 30, 60])
-    nominal = stack([params.coefficients, params.coefficients])
+    nominal = batch_latent([params.nominal, params.nominal])
     fixed = 0.6 * planner.plan(params).spend + 0.4 * baselines.even_split(params)
     plans = robust_planner.clairvoyant_plans(params, nominal, fixed)
     low, high = planner.limits_of(params)

@@ -173,7 +173,7 @@ def trajectory(params: CampaignParams, spend: FloatArray) -> Trajectory:
     before = states[:-1]
     return Trajectory(
         np.array([state.loyalty for state in before]),
-        np.array([state.freshness for state in before]),
+        np.array([state.effectiveness for state in before]),
     )
 
 
@@ -224,7 +224,7 @@ def _value_and_gradient(params: CampaignParams, spend: FloatArray) -> tuple[Floa
     )  # complex: the model takes any number
     earned, after = model.transition(params, state, nudged[..., :3])
     now = model.engagement(params, earned).imag / -TINY  # (8, days, ...)
-    later = [*np.moveaxis(after.carry_over, -1, 0), after.freshness, after.loyalty]
+    later = [*np.moveaxis(after.adstock, -1, 0), after.effectiveness, after.loyalty]
     slopes = np.stack(later).imag / -TINY  # (5 leading to, 8 from, days, ...)
     worth = np.zeros((size, *total.shape))
     gradient = np.empty(today.shape)
@@ -329,7 +329,7 @@ def _step(params: CampaignParams, at: _Ascent) -> _Ascent:
     """
     budget, each = params.daily_budget, np.arange(len(at.spend))
     curve = np.maximum(
-        params.coefficients.inv_half_saturation, 1e-6 / budget
+        params.nominal.inv_half_saturation, 1e-6 / budget
     )  # a straight line where all but 0
     spend, last = (plan[:, np.newaxis] for plan in (at.spend, at.spend - at.before))
     metric = (1.0 / curve + spend) ** POWERS * curve ** (POWERS - 2.0)  # (starts, metrics, days, 3)
@@ -389,7 +389,7 @@ def _polish(params: CampaignParams, start: FloatArray) -> FloatArray:
     """Where SLSQP ends, or the start if that is no worse; plans (days, 3) [bu/day]. Effort is solved for."""
     budget = params.daily_budget
     curve = np.maximum(
-        params.coefficients.inv_half_saturation, 1e-6 / budget
+        params.nominal.inv_half_saturation, 1e-6 / budget
     )  # a straight line where all but 0
     length = np.log1p(curve * budget)
     days = np.kron(
