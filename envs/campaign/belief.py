@@ -2,7 +2,8 @@
 
 The state is four numbers, relative to the nominal ones: the log strength of each channel and log
 loyalty_lift. A week says next to nothing about the other latent parameters. What is observed is the
-logarithm of the day's metrics. The prior and the noise are those of the parameters.
+logarithm of the day's metrics. The prior and the noise are those of the parameters, the noise at
+least as large as what the filter leaves out.
 """
 
 from typing import NamedTuple
@@ -103,9 +104,22 @@ def _gap(
     r = params.dispersion
     bias = (0.0 if r is None else float(special.psi(r)) - np.log(r)) - params.shock_sd**2 / 2
     spread = 0.0 if r is None else special.polygamma(1, r)
-    own = spread + (1.0 / (expected + 0.5) if params.is_noisy else 1e-6 * np.ones_like(expected))
+    counting = 1.0 / (expected + 0.5) if params.is_noisy else np.zeros_like(expected)
+    own = np.maximum(spread + counting, _model_error(params))
     noise = own[:, :, np.newaxis] * np.eye(3) + params.shock_sd**2
     return np.log(metrics + 0.5) - np.log(expected + 0.5) - bias, noise
+
+
+def _model_error(params: CampaignParams) -> float:
+    """Least variance of a day's log metrics about the filter's model [1].
+
+    It stands for what the filter leaves out: the curvature of the logarithm over the prior of the
+    strengths, and the other latent parameters, whose elasticity is a half where a channel is half
+    saturated.
+    """
+    curvature = (params.counts_log_sd**2 / 2) ** 2
+    others = (params.inv_half_saturation_log_sd**2 + params.fatigue_log_sd**2) / 4
+    return 1e-6 + curvature + others + params.carry_over_range**2 / 3
 
 
 def _update(
