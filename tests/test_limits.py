@@ -1,5 +1,6 @@
 """Spending limits: they hold everywhere, exactly, and what they leave is used as it was asked for."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import gymnasium
@@ -78,6 +79,34 @@ def test_a_solver_finds_no_nearer_point() -> None:
             method="SLSQP",
         ).x
         np.testing.assert_allclose(nearest(asked, low, high, 100.0), solved, atol=1e-3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 1000), st.data())
+def test_minimums_may_sum_to_the_budget_in_decimals(tenths: int, data: st.DataObject) -> None:
+    posts = data.draw(st.integers(0, tenths))
+    ads = data.draw(st.integers(0, tenths - posts))
+    least = [posts / 10, ads / 10, (tenths - posts - ads) / 10]
+    params = make_params("dynamic", daily_budget=tenths / 10, min_spend=least)
+    asked = data.draw(arrays(np.float64, 3, elements=st.floats(0, 100)))
+    for spend in (spend_from_logits(params, asked, ()), spend_from_spend(params, asked, ())):
+        np.testing.assert_allclose(spend, least, rtol=1e-9, atol=1e-9 * tenths / 10)
+        assert spend.sum() <= tenths / 10 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("budget", "least"), [(0.3, [0.1, 0.1, 0.1]), (100.0, [0.7, 86.9, 12.4])])
+def test_a_plan_spends_minimums_that_are_the_whole_budget(budget: float, least: Any) -> None:
+    assert sum(least) > budget
+    params = make_params("dynamic", daily_budget=budget, min_spend=least)
+    np.testing.assert_allclose(planner.plan(params).spend, np.tile(least, (7, 1)), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("excess", "is_refused"), [(1e-10, False), (1e-8, True)])
+def test_the_tolerance_of_sums_is_relative(excess: float, is_refused: bool) -> None:
+    for budget in (1e-3, 1e6):
+        least = [0.5 * budget, 0.5 * budget * (1 + 2 * excess), 0.0]
+        with pytest.raises(ValueError, match="minimums sum to") if is_refused else nullcontext():
+            make_params("dynamic", daily_budget=budget, min_spend=least)
 
 
 @settings(max_examples=80, deadline=None)

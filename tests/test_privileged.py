@@ -7,7 +7,7 @@ import pytest
 from stable_baselines3 import A2C
 from torch import nn
 
-from envs.campaign.latent import TOLD
+from envs.campaign.latent import PRIVILEGED_SIZE
 from train.agents import a2c, reference
 from train.agents.registry import LEARNERS
 from train.config import AgentConfig, EnvConfig
@@ -40,14 +40,14 @@ def test_no_actor_ever_learns_from_privileged_columns(name: str, tmp_path: Any) 
         if name == "a2c"
         else (agent.actor, agent.critic)
     )
-    assert (first_layer(actor)[:, -TOLD:] == 0.0).all()
-    assert (first_layer(actor)[:, :-TOLD] != 0.0).any(axis=0).all()
-    assert (first_layer(critic)[:, -TOLD:] != 0.0).all()
+    assert (first_layer(actor)[:, -PRIVILEGED_SIZE:] == 0.0).all()
+    assert (first_layer(actor)[:, :-PRIVILEGED_SIZE] != 0.0).any(axis=0).all()
+    assert (first_layer(critic)[:, -PRIVILEGED_SIZE:] != 0.0).all()
     policy = agent.policy if name == "a2c" else agent
     seen_size = flat_observation_space(envs).shape[0]
     seen = np.random.default_rng(0).uniform(0, 1, (5, seen_size)).astype(np.float32)
     other = seen.copy()
-    other[:, -TOLD:] = 50.0
+    other[:, -PRIVILEGED_SIZE:] = 50.0
     assert (
         policy.predict(seen, deterministic=True)[0] == policy.predict(other, deterministic=True)[0]
     ).all()

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 import pandas as pd
 import tyro
 
-from envs.campaign.params import CHANNELS, DRAWN, CampaignParams
+from envs.campaign.params import CHANNELS, PRIOR_WIDTHS, CampaignParams
 from evaluate.__main__ import Args as Targets
 from evaluate.__main__ import find_target
 from evaluate.policies import entries, single_env, yardsticks
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def worlds(params: CampaignParams) -> dict[str, dict[str, Any]]:
     """What holds in each world, as the option ``world`` of ``reset`` takes it, by what is unusual about it."""
-    wide = {name: 2 * getattr(params, name) for name in DRAWN}
+    wide = {name: 2 * getattr(params, name) for name in PRIOR_WIDTHS}
     loud: dict[str, Any] = {"shock_sd": 2 * params.shock_sd}
     if params.dispersion is not None:
         loud["dispersion"] = params.dispersion / 4  # the standard deviation is 1 / sqrt(dispersion)
