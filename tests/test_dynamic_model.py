@@ -1,4 +1,4 @@
-"""The seven equations against known values and against a second writing of them, in plain Python numbers."""
+"""The seven equations against known values and a second writing of them in plain numbers."""
 
 import math
 import re
@@ -81,7 +81,7 @@ def test_the_model_agrees_with_the_equations_written_out(
 
 @settings(max_examples=60, deadline=None)
 @given(campaigns, spends)
-def test_the_state_stays_in_its_bounds_and_metrics_below_their_ceiling(
+def test_states_stay_in_their_bounds_and_metrics_below_the_ceiling(
     params: CampaignParams, spend: Any
 ) -> None:
     total = spend.sum(axis=1, keepdims=True)
@@ -95,9 +95,7 @@ def test_the_state_stays_in_its_bounds_and_metrics_below_their_ceiling(
 
 @settings(max_examples=30, deadline=None)
 @given(campaigns, arrays(np.float64, (5, 7, 3), elements=st.floats(0.0, 100.0)))
-def test_a_row_of_a_batch_is_the_single_campaign_bit_for_bit(
-    params: CampaignParams, spend: Any
-) -> None:
+def test_a_row_of_a_batch_has_the_single_campaigns_bits(params: CampaignParams, spend: Any) -> None:
     batch, states = model.rollout(params, spend)
     for row in range(5):
         single, alone = model.rollout(params, spend[row])
@@ -110,7 +108,7 @@ def test_a_row_of_a_batch_is_the_single_campaign_bit_for_bit(
 
 @settings(max_examples=30, deadline=None)
 @given(spends)
-def test_the_short_path_of_the_linear_campaign_gives_the_same_bits_as_the_whole_model(
+def test_the_linear_short_path_has_the_whole_models_bits(
     spend: Any,
 ) -> None:
     short, whole = make_params("linear"), make_params("linear")
@@ -159,7 +157,7 @@ def test_a_constant_plan_earns_the_known_engagement(
 @pytest.mark.parametrize(
     ("day", "week", "today"), [(0, 48.2, 12.2), (3, -20.6, None), (6, -29.4, -29.4)]
 )
-def test_moving_ten_units_from_posts_to_rewards_is_worth_what_is_known(
+def test_moving_ten_units_to_rewards_is_worth_the_known_value(
     day: int, week: float, today: Any
 ) -> None:
     even = np.full((7, 3), 100 / 3)
@@ -178,14 +176,14 @@ def test_every_equation_stands_on_a_numbered_line() -> None:
         assert any(f"({number})" in line.split("#", 1)[1] for line in code), number
 
 
-def test_the_ceiling_holds_where_a_loyal_audience_lifts_posts() -> None:
+def test_the_ceiling_includes_the_lift_of_a_loyal_audience() -> None:
     params = make_params("linear", loyalty_lift=3.0, loyalty_gain=1.0)
     metrics, _ = model.rollout(params, np.array([[0.0, 0.0, 100.0], [100.0, 0.0, 0.0]]))
     assert metrics[1, 0] == 800.0  # four times what posts earn alone: the whole ceiling
     assert (metrics <= params.played_ceiling[3:]).all()
 
 
-def test_the_linear_ceiling_is_the_whole_budget_on_the_best_channel() -> None:
+def test_the_linear_ceiling_is_all_on_the_best_channel() -> None:
     assert LINEAR.played_ceiling.tolist() == [100.0, 100.0, 100.0, 500.0, 100.0, 200.0]
 
 
@@ -203,7 +201,7 @@ def test_the_page_has_every_field_with_its_values_and_source() -> None:
             assert numbers == ([] if value is None else np.ravel(value).tolist()), name
 
 
-def test_an_environment_of_the_dynamic_campaign_can_be_made_in_both_forms() -> None:
+def test_the_dynamic_campaign_can_be_made_in_both_forms() -> None:
     single = gymnasium.make("envs:DynamicCampaign-v0", action="spend")
     batch = gymnasium.make_vec("envs:DynamicCampaign-v0", 3, "vector_entry_point", action="spend")
     single.reset()

@@ -1,4 +1,4 @@
-"""Conformance: what every registered id has to do, whatever its campaign, in every form it offers."""
+"""Conformance: what every registered id has to do in every form that it offers."""
 
 import copy
 import itertools
@@ -61,7 +61,7 @@ def deal(vector: Any, row: int, single: Any) -> None:
 
 @contextmanager
 def advice_declined(action: str) -> Iterator[None]:
-    """Lets pass the advice of both checkers to use actions in [-1, 1]; every other warning is an error."""
+    """Ignores both checkers' advice to use actions in [-1, 1]; other warnings are errors."""
     with warnings.catch_warnings():
         if action != "channel":
             warnings.filterwarnings(
@@ -242,7 +242,7 @@ def test_a_refused_action_leaves_the_campaign_as_it_was(env_id: str, action: str
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_refused_action_in_a_batch_leaves_every_campaign_as_it_was(env_id: str) -> None:
+def test_a_refused_action_changes_no_campaign_of_a_batch(env_id: str) -> None:
     vector = make_vec(env_id, 2, action="spend")
     vector.reset(seed=0)
     with pytest.raises(ValueError, match=r"spend=-1\.0"):
@@ -492,7 +492,7 @@ def test_the_page_has_the_bounds_of_the_observations() -> None:
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_campaign_can_be_printed_and_drawn_from_the_first_moment(env_id: str) -> None:
+def test_a_campaign_can_be_printed_and_drawn_from_the_start(env_id: str) -> None:
     env = make(env_id, render_mode="ansi", action="spend", days=2)
     env.reset(seed=0)
     assert env.render().split()[:8] == [

@@ -1,4 +1,4 @@
-"""Spending limits: they hold everywhere, exactly, and what they leave is used as it was asked for."""
+"""Spending limits: no spend breaks them, and what they leave is spent as asked."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -36,7 +36,7 @@ def holds(spend: Any, low: Any, high: Any, budget: float) -> bool:
 
 @settings(max_examples=80, deadline=None)
 @given(triples, bounds)
-def test_the_nearest_point_is_within_limits_and_no_other_is_nearer(asked: Any, limits: Any) -> None:
+def test_no_point_within_limits_is_nearer_than_the_nearest(asked: Any, limits: Any) -> None:
     low, high = limits[0], limits[0] + limits[1]
     assume(low.sum() <= 100)
     found = nearest(asked, low, high, 100.0)
@@ -147,7 +147,7 @@ def test_without_limits_the_formulas_are_todays() -> None:
     ]  # scaled, not projected
 
 
-def test_the_limits_of_each_row_are_those_of_its_own_day() -> None:
+def test_each_row_has_the_limits_of_its_own_day() -> None:
     params = make_params("dynamic", min_spend=BY_DAY)
     days = np.array([0, 3, 6, 7, 1])  # the fourth campaign is over: its last day's limits stand in
     batch = spend_from_logits(params, np.zeros((5, 3)), (5,), days)
@@ -158,7 +158,7 @@ def test_the_limits_of_each_row_are_those_of_its_own_day() -> None:
     assert batch.tolist() == [BY_DAY[day] for day in (0, 3, 6, 6, 1)]
 
 
-def test_the_limits_are_those_of_the_first_day_where_no_day_is_named() -> None:
+def test_the_limits_default_to_those_of_the_first_day() -> None:
     params = make_params("dynamic", min_spend=BY_DAY)
     assert spend_from_spend(params, [0.0, 0.0, 0.0], ()).tolist() == BY_DAY[0]
     np.testing.assert_allclose(spend_from_logits(params, [0.0, 0.0, 0.0], ()), 100 / 3, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""Campaign parameters: every bad value is refused in one message that says what, where and what is allowed."""
+"""Campaign parameters: a message for every bad value says what, where and what is allowed."""
 
 from typing import Any
 
@@ -92,7 +92,7 @@ def test_parameters_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_every_field_tells_its_unit(name: str) -> None:
+def test_every_field_has_a_unit(name: str) -> None:
     description = FIELDS[name].description or ""
     assert "[" in description
     assert "]" in description

@@ -3,7 +3,6 @@
 Both the single and the vector environment hold one; the equations are those of the model.
 """
 
-import copy
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -251,12 +250,12 @@ class CampaignBatch:
         Raises:
             ValueError: An entry is missing, unknown or of another shape.
         """
-        _check_like(self._arrays(), state["campaigns"])
-        self._state = model.State(*(state["campaigns"][name] for name in model.State._fields))
-        self.over = state["campaigns"]["over"]
-        self._state, self.over = copy.deepcopy((self._state, self.over))  # no others' arrays
+        arrays = {name: np.array(values) for name, values in state["campaigns"].items()}
+        _check_like(self._arrays(), arrays)
+        self._state = model.State(*(arrays[name] for name in model.State._fields))
+        self.over = arrays["over"]
         for name, array in self._arrays().items():
-            array[...] = state["campaigns"][name]
+            array[...] = arrays[name]
         self.is_started = True
         rng.bit_generator.state = state["generator"]
 
@@ -307,7 +306,7 @@ def _check_like(now: dict[str, NDArray[Any]], state: dict[str, NDArray[Any]]) ->
             f"state: has {', '.join(sorted(state))}; must have {', '.join(sorted(now))}"
         )
     for name, array in now.items():
-        entry = np.asarray(state[name])
+        entry = state[name]
         if (entry.shape, entry.dtype) != (array.shape, array.dtype):
             raise ValueError(
                 f"state: {name} is {entry.dtype} {entry.shape}, must be {array.dtype} {array.shape}"

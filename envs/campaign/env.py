@@ -231,7 +231,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         return campaigns.observations[0].copy(), reward, terminated, False, info
 
     def get_state(self) -> dict[str, Any]:
-        """The state of the campaign and of the generator as plain data: numbers, text and arrays."""
+        """The state of campaign and generator as plain data: numbers, text and arrays."""
         return self._campaigns.get_state(self.np_random)
 
     def set_state(self, state: dict[str, Any]) -> None:

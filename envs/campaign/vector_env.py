@@ -161,7 +161,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         return baseline_policies(self.params, np.random.default_rng(seed))
 
     def get_state(self) -> dict[str, Any]:
-        """The state of all campaigns and of the generator as plain data: numbers, text and arrays."""
+        """The state of campaigns and generator as plain data: numbers, text and arrays."""
         return self._campaigns.get_state(self.np_random)
 
     def set_state(self, state: dict[str, Any]) -> None:
