@@ -5,7 +5,6 @@ Stable-Baselines3's default.
 """
 
 import ast
-import difflib
 import importlib.util
 import re
 from collections.abc import Hashable
@@ -15,6 +14,10 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from train.errors import InputError as InputError
+from train.errors import first_line
+from train.errors import nearest as nearest
+
 MAX_CONFIG_BYTES = 2**20
 MAX_VALUES = 100_000
 MAX_DEPTH = 50
@@ -22,10 +25,6 @@ MAX_FLOAT = 1e30  # what torch's float32 holds, and ten thousand times more of i
 
 AgentName = Literal["a2c", "reference"]
 AGENTS: tuple[AgentName, ...] = get_args(AgentName)
-
-
-class InputError(Exception):
-    """The user's input is wrong; the message says what, where, and what is allowed. Programs exit with 2."""
 
 
 def sb3_defaults(file: str, class_name: str, function: str) -> dict[str, Any]:
@@ -284,7 +283,7 @@ def parse_yaml(text: str, where: str) -> Any:
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{where}:{place} {error.problem or 'is no YAML'}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{where}: is no YAML: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{where}: is no YAML: {first_line(error)}") from None
 
 
 def _check_size(root: yaml.Node, where: str) -> None:
@@ -314,12 +313,6 @@ def _check_size(root: yaml.Node, where: str) -> None:
         raise InputError(
             f"{where}: holds {size(root):,} values, aliases counted; at most {MAX_VALUES:,} are read"
         )
-
-
-def nearest(name: str, names: Any) -> str:
-    """A hint at the name that was probably meant, or nothing."""
-    near = difflib.get_close_matches(name, [str(known) for known in names], n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _read(path: Path) -> Any:
