@@ -21,7 +21,7 @@ from evaluate.results import (
 )
 from evaluate.rollouts import Candidate, play_all
 from evaluate.targets import EvaluationTarget, state_of
-from train.config import InputError
+from train.errors import InputError
 from train.storage.run_folder import Run
 
 
@@ -77,7 +77,13 @@ def _evaluate(target: EvaluationTarget, out: Path, command: str, brand: Brand) -
     steps = results.steps.rename(columns={"episode": domain.episode, "step": domain.step})
     page.write(out, report, steps, table, figures)
     print(_printed(table, metric, sections.share_name(evaluation), policies))
-    print(*_not_finished(target.unfinished), report.result, f"report: {out}/index.html", sep="\n")
+    lines = (
+        _not_finished(target.unfinished),
+        sections.cut_episodes(evaluation),
+        report.result,
+        f"report: {out / 'index.html'}",
+    )
+    print(*filter(None, lines), sep="\n")
 
 
 def _announced(
@@ -103,10 +109,10 @@ def _unfinished(target: EvaluationTarget, agents: dict[str, str]) -> Unfinished:
     return dict(ended)
 
 
-def _not_finished(runs: list[Run]) -> list[str]:
-    """A line that names the runs that did not finish; none where all did."""
+def _not_finished(runs: list[Run]) -> str:
+    """A line that names the runs that did not finish; nothing where all did."""
     named = ", ".join(f"{run.folder} ({state_of(run)})" for run in runs)
-    return [f"training did not finish: {named}"] if named else []
+    return f"training did not finish: {named}" if named else ""
 
 
 def _check_alike(runs: list[Run]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign import baselines, planner
-from envs.campaign.latent import TOLD, understood
+from envs.campaign.latent import PRIVILEGED_SIZE, latent_from_features
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
 from envs.campaign.robust_planner import PARTICLES, clairvoyant_plans, draw_particles, replanned
 from evaluate.domain import Probabilities
@@ -43,7 +43,7 @@ class SpendPolicy(NamedTuple):
 
     def predict(
         self,
-        observation: NDArray[Any],
+        observation: Any,
         state: Any = None,
         episode_start: Any = None,
         deterministic: bool = True,
@@ -155,7 +155,8 @@ def _clairvoyant(
 ) -> tuple[FloatArray, Any]:
     """Plans on the first day with the latent parameters that the privileged columns hold."""
     if state is None:
-        latent = understood(params, observation[:, -TOLD:].astype(np.float64))
+        features = observation[:, -PRIVILEGED_SIZE:].astype(np.float64)
+        latent = latent_from_features(params, features)
         state = clairvoyant_plans(params, latent, baselines.best_fixed(params))
     return state[np.arange(len(days)), days], state
 

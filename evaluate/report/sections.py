@@ -75,7 +75,11 @@ def uncertain(evaluation: Evaluation) -> Section:
     """What varied, what did not, and how far the figures carry beyond the runs at hand."""
     agents = [policy for policy in evaluation.policies if policy.is_trained]
     seeds = max(len(agent.scores.values) for agent in agents)
-    text = [_about_episodes(evaluation), _about_seeds(seeds, evaluation.domain.episode)]
+    text = [
+        _about_episodes(evaluation),
+        cut_episodes(evaluation),
+        _about_seeds(seeds, evaluation.domain.episode),
+    ]
     chances = [
         f"{agent.name} {wording.failures(agent.failures, with_chance=seeds > 1)}"
         for agent in agents
@@ -112,6 +116,21 @@ def provenance(
             for run in [*runs, *target.unfinished]
         ),
     }
+
+
+def cut_episodes(evaluation: Evaluation) -> str:
+    """Which episodes did not end by themselves; nothing where all did."""
+    domain, results = evaluation.domain, evaluation.results
+    if not results.cut:
+        return ""
+    steps = results.steps.groupby("policy")["step"].max()
+    total = results.episodes["policy"].value_counts()
+    parts = [
+        f"{count:,} of {total[policy]:,} {domain.episode}s of {policy} after {steps[policy]:,} "
+        f"{domain.step}s"
+        for policy, count in results.cut.items()
+    ]
+    return f"Cut short, as they did not end: {'; '.join(parts)}."
 
 
 def share_name(evaluation: Evaluation) -> str:
@@ -163,19 +182,19 @@ def _winner(evaluation: Evaluation) -> str:
     """Who wins: the leading agent, or the strongest baseline that does not know the draw."""
     replanner, episode = evaluation.domain.baselines.replanner, evaluation.domain.episode
     leading = evaluation.policies[0].name
-    other = next((policy for policy in evaluation.policies if policy.name == replanner), None)
-    if other is None or other.difference is None or other.gap_closed is None:
+    adaptive = next((policy for policy in evaluation.policies if policy.name == replanner), None)
+    if adaptive is None or adaptive.difference is None or adaptive.gap_closed is None:
         return ""
-    lead, condition = other.difference, wording.condition(other.difference, episode)
-    beside = f"the {replanner}, which closes {wording.share(other.gap_closed.value)}"
+    lead = adaptive.difference
+    beside = f"the {replanner}, which closes {wording.share(adaptive.gap_closed.value)}"
     more = wording.with_ends(lead if lead.value > 0 else -lead, wording.number, episode)
-    where = condition or f"on the same {episode}s"
+    where = wording.condition(lead, episode) or f"on the same {episode}s"
     if lead.sign > 0:
         return f"{leading} wins against {beside}: it earns {more} more {where}."
     if lead.sign < 0:
         return f"The winner is {beside}: it earns {more} more than {leading} {where}."
     by = wording.with_ends(lead, wording.signed, episode)
-    return f"Neither it nor {beside}, can be said to win: {where} it earns {by}."
+    return f"Neither it nor {beside}, can be said to win: the difference is {by} {where}."
 
 
 def _comparison_table(evaluation: Evaluation) -> Table:
@@ -431,8 +450,8 @@ def _about_seeds(seeds: int, episode: str) -> str:
     return (
         "What varies is training, which starts from another random seed each time. The seed is the "
         f"unit that is repeated: a {INTERVAL} adds the squared standard errors of seeds and "
-        f"{episode}s, each times the square of Student's t for their number (Banerjee 1960; for "
-        "the seeds of two agents Welch 1947). It covers the mean over other seeds, not a single run, "
+        f"{episode}s, each times the square of Student's t for their number (Banerjee 1960; "
+        "for the seeds of two agents Welch 1947). It covers the mean over other seeds, not a single run, "
         f"and falls short where one bad seed in many is not among these.{two if seeds == 2 else ''}"
     )
 
