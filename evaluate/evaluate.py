@@ -10,6 +10,8 @@ from evaluate.domain import Domain, Evaluation, domain_of
 from evaluate.policies import check_comparable, label, load_candidates
 from evaluate.report import charts, page, sections
 from evaluate.report.page import Brand, Report
+from evaluate.report.result import result, share_name
+from evaluate.report.training import training
 from evaluate.results import (
     SHARE,
     PolicyResult,
@@ -63,20 +65,20 @@ def _evaluate(target: EvaluationTarget, out: Path, command: str, brand: Brand) -
         *family.first,
         sections.comparison(evaluation),
         *family.rest,
-        sections.training(evaluation, progress),
+        training(evaluation, progress),
         sections.uncertain(evaluation),
     ]
     report = Report(
         title=brand.title or f"Evaluation report: {target.name}",
         logo=brand.logo,
-        result=sections.result(evaluation),
+        result=result(evaluation),
         sections=[part for part in parts if part],
         provenance=sections.provenance(command, evaluation, target, progress),
     )
     figures = {name: row | family.numbers.get(name, {}) for name, row in as_json(policies).items()}
     steps = results.steps.rename(columns={"episode": domain.episode, "step": domain.step})
     page.write(out, report, steps, table, figures)
-    print(_printed(table, metric, sections.share_name(evaluation), policies))
+    print(_printed(table, metric, share_name(evaluation), policies))
     lines = (
         _not_finished(target.unfinished),
         sections.cut_episodes(evaluation),

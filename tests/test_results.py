@@ -9,6 +9,7 @@ import pytest
 from evaluate.campaign.domain import DOMAIN
 from evaluate.domain import Domain, Evaluation
 from evaluate.report import sections, wording
+from evaluate.report.result import result as result_of
 from evaluate.results import (
     PolicyResult,
     as_json,
@@ -58,7 +59,7 @@ def evaluated(
 
 
 def result(policies: list[PolicyResult], metric: str) -> str:
-    return sections.result(evaluated(policies, metric))
+    return result_of(evaluated(policies, metric))
 
 
 def test_the_gap_counts_only_where_there_is_one() -> None:

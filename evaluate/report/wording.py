@@ -5,6 +5,7 @@ from collections.abc import Callable
 from evaluate.statistics import LEVEL, FailureRate, Interval
 
 INTERVAL = f"{LEVEL:.0%} interval"
+NOTHING = "-"  # an empty cell
 Form = Callable[[float], str]
 
 
