@@ -83,15 +83,15 @@ def test_episodes_that_do_not_end_are_cut_and_named(
     config, runs = tmp_path / "endless.yaml", ["--runs-dir", str(tmp_path / "runs")]
     config.write_text(
         "env: {id: 'tests.toy_envs:Unlimited-v0'}\ntotal_timesteps: 200\n"
-        "reference: {n_envs: 4}\nevaluation: {n_eval_episodes: 3}\n"
+        "reference: {n_envs: 4, log_interval: 1}\nevaluation: {n_eval_episodes: 3}\n"
     )
     assert train([str(config), *runs]) == 0
     assert main([str(config), *runs, "--out", str(tmp_path / "report")]) == 0
-    sentence = "Cut short, as they did not end: 3 of 3 episodes of reference after 1,000 steps."
+    sentence = "Cut short, as they did not end: 3 of 3 episodes of reference after 10,000 steps."
     assert sentence in capsys.readouterr().out
     assert sentence in (tmp_path / "report/index.html").read_text()
     results = pd.read_csv(tmp_path / "report/results.csv")
-    assert results.groupby("episode")["reward"].sum().tolist() == [1000.0] * 3
+    assert results.groupby("episode")["reward"].sum().tolist() == [10_000.0] * 3
 
 
 FAMILY = '''
@@ -175,7 +175,7 @@ def test_a_sibling_is_added_in_an_afternoon(
     config, runs = str(tmp_path / "lights.yaml"), ["--runs-dir", str(tmp_path / "runs")]
     assert train([config, *runs]) == 0
     assert main([config, *runs, "--out", str(tmp_path / "report")]) == 0
-    assert "playing 2 trained policies and 1 baselines on 12 phases" in capsys.readouterr().out
+    assert "playing 2 trained policies and 1 baseline on 12 phases" in capsys.readouterr().out
     results = pd.read_csv(tmp_path / "report/results.csv")
     assert list(results.columns) == ["policy", "seed", "phase", "cycle", "passed"]
     assert set(results["policy"]) == {"a2c", "reference", "longest queue first"}
