@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
+from scipy import optimize
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from envs.campaign import planner
@@ -285,12 +285,13 @@ def test_solvers_in_threads_leave_the_blas_threads_as_they_were() -> None:
 
 def test_the_solver_runs_on_one_blas_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[int] = set()
+    minimize = optimize.minimize
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         seen.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
         return minimize(*args, **kwargs)
 
-    monkeypatch.setattr("envs.campaign.planner.minimize", watched)
+    monkeypatch.setattr(planner, "minimize", watched)
     with threadpool_limits(2, user_api="blas"):
         planner.plan(make_params("dynamic", days=2), seed=3)
     assert seen == {1}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign import model, planner
-from envs.campaign.latent import TOLD, understood
+from envs.campaign.latent import PRIVILEGED_SIZE, latent_from_features
 from envs.campaign.limits import fill, nearest
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
 from envs.campaign.robust_planner import (
@@ -76,7 +76,9 @@ class Clairvoyant(NamedTuple):
         """See ``Policy.predict``; the plans are made on the first day and kept in the state."""
         batch = np.atleast_2d(observation)
         if state is None or np.any(episode_start):
-            latent = understood(self.params, batch[:, -TOLD:].astype(np.float64))
+            latent = latent_from_features(
+                self.params, batch[:, -PRIVILEGED_SIZE:].astype(np.float64)
+            )
             state = clairvoyant_plans(self.params, latent, best_fixed(self.params))
         spend = state[np.arange(len(batch)), day_of(self.params, batch)]
         return spend.reshape(*observation.shape[:-1], len(CHANNELS)), state

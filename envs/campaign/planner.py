@@ -153,8 +153,8 @@ def _derivatives(
     chosen = [np.moveaxis(spend, -2, 0)]
     if reward_levels is not None:
         chosen.append(np.moveaxis(reward_levels, -1, 0)[..., np.newaxis])
-    carry_over, freshness, loyalty = before
-    given = [*chosen, carry_over, freshness[..., np.newaxis], loyalty[..., np.newaxis]]
+    adstock, effectiveness, loyalty = before
+    given = [*chosen, adstock, effectiveness[..., np.newaxis], loyalty[..., np.newaxis]]
     numbers = np.concatenate(given, axis=-1)  # (days, ..., 8 or 9)
     size = numbers.shape[-1]
     nudge = (-1j * TINY) * np.eye(size).reshape(size, *(1,) * spend.ndim, size)[:, 0]
@@ -163,7 +163,7 @@ def _derivatives(
     level = None if reward_levels is None else nudged[..., 3]
     earned, after = model.transition(params, state, nudged[..., :3], reward_level=level)
     now = model.engagement(params, earned).imag / -TINY  # (8 or 9, days, ...)
-    later = [*np.moveaxis(after.carry_over, -1, 0), after.freshness, after.loyalty]
+    later = [*np.moveaxis(after.adstock, -1, 0), after.effectiveness, after.loyalty]
     slopes = np.stack(later).imag / -TINY  # (5 leading to, 8 or 9 from, days, ...)
     worth = np.zeros((size, *total.shape))
     gradient = np.empty((len(day), *total.shape, size - 5))
@@ -198,7 +198,7 @@ class _Program:
         bends = [0.0, self.params.fatigue, float(self.has_kink)]
         curve = np.array(bends) / self.params.reference_budget
         least = 1e-6 / self.params.daily_budget
-        return np.maximum(np.maximum(self.params.coefficients.inv_half_saturation, curve), least)
+        return np.maximum(np.maximum(self.params.nominal.inv_half_saturation, curve), least)
 
     @cached_property
     def length(self) -> FloatArray:
@@ -218,7 +218,7 @@ class _Program:
         days = self.params.days
         pulses = np.eye(days)[..., np.newaxis] * np.eye(len(CHANNELS))[2]
         _, states = model.rollout(self.params, pulses)
-        return np.stack([state.carry_over[:, 2] for state in states[1:]])
+        return np.stack([state.adstock[:, 2] for state in states[1:]])
 
     def point(self, spend: FloatArray) -> FloatArray:
         """The coordinates of a plan (days, 3) [bu/day]."""
@@ -288,7 +288,7 @@ class _Program:
         """Rewards' effect as a share of a full day, (days,), and its slopes (days, days) [1/bu]."""
         carried: Any = np.zeros(spend.shape, dtype=complex)
         carried[:, 2] = self.kept @ spend[:, 2] + 1j * TINY
-        effect = model.saturate(self.params.coefficients, carried)[:, 2]
+        effect = model.saturate(self.params.nominal, carried)[:, 2]
         level = effect / self.params.reference_budget
         return level.real, (level.imag / TINY)[:, np.newaxis] * self.kept
 
@@ -496,7 +496,7 @@ def trajectory(params: CampaignParams, spend: FloatArray) -> Trajectory:
     before = states[:-1]
     return Trajectory(
         np.array([state.loyalty for state in before]),
-        np.array([state.freshness for state in before]),
+        np.array([state.effectiveness for state in before]),
     )
 
 
