@@ -10,7 +10,14 @@ from evaluate.campaign.sections import campaign_sections
 from evaluate.policies import check_comparable, entries, single_env, yardsticks
 from evaluate.report import charts, page, sections
 from evaluate.report.page import Brand, Report
-from evaluate.results import SHARE, PolicyResult, comparison_metric, numbers, policy_results
+from evaluate.results import (
+    SHARE,
+    PolicyResult,
+    as_json,
+    comparison_metric,
+    means,
+    policy_results,
+)
 from evaluate.rollouts import play_all
 from train.config import EnvConfig, EvaluationConfig, InputError
 from train.storage.run_folder import Run
@@ -55,11 +62,11 @@ def _judge(
     results = play_all(
         trained + yardsticks(env, evaluation.seed), evaluation.n_eval_episodes, evaluation.seed
     )
-    table = page.summary(results)
+    table = means(results.campaigns)
     metric = comparison_metric(results.campaigns, str(table.columns[0]))
     learned = list(dict.fromkeys(entry.name for entry in trained))
-    found = policy_results(results.campaigns, learned, metric, evaluation.seed)
-    colours = charts.policy_colours([standing.name for standing in found], learned)
+    found = policy_results(results.campaigns, learned, metric)
+    colours = charts.policy_colours([policy.name for policy in found], learned)
     pictures = campaign_sections(results.days, learned, single_env(env), colours)
     adapting = adaptation(results, learned[0], env, evaluation, colours)
     parts = [
@@ -68,7 +75,7 @@ def _judge(
         *adapting.sections,
         pictures.days,
         pictures.why,
-        sections.training(found, metric, progress, colours, evaluation.seed),
+        sections.training(found, metric, progress, colours),
         sections.uncertain(found, metric, evaluation),
     ]
     report = Report(
@@ -80,7 +87,7 @@ def _judge(
     )
     figures = {
         policy: values | adapting.numbers.get(policy, {})
-        for policy, values in numbers(found).items()
+        for policy, values in as_json(found).items()
     }
     page.write(out, report, results, table, figures)
     print(_printed(table, metric, found))
@@ -133,7 +140,7 @@ def _short(value: object, other: object) -> str:
 
 
 def _printed(table: pd.DataFrame, metric: str, found: list[PolicyResult]) -> str:
-    closed = {standing.name: standing.closed.value for standing in found if standing.closed}
+    closed = {policy.name: policy.gap_closed.value for policy in found if policy.gap_closed}
     if closed:
         shown = table[[metric, "seeds"]].assign(gap_closed=pd.Series(closed))
     else:

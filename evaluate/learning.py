@@ -14,7 +14,7 @@ POINTS = 100
 
 
 class Curve(NamedTuple):
-    """One policy's learning: the mean over training seeds and its interval, each (points,); NaN ends of one seed."""
+    """One policy's learning: the mean over training seeds and its interval, each (points,); NaN below 3 seeds."""
 
     x: FloatArray
     center: FloatArray
@@ -38,9 +38,7 @@ def read_progress(runs: list[Run], main: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def curves(
-    progress: pd.DataFrame, x: str, column: str, rng: np.random.Generator
-) -> dict[str, Curve]:
+def curves(progress: pd.DataFrame, x: str, column: str) -> dict[str, Curve]:
     """A curve for each policy over ``timesteps`` or ``seconds``.
 
     It starts where all of its seeds have; one that is done before the others goes on with what it
@@ -59,7 +57,7 @@ def curves(
         values = np.stack(
             [np.interp(shared, group[x], group[column]) for group in seeds]
         )  # (seeds, points)
-        found[str(policy)] = Curve(shared, *statistics.band(values, rng))
+        found[str(policy)] = Curve(shared, *statistics.band(values))
     return found
 
 

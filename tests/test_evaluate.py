@@ -2,7 +2,6 @@
 
 import base64
 import io
-import itertools
 import json
 import os
 import re
@@ -14,12 +13,14 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from evaluate.__main__ import main
 from evaluate.policies import entries, single_env, yardsticks
 from evaluate.report import charts
-from evaluate.report.page import Report, lock_report_dir, read_logo, summary, write
+from evaluate.report.page import Report, lock_report_dir, read_logo, write
+from evaluate.results import means
 from evaluate.rollouts import play_all
 from tests.tools.programs import ROOT, run
 from train.__main__ import main as train
@@ -219,13 +220,18 @@ def test_the_intervals_are_those_of_the_training_seeds(report: Path) -> None:
     policy = "article/reference (mix)"
     totals = results[results["policy"] == policy].groupby(["seed", "campaign"])["engagement"].sum()
     seeds = totals.groupby("seed").mean().to_numpy()
-    means = [np.mean(drawn) for drawn in itertools.product(seeds, repeat=len(seeds))]
+    expected = stats.ttest_1samp(seeds, 0.0).confidence_interval(0.95)
     found = json.loads((report / "summary.json").read_text())["statistics"]
-    value, low, high = found[policy]["mean"]
-    assert value == pytest.approx(seeds.mean())
-    assert (low, high) == pytest.approx(np.quantile(means, [0.025, 0.975]), rel=0.02)
-    assert found[policy]["failed_seeds"] == (seeds < 0.99 * 5950).sum()
-    assert found["even split"]["mean"] == pytest.approx([4690.0] * 3)
+    mean = found[policy]["mean"]
+    assert mean["kind"] == "seeds"
+    assert mean["value"] == pytest.approx(seeds.mean())
+    assert mean["low"] == pytest.approx(expected.low)
+    assert mean["high"] == pytest.approx(min(expected.high, 5950))
+    failed = (seeds < 0.99 * 5950).sum()
+    assert (found[policy]["failures"]["failed"], found[policy]["failures"]["seeds"]) == (failed, 5)
+    even = found["even split"]["mean"]
+    assert even.pop("kind") == "exact"
+    assert list(even.values()) == pytest.approx([4690.0] * 3)
 
 
 def test_the_page_goes_from_the_result_to_how_it_was_made(report: Path) -> None:
@@ -258,10 +264,8 @@ def test_one_training_seed_has_no_interval_and_the_page_says_so(branded: Path) -
     assert "(one training seed, spread unknown)" in page
     assert "make train SEEDS=" in page
     assert not re.search(r"\bnan\b|±|\+/-", page)
-    assert json.loads((branded / "summary.json").read_text())["statistics"]["a2c"]["mean"][1:] == [
-        None,
-        None,
-    ]
+    mean = json.loads((branded / "summary.json").read_text())["statistics"]["a2c"]["mean"]
+    assert (mean["low"], mean["high"], mean["kind"]) == (None, None, "one seed")
 
 
 def test_a_report_carries_the_brand_of_who_sends_it(runs: Path, branded: Path) -> None:
@@ -334,10 +338,10 @@ def test_whatever_fails_the_earlier_report_is_as_it_was(
 
     monkeypatch.setattr(broken if "." in broken else f"evaluate.report.page.{broken}", full)
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
-        write(out, Report("new", None, "new", [], {}), results, summary(results), {})
+        write(out, Report("new", None, "new", [], {}), results, means(results.campaigns), {})
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert not list(out.glob(".new-*"))
-    write(out, Report("new", None, "new", [], {}), results, summary(results), {})
+    write(out, Report("new", None, "new", [], {}), results, means(results.campaigns), {})
     assert "<h1>new</h1>" in (out / "index.html").read_text()
     assert not list(out.glob(".new-*"))
 

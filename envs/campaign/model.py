@@ -41,7 +41,11 @@ def initial_state(shape: tuple[int, ...] = ()) -> State:
 
 
 def transition(
-    params: CampaignParams, state: State, spend: FloatArray, latent: Latent | None = None
+    params: CampaignParams,
+    state: State,
+    spend: FloatArray,
+    latent: Latent | None = None,
+    reward_level: FloatArray | None = None,
 ) -> tuple[FloatArray, State]:
     """Plays one day.
 
@@ -52,11 +56,13 @@ def transition(
         state: The state before the day, arrays of shape (...,).
         spend: Budget units put on each channel today, (..., 3 channels) [bu/day].
         latent: The latent parameters of each of these campaigns; None for the nominal ones.
+        reward_level: The share of a full reward day that builds loyalty, (...,) [1], where it is
+            chosen; else that of equation (7).
 
     Returns:
         The expected metrics of the day, (..., 3 metrics) [counts/day], and the next state.
     """
-    effect, after = respond(params, state, spend, latent)
+    effect, after = respond(params, state, spend, latent, reward_level)
     counts = (latent or params.nominal).counts
     metrics = np.einsum("...c,...ck->...k" if counts.ndim > 2 else "...c,ck->...k", effect, counts)
     metrics += params.base_array
@@ -64,7 +70,11 @@ def transition(
 
 
 def respond(
-    params: CampaignParams, state: State, spend: FloatArray, latent: Latent | None = None
+    params: CampaignParams,
+    state: State,
+    spend: FloatArray,
+    latent: Latent | None = None,
+    reward_level: FloatArray | None = None,
 ) -> tuple[FloatArray, State]:
     """The effect of a day's spend on the audience, (..., 3 channels) [bu/day], and the next state.
 
@@ -76,16 +86,22 @@ def respond(
         return spend, State(day + 1, spend, effectiveness, loyalty)
     latent = latent or params.nominal
     adstock = (1.0 - latent.carry_over) * spend + latent.carry_over * adstock  # (1) adstock
-    saturated = adstock / (1.0 + adstock * latent.inv_half_saturation)  # (2) saturation
+    saturated = saturate(latent, adstock)
     effect = saturated.copy()
     effect[..., 0] *= 1.0 + latent.loyalty_lift * loyalty  # (3) a loyal audience lifts posts
     effect[..., 1] *= effectiveness  # (3) fatigue weakens ads
     effectiveness = effectiveness * np.exp(-latent.fatigue_rate * spend[..., 1])  # (6) ads tire
     effectiveness = effectiveness + params.fatigue_recovery * (1.0 - effectiveness)  # (6) recovery
-    reward = np.minimum(saturated[..., 2] / params.reference_budget, 1.0)  # (7) a full day at most
-    gained = params.loyalty_gain * (1.0 - loyalty) * reward
-    loyalty = loyalty + gained - params.loyalty_decay * loyalty  # (7) loyalty is built, and fades
+    if reward_level is None:  # (7) at most a full day of rewards
+        reward_level = np.minimum(saturated[..., 2] / params.reference_budget, 1.0)
+    gain = params.loyalty_gain * (1.0 - loyalty) * reward_level
+    loyalty = loyalty + gain - params.loyalty_decay * loyalty  # (7) loyalty is built, and fades
     return effect, State(day + 1, adstock, effectiveness, loyalty)
+
+
+def saturate(latent: Latent, adstock: FloatArray) -> FloatArray:
+    """What spend that still works (..., 3 channels) brings about, (..., 3 channels) [bu/day]."""
+    return adstock / (1.0 + adstock * latent.inv_half_saturation)  # (2) saturation
 
 
 class Noise(NamedTuple):
@@ -113,7 +129,10 @@ def observed(params: CampaignParams, expected: FloatArray, noise: Noise | None) 
 
 
 def rollout(
-    params: CampaignParams, spend: FloatArray, latent: Latent | None = None
+    params: CampaignParams,
+    spend: FloatArray,
+    latent: Latent | None = None,
+    reward_levels: FloatArray | None = None,
 ) -> tuple[FloatArray, list[State]]:
     """Plays whole campaigns.
 
@@ -121,6 +140,7 @@ def rollout(
         params: The campaign.
         spend: A plan, or a batch of them, (..., days, 3 channels) [bu/day].
         latent: As in ``transition``.
+        reward_levels: As in ``transition``, (..., days) [1].
 
     Returns:
         The expected metrics, (..., days, 3 metrics) [counts/day], and the states: before each day
@@ -129,7 +149,8 @@ def rollout(
     states = [initial_state(spend.shape[:-2])]
     metrics = []
     for day in range(spend.shape[-2]):
-        earned, state = transition(params, states[-1], spend[..., day, :], latent)
+        level = None if reward_levels is None else reward_levels[..., day]
+        earned, state = transition(params, states[-1], spend[..., day, :], latent, level)
         metrics.append(earned)
         states.append(state)
     return np.stack(metrics, axis=-2), states

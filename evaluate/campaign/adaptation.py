@@ -1,4 +1,4 @@
-"""CampaignBatch that differ: where it pays to adapt to what a campaign is like, and three of them day by day."""
+"""Campaigns that differ: where it pays to adapt to what a campaign is like, and three of them day by day."""
 
 from typing import Any, NamedTuple
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from evaluate import statistics
 from evaluate.campaign.sections import CHANNELS, METRICS
-from evaluate.report import charts
+from evaluate.report import charts, wording
 from evaluate.report.page import Chart, Section, Table
 from evaluate.results import BEST_FIXED, CLAIRVOYANT, REPLANNER
 from evaluate.rollouts import Results
-from evaluate.statistics import LEVEL, FloatArray, Interval, Scores, scores_of
+from evaluate.statistics import FloatArray, Interval, Scores, scores_of
 from train.config import EnvConfig, EvaluationConfig
 from train.environment import make_env
 
@@ -98,11 +98,11 @@ def adaptation(
         name: _scores(results.campaigns, name, evaluation.n_eval_episodes)
         for name in (*names, BEST_FIXED)
     }
-    quarters = _quarters(totals, names, truth.distance, evaluation.seed)
+    quarters = _quarters(totals, names, truth.distance)
     numbers = {
         name: {
             "gain_by_draw": [
-                {"from": q.low, "to": q.high, "gain": list(q.gain[name])} for q in quarters
+                {"from": q.low, "to": q.high, "gain": q.gain[name]._asdict()} for q in quarters
             ]
         }
         for name in names
@@ -143,19 +143,13 @@ def _scores(campaigns: pd.DataFrame, policy: str, count: int) -> Scores:
     return scores._replace(values=np.broadcast_to(scores.values, (len(scores.values), count)))
 
 
-def _quarters(
-    totals: dict[str, Scores], names: list[str], distance: FloatArray, seed: int
-) -> list[Quarter]:
+def _quarters(totals: dict[str, Scores], names: list[str], distance: FloatArray) -> list[Quarter]:
     groups = np.array_split(np.argsort(distance, kind="stable"), min(QUARTERS, len(distance)))
-    return [_quarter(totals, names, distance, rows, seed) for rows in groups]
+    return [_quarter(totals, names, distance, rows) for rows in groups]
 
 
 def _quarter(
-    totals: dict[str, Scores],
-    names: list[str],
-    distance: FloatArray,
-    rows: NDArray[np.intp],
-    seed: int,
+    totals: dict[str, Scores], names: list[str], distance: FloatArray, rows: NDArray[np.intp]
 ) -> Quarter:
     of = {name: scores._replace(values=scores.values[:, rows]) for name, scores in totals.items()}
     gap = of[CLAIRVOYANT].values.mean() > of[BEST_FIXED].values.mean() * (1.0 + 1e-9)
@@ -163,13 +157,8 @@ def _quarter(
         low=float(distance[rows].min()),
         high=float(distance[rows].max()),
         campaigns=len(rows),
-        gain={
-            name: statistics.difference(of[name], of[BEST_FIXED], np.random.default_rng(seed))
-            for name in names
-        },
-        closed=statistics.gap_closed(
-            of[names[0]], of[BEST_FIXED], of[CLAIRVOYANT], np.random.default_rng(seed)
-        )
+        gain={name: statistics.difference(of[name], of[BEST_FIXED]) for name in names},
+        closed=statistics.gap_closed(of[names[0]], of[BEST_FIXED], of[CLAIRVOYANT])
         if gap
         else None,
     )
@@ -186,29 +175,30 @@ def _pays(quarters: list[Quarter], names: list[str], colours: dict[str, str]) ->
     )
     head = ["distance [sd]", "campaigns"]
     for name in names[:-1]:
-        head += [name, f"{LEVEL:.0%} interval"]
+        head += [name, wording.INTERVAL]
     head += [CLAIRVOYANT, f"gap closed by {leading}"]
     rows = []
     for quarter in quarters:
         cells = [f"{quarter.low:.2f} to {quarter.high:.2f}", str(quarter.campaigns)]
         for name in names[:-1]:
-            cells += [_signed(quarter.gain[name].value), _ends(quarter.gain[name])]
-        closed = (
-            f"{quarter.closed.value:.1%}".replace("-", "\N{MINUS SIGN}") if quarter.closed else "-"
-        )
-        rows.append([*cells, _signed(quarter.gain[CLAIRVOYANT].value), closed])
+            cells += [
+                wording.signed(quarter.gain[name].value),
+                wording.ends(quarter.gain[name], wording.signed),
+            ]
+        closed = wording.share(quarter.closed.value) if quarter.closed else "-"
+        rows.append([*cells, wording.signed(quarter.gain[CLAIRVOYANT].value), closed])
     caption = (
         f"By how much each policy earns more than the {BEST_FIXED} on the same campaigns, in expected engagement, in "
         "quarters of the campaigns by how unusual their draws are."
     )
     words = "; ".join(
         f"{row[0]} sd: "
-        + ", ".join(f"{name} {_signed(quarter.gain[name].value)}" for name in names)
+        + ", ".join(f"{name} {wording.signed(quarter.gain[name].value)}" for name in names)
         for row, quarter in zip(rows, quarters, strict=True)
     )
     picture = Chart(
         "gain_by_draw",
-        f"Where adapting pays: what each policy earns beyond the {BEST_FIXED}, with {LEVEL:.0%} intervals, in quarters of "
+        f"Where adapting pays: what each policy earns beyond the {BEST_FIXED}, with {wording.INTERVAL}s, in quarters of "
         "the campaigns from the most usual to the most unusual.",
         f"Points with intervals of the gain over the {BEST_FIXED}: {words}.",
         charts.gain_by_group(
@@ -288,11 +278,3 @@ def _in_words(played: pd.DataFrame) -> str:
 
 def _more(gain: Interval) -> str:
     return f"{abs(gain.value):,.1f} {'more' if gain.value >= 0 else 'less'}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+,.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _ends(interval: Interval) -> str:
-    return "one seed" if interval.low is None else interval.ends(_signed)

@@ -6,7 +6,6 @@ other.
 """
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -17,9 +16,9 @@ from envs.campaign.params import CHANNELS, PRIOR_WIDTHS, CampaignParams
 from evaluate.__main__ import Args as Targets
 from evaluate.__main__ import find_target
 from evaluate.policies import entries, single_env, yardsticks
+from evaluate.report.wording import with_ends
 from evaluate.results import BEST_FIXED, CLAIRVOYANT, REPLANNER, PolicyResult, policy_results
 from evaluate.rollouts import play_all
-from evaluate.statistics import Interval
 from train.config import InputError
 
 DEFAULT_TARGET = Path("configs/uncertain.yaml")
@@ -89,8 +88,8 @@ def robustness(args: Args) -> pd.DataFrame:
         print(f"playing {args.campaigns} campaigns: {world}", file=sys.stderr, flush=True)
         results = play_all(played, args.campaigns, seed, {"true_params": fields})
         rows += [
-            _row(world, standing, learned[0])
-            for standing in policy_results(results.campaigns, learned, METRIC, seed)
+            _row(world, policy, learned[0])
+            for policy in policy_results(results.campaigns, learned, METRIC)
         ]
     return pd.DataFrame(rows)
 
@@ -102,20 +101,16 @@ def _without(params: CampaignParams, channel: int) -> list[list[float]]:
     ]
 
 
-def _row(world: str, standing: PolicyResult, leading: str) -> dict[str, str]:
-    """One line of the table; by how much the first agent earns more is taken campaign by campaign."""
-    closed, lead = standing.closed, standing.lead
+def _row(world: str, policy: PolicyResult, leading: str) -> dict[str, str]:
+    """One line; by how much the first agent earns more is taken campaign by campaign."""
+    closed, lead = policy.gap_closed, policy.difference
     return {
         "world": world,
-        "policy": standing.name,
-        "expected engagement": f"{standing.total.value:,.0f}",
-        "gap closed": _with_ends(closed, "{:.2f}".format) if closed else "",
-        f"{leading} earns more by": _with_ends(lead, "{:+,.0f}".format) if lead else "",
+        "policy": policy.name,
+        "expected engagement": f"{policy.mean.value:,.0f}",
+        "gap closed": with_ends(closed, "{:.2f}".format) if closed else "",
+        f"{leading} earns more by": with_ends(lead, "{:+,.0f}".format) if lead else "",
     }
-
-
-def _with_ends(found: Interval, form: Callable[[float], str]) -> str:
-    return f"{form(found.value)} ({found.ends(form)})"
 
 
 if __name__ == "__main__":

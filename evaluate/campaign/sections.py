@@ -6,16 +6,15 @@ import pandas as pd
 
 from evaluate.report import charts
 from evaluate.report.page import Chart, Section, Table
-from evaluate.results import BEST_FIXED, CLAIRVOYANT
+from evaluate.results import BEST_FIXED, CLAIRVOYANT, OPTIMAL
 
 CHANNELS, METRICS, TOTAL = (
     ("posts", "ads", "rewards"),
     ("likes", "comments", "shares"),
     "engagement",
 )
-OPTIMAL = "optimal plan"
 NOMINAL = (
-    "CampaignBatch differ in how strong their channels are. The text and the worth of one more unit below are those of the "
+    "Campaigns differ in how strong their channels are. The text and the worth of one more unit below are those of the "
     "nominal campaign, and of the mean of what a policy spends."
 )
 VARIED = (("seed", "training seeds"), ("campaign", "campaigns"))

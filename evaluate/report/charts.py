@@ -324,7 +324,7 @@ def gap_closed(
             found = closed[name]
             low, high = found.low, found.high
             axes.barh(position, found.value, color=colours[name])
-            if low is not None and high is not None and not found.exact:
+            if low is not None and high is not None and found.kind != "exact":
                 axes.plot([low, high], [position, position], color="black", linewidth=1.5)
             if len(seeds[name]) > 1:
                 axes.plot(

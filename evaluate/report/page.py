@@ -104,20 +104,6 @@ class Report(NamedTuple):
         return [chart for section in self.sections for chart in section.charts]
 
 
-def summary(results: Results) -> pd.DataFrame:
-    """A row per policy in the order played: mean over seeds and campaigns, worst seed, number of seeds."""
-    metrics = [
-        name for name in results.campaigns.columns if name not in {"policy", "seed", "campaign"}
-    ]
-    seeds = results.campaigns.groupby(["policy", "seed"], dropna=False, sort=False, as_index=False)[
-        metrics
-    ].mean()
-    by_policy = seeds.groupby("policy", sort=False)
-    table = by_policy[metrics].mean()
-    worst = "share_of_optimum" if "share_of_optimum" in metrics else metrics[0]
-    return table.assign(worst_seed=by_policy[worst].min(), seeds=by_policy["seed"].nunique())
-
-
 @contextmanager
 def lock_report_dir(out: Path) -> Iterator[None]:
     """Keeps a report's folder for one evaluation; a folder that is still empty afterwards is removed.
