@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from envs.campaign import planner
@@ -284,7 +285,7 @@ def test_solvers_in_threads_leave_the_blas_threads_as_they_were() -> None:
 
 def test_the_solver_runs_on_one_blas_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[int] = set()
-    minimize = planner.minimize
+    minimize = optimize.minimize
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         seen.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")

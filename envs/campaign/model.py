@@ -57,7 +57,7 @@ def transition(
         spend: Budget units put on each channel today, (..., 3 channels) [bu/day].
         latent: The latent parameters of each of these campaigns; None for the nominal ones.
         reward_level: The share of a full reward day that builds loyalty, (...,) [1], where it is
-            chosen; else that of equation (7).
+            chosen; None for that of equation (7).
 
     Returns:
         The expected metrics of the day, (..., 3 metrics) [counts/day], and the next state.
@@ -92,15 +92,15 @@ def respond(
     effect[..., 1] *= effectiveness  # (3) fatigue weakens ads
     effectiveness = effectiveness * np.exp(-latent.fatigue_rate * spend[..., 1])  # (6) ads tire
     effectiveness = effectiveness + params.fatigue_recovery * (1.0 - effectiveness)  # (6) recovery
-    if reward_level is None:  # (7) at most a full day of rewards
+    if reward_level is None:  # (7) a full day of rewards at most
         reward_level = np.minimum(saturated[..., 2] / params.reference_budget, 1.0)
-    gain = params.loyalty_gain * (1.0 - loyalty) * reward_level
-    loyalty = loyalty + gain - params.loyalty_decay * loyalty  # (7) loyalty is built, and fades
+    gained = params.loyalty_gain * (1.0 - loyalty) * reward_level
+    loyalty = loyalty + gained - params.loyalty_decay * loyalty  # (7) loyalty is built, and fades
     return effect, State(day + 1, adstock, effectiveness, loyalty)
 
 
 def saturate(latent: Latent, adstock: FloatArray) -> FloatArray:
-    """What spend that still works (..., 3 channels) brings about, (..., 3 channels) [bu/day]."""
+    """The response of each channel to its adstock, (..., 3 channels) [bu/day]."""
     return adstock / (1.0 + adstock * latent.inv_half_saturation)  # (2) saturation
 
 
@@ -140,7 +140,7 @@ def rollout(
         params: The campaign.
         spend: A plan, or a batch of them, (..., days, 3 channels) [bu/day].
         latent: As in ``transition``.
-        reward_levels: As in ``transition``, (..., days) [1].
+        reward_levels: The reward level of each day, (..., days) [1]; None as in ``transition``.
 
     Returns:
         The expected metrics, (..., days, 3 metrics) [counts/day], and the states: before each day

@@ -98,7 +98,8 @@ def draw(rng: np.random.Generator, most_days: int = 28) -> tuple[str, dict[str, 
 
 
 def _some(rng: np.random.Generator, numbers: FloatArray, zeros: float) -> list[float]:
-    return np.where(rng.uniform(size=numbers.shape) < zeros, 0.0, numbers).tolist()
+    chosen: list[float] = np.where(rng.uniform(size=numbers.shape) < zeros, 0.0, numbers).tolist()
+    return chosen
 
 
 def _limits(rng: np.random.Generator, days: int, budget: float) -> dict[str, Any]:
