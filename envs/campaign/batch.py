@@ -17,6 +17,7 @@ from envs.campaign.latent import (
     assign_rows,
     map_latent,
     privileged_features,
+    repeat_latent,
     rescale_noise,
     sample_latent,
     sample_noise,
@@ -241,7 +242,7 @@ class CampaignBatch:
 
     def get_state(self, rng: np.random.Generator) -> dict[str, Any]:
         """The state of the campaigns and of a generator, as copies: numbers, text and arrays."""
-        arrays = {name: array.copy() for name, array in self._arrays().items()}
+        arrays = {name: array.copy() for name, array in self._arrays(self.latent).items()}
         return {"campaigns": arrays, "generator": rng.bit_generator.state}
 
     def set_state(self, state: dict[str, Any], rng: np.random.Generator) -> None:
@@ -251,15 +252,19 @@ class CampaignBatch:
             ValueError: An entry is missing, unknown or of another shape.
         """
         arrays = {name: np.array(values) for name, values in state["campaigns"].items()}
-        _check_like(self._arrays(), arrays)
+        latent = None
+        if "latent_counts" in arrays:
+            latent = self.latent or repeat_latent(self.params.nominal, len(self.over))
+        _check_like(self._arrays(latent), arrays)
+        self.latent = latent
         self._state = model.State(*(arrays[name] for name in model.State._fields))
         self.over = arrays["over"]
-        for name, array in self._arrays().items():
+        for name, array in self._arrays(latent).items():
             array[...] = arrays[name]
         self.is_started = True
         rng.bit_generator.state = state["generator"]
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
+    def _arrays(self, latent: Latent | None) -> dict[str, NDArray[Any]]:
         """Every array that differs between these campaigns and new ones, by name."""
         return {
             "observations": self.observations,
@@ -270,7 +275,7 @@ class CampaignBatch:
             "is_noisy": self._is_noisy,
             **self._state._asdict(),
             **{f"memory_{index}": part for index, part in enumerate(self._memory)},
-            **{f"latent_{name}": part for name, part in _fields(self.latent).items()},
+            **{f"latent_{name}": part for name, part in _fields(latent).items()},
             **{f"noise_{name}": part for name, part in _fields(self._noise).items()},
         }
 
