@@ -83,7 +83,7 @@ class CampaignBatch:
 
     Attributes:
         observations: Current observations, (count, size), float32; changed in place by every day.
-        over: Which campaigns have played their last day, (count,); a new array after every day.
+        is_over: Which campaigns have played their last day, (count,); a new array after every day.
         latent: Latent parameters (count, ...); None where all are nominal.
         is_started: Whether there was a first reset.
     """
@@ -103,7 +103,7 @@ class CampaignBatch:
         self._state = self._start._replace(day=self._start.day + params.days)
         columns = len(self._first) + PRIVILEGED_SIZE * privileged
         self.observations = np.zeros((count, columns), dtype=np.float32)
-        self.over = np.ones(count, dtype=bool)
+        self.is_over = np.ones(count, dtype=bool)
         self.is_started = False
         self.latent: Latent | None = None
         self._noise = _no_noise(params, count) if params.is_noisy else None
@@ -136,7 +136,7 @@ class CampaignBatch:
         """
         self.is_started = True
         self._state = _merge(rows, self._start, self._state)
-        self.over = self._state.day >= self.params.days
+        self.is_over = self._state.day >= self.params.days
         self.observations[rows, : len(self._first)] = self._first
         self._past[rows] = 0.0
         self._expected[rows] = 0.0
@@ -144,12 +144,12 @@ class CampaignBatch:
             part[rows] = new[rows]
         self._sample(rng, rows, options)
         self._update_potential(rows)
-        for day in np.repeat(options.past[:, np.newaxis], len(self.over), axis=1):
+        for day in np.repeat(options.past[:, np.newaxis], len(self.is_over), axis=1):
             self.play(day[:, : len(CHANNELS)], rows, metrics=day[:, len(CHANNELS) :])
 
     def _sample(self, rng: np.random.Generator, rows: Rows, options: ResetOptions) -> None:
         """Samples the latent parameters that are not given, and the noise."""
-        count = len(self.over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
+        count = len(self.is_over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
         latent, true_params = options.latent, options.true_params or self.params
         is_sampled = latent is None and bool(self.params.is_drawn or options.true_params)
         if is_sampled and len(options.past):
@@ -160,7 +160,7 @@ class CampaignBatch:
             latent = assign_rows(self.params, self.latent, rows, latent)
         self.latent = latent
         if self.observations.shape[1] > len(self._first):
-            features = privileged_features(self.params, latent, len(self.over))
+            features = privileged_features(self.params, latent, len(self.is_over))
             clipped = np.minimum(features, PRIVILEGED_BOUND)
             self.observations[rows, len(self._first) :] = clipped[rows]
         noise = sample_noise(true_params, rng, count)
@@ -185,7 +185,7 @@ class CampaignBatch:
             played = self._past[group, day]
             self._observation.write(self.params, self._memory, visible, group, day, played)
         self._state = _merge(rows, after, self._state)
-        self.over = self._state.day >= self.params.days
+        self.is_over = self._state.day >= self.params.days
         mean = model.engagement(self.params, expected)
         self._expected[rows] += mean[rows]
         engagement = mean if metrics is expected else model.engagement(self.params, metrics)
@@ -254,11 +254,11 @@ class CampaignBatch:
         arrays = {name: np.array(values) for name, values in state["campaigns"].items()}
         latent = None
         if "latent_counts" in arrays:
-            latent = self.latent or repeat_latent(self.params.nominal, len(self.over))
+            latent = self.latent or repeat_latent(self.params.nominal, len(self.is_over))
         _check_like(self._arrays(latent), arrays)
         self.latent = latent
         self._state = model.State(*(arrays[name] for name in model.State._fields))
-        self.over = arrays["over"]
+        self.is_over = arrays["is_over"]
         for name, array in self._arrays(latent).items():
             array[...] = arrays[name]
         self.is_started = True
@@ -269,7 +269,7 @@ class CampaignBatch:
         return {
             "observations": self.observations,
             "past": self._past,
-            "over": self.over,
+            "is_over": self.is_over,
             "expected": self._expected,
             "potential": self._potential,
             "is_noisy": self._is_noisy,
