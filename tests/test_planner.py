@@ -250,9 +250,9 @@ def test_a_spend_is_named_by_the_limit_that_it_stands_at(
     assert planner.binding(params, spend).tolist() == names
 
 
-def test_a_campaign_that_earns_nothing_has_a_plan_too() -> None:
-    plan = planner.plan(make_params("dynamic", counts=np.zeros((3, 3)), days=2))
-    assert plan.engagement == 0.0
+def test_a_campaign_that_earns_by_its_base_alone_has_a_plan() -> None:
+    plan = planner.plan(make_params("dynamic", counts=np.zeros((3, 3)), base=[1, 0, 0], days=2))
+    assert plan.engagement == pytest.approx(1.0 + 1.13)
     assert plan.check.is_supported
 
 
