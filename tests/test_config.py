@@ -1,4 +1,4 @@
-"""Configs: every file of the repository is good, SB3's defaults are SB3's, and every fault is named."""
+"""Configs: shipped files are good, defaults are SB3's, and every fault is named."""
 
 import inspect
 from pathlib import Path
@@ -69,7 +69,8 @@ def test_the_agent_of_an_empty_part_is_sb3s_own(use_rms_prop: bool) -> None:
 
 def test_numbers_may_be_written_as_people_write_them() -> None:
     config = check(
-        "env: {id: x}\ntotal_timesteps: 2e5\na2c: {learning_rate: 1e-3, max_grad_norm: .inf, n_envs: 1_000}"
+        "env: {id: x}\ntotal_timesteps: 2e5\n"
+        "a2c: {learning_rate: 1e-3, max_grad_norm: .inf, n_envs: 1_000}"
     )
     assert config.total_timesteps == 200_000
     assert (config.a2c.learning_rate, config.a2c.max_grad_norm, config.a2c.n_envs) == (

@@ -1,4 +1,4 @@
-"""The README is true: its commands exist, its snippet runs, and nothing in the project names a machine."""
+"""The README is true, the reference is short, and nothing in the project names a machine."""
 
 import ast
 import re

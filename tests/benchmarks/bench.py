@@ -36,6 +36,7 @@ from envs.campaign.params import PRESETS
 from tests.tools.mutated import CASES, Case, make_runs, survives
 from tests.tools.resuming import Job, kill_at_random, outcome, start
 from train.agents import a2c
+from train.agents.reference_agent import ReferencePolicy
 from train.agents.registry import REGISTRY
 from train.config import AgentName, EnvConfig, TrainConfig, load_config
 from train.environment import make_env, make_training_env
@@ -293,7 +294,7 @@ def every_seed() -> Iterator[Target]:
                 ) as log,
             ):
                 learner.learn(agent, envs, total, seed, log)
-            policy = agent.policy if name == "a2c" else agent
+            policy = agent.policy if name == "a2c" else ReferencePolicy(agent)
             shares.append(
                 mean_score(policy, make_env(DYNAMIC.env, 1), seed=0).means["campaign/share_of_optimum"]
             )
