@@ -97,7 +97,7 @@ ACTION_SPACES: dict[str, spaces.Space[Any]] = {
     "empty_box": spaces.Box(-1.0, 1.0, (0,), np.float32),
     "whole_box": spaces.Box(0, 5, (2,), np.int64),
     "infinite_box": spaces.Box(-np.inf, 1.0, (2,), np.float32),
-    "table": spaces.MultiDiscrete([[3, 2], [2, 2]]),
+    "table": spaces.MultiDiscrete(np.array([[3, 2], [2, 2]])),
     "tuple": spaces.Tuple([spaces.Discrete(2)]),
 }
 OBSERVATION_SPACES: dict[str, spaces.Space[Any]] = {
