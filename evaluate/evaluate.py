@@ -13,8 +13,8 @@ from evaluate.report.page import Brand, Report
 from evaluate.report.result import result, share_name
 from evaluate.report.training import training
 from evaluate.results import (
+    KEYS,
     SHARE,
-    PolicyResult,
     Unfinished,
     as_json,
     comparison_metric,
@@ -39,27 +39,11 @@ def evaluate_runs(target: EvaluationTarget, out: Path, command: str, brand: Bran
 
 
 def _evaluate(target: EvaluationTarget, out: Path, command: str, brand: Brand) -> None:
-    domain, settings = domain_of(target.env), target.evaluation
     check_comparable(target.env, f"the config {target.name}", target.runs)
     progress = learning.read_progress(target.runs, target.name)
     _check_alike(target.runs)
-    loaded = [
-        (label(run, target.name), candidate)
-        for run in target.runs
-        for candidate in load_candidates([run], target.name)
-    ]
-    trained, agents = [part for _, part in loaded], {part.name: agent for agent, part in loaded}
-    baselines = domain.baseline_policies(target.env, settings.seed)
-    print(_announced(domain, trained, baselines, settings.n_eval_episodes), flush=True)
-    results = play_all(trained + baselines, settings.n_eval_episodes, settings.seed, domain.columns)
-    table = means(results.episodes)
-    metric = domain.objective if domain.objective in table else str(table.columns[0])
-    metric = comparison_metric(results.episodes, metric, domain.baselines)
-    policies = policy_results(
-        results.episodes, list(agents), metric, domain.baselines, _unfinished(target, agents)
-    )
-    colours = charts.policy_colours([policy.name for policy in policies], list(agents))
-    evaluation = Evaluation(domain, target.env, settings, results, policies, metric, colours)
+    evaluation = _played(target)
+    domain, results, policies = evaluation.domain, evaluation.results, evaluation.policies
     family = domain.sections(evaluation)
     parts = [
         *family.first,
@@ -77,15 +61,37 @@ def _evaluate(target: EvaluationTarget, out: Path, command: str, brand: Brand) -
     )
     figures = {name: row | family.numbers.get(name, {}) for name, row in as_json(policies).items()}
     steps = results.steps.rename(columns={"episode": domain.episode, "step": domain.step})
+    table = means(results.episodes)
     page.write(out, report, steps, table, figures)
-    print(_printed(table, metric, share_name(evaluation), policies))
     lines = (
+        _printed(table, evaluation),
         _not_finished(target.unfinished),
         sections.cut_episodes(evaluation),
         report.result,
         f"report: {out / 'index.html'}",
     )
     print(*filter(None, lines), sep="\n")
+
+
+def _played(target: EvaluationTarget) -> Evaluation:
+    """Plays the runs and the baselines, and sums up what each policy earns."""
+    domain, settings = domain_of(target.env), target.evaluation
+    loaded = [
+        (label(run, target.name), candidate)
+        for run in target.runs
+        for candidate in load_candidates([run], target.name)
+    ]
+    trained, agents = [part for _, part in loaded], {part.name: agent for agent, part in loaded}
+    baselines = domain.baseline_policies(target.env, settings.seed)
+    print(_announced(domain, trained, baselines, settings.n_eval_episodes), flush=True)
+    results = play_all(trained + baselines, settings.n_eval_episodes, settings.seed, domain.columns)
+    columns = [name for name in results.episodes if name not in KEYS]
+    metric = domain.objective if domain.objective in columns else str(columns[0])
+    metric = comparison_metric(results.episodes, metric, domain.baselines)
+    unfinished = _unfinished(target, agents)
+    policies = policy_results(results.episodes, list(agents), metric, domain.baselines, unfinished)
+    colours = charts.policy_colours([policy.name for policy in policies], list(agents))
+    return Evaluation(domain, target.env, settings, results, policies, metric, colours)
 
 
 def _announced(
@@ -159,13 +165,14 @@ def _short(value: object, beside: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _printed(table: pd.DataFrame, metric: str, share: str, policies: list[PolicyResult]) -> str:
-    closed = {part.name: part.gap_closed.value for part in policies if part.gap_closed}
+def _printed(table: pd.DataFrame, evaluation: Evaluation) -> str:
+    """What is printed of each policy."""
+    metric = evaluation.metric
+    closed = {part.name: part.gap_closed.value for part in evaluation.policies if part.gap_closed}
     if closed:
         shown = table[[metric, "seeds"]].assign(gap_closed=pd.Series(closed))
     else:
+        share = share_name(evaluation).replace(" the ", " ").replace(" ", "_")
         columns = [name for name in (metric, SHARE, "seeds", "worst_seed") if name in table]
-        shown = table[columns].rename(
-            columns={SHARE: share.replace(" the ", " ").replace(" ", "_")}
-        )
+        shown = table[columns].rename(columns={SHARE: share})
     return shown.to_string(float_format=lambda value: f"{value:,.4f}")

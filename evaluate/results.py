@@ -9,6 +9,7 @@ from evaluate import statistics
 from evaluate.statistics import FailureRate, FloatArray, Interval, Scores, scores_of
 
 SHARE = "share_of_optimum"
+KEYS = ("policy", "seed", "episode")  # columns that are not metrics
 FAILURE_THRESHOLD = 0.99  # of what the best baseline earns; a seed below it has failed
 LEAST_GAP = 1e-4  # relative; smaller gaps are within the tolerance of the planner
 
@@ -90,7 +91,7 @@ def means(episodes: pd.DataFrame) -> pd.DataFrame:
     Args:
         episodes: A row per policy, training seed and episode.
     """
-    metrics = [name for name in episodes.columns if name not in {"policy", "seed", "episode"}]
+    metrics = [name for name in episodes.columns if name not in KEYS]
     worst = SHARE if SHARE in metrics else metrics[0]
     rows = {}
     for policy in episodes["policy"].unique():

@@ -50,11 +50,11 @@ def plan_diagnostics(params: CampaignParams, spend: FloatArray) -> PlanDiagnosti
 
 def how_sure(params: CampaignParams) -> str:
     """What is proved of the best plan, in a few sentences."""
-    check, nominal = planner.plan(params).check, " nominal" if params.is_drawn else ""
+    check = planner.plan(params).check
     residual = f"{check.residual:.0e}" if check.residual > 0 else "0"
     text = (
-        f"The {best_name(params)} is the best that was found for the{nominal} parameters: "
-        f"stationary to {residual}, reached from {check.found_by} of {check.starts} starts."
+        f"The {best_name(params)} is stationary to {residual} of its engagement, and "
+        f"{check.found_by} of the planner's {check.starts} starts reached it."
     )
     if not check.is_supported:
         return f"{text} There may well be a better one, so shares of it may be too high."
