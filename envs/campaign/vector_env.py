@@ -15,7 +15,6 @@ from envs.campaign.batch import ALL, CampaignBatch, Day
 from envs.campaign.latent import TOLD
 from envs.campaign.observation import Observations
 from envs.campaign.params import CHANNELS, METRICS, make_params
-from envs.campaign.past import History
 
 Mask = NDArray[np.bool_]
 
@@ -146,11 +145,6 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         sd = self.params.counts_log_sd
         logs = np.log(np.maximum(strength, np.finfo(np.float64).tiny)) + sd**2 / 2  # of mean 0
         return {"strength": strength, "deviation": logs / sd if sd else np.zeros_like(logs)}
-
-    @property
-    def history(self) -> History:
-        """What days already played look like, for ``reset(options={"past": rows})``."""
-        return History(self.params)
 
     def yardsticks(self, seed: int = 0) -> dict[str, Policy]:
         """What to compare with, by name: policies for this environment made as ``yardsticks.form`` says."""
