@@ -168,26 +168,24 @@ def _numbers(
 ) -> tuple[NDArray[np.float64], Faults]:
     """The cells as numbers (rows, wanted), NaN where there is none, and what is wrong with them.
 
-    The decimal mark is the one with which most cells are numbers. Where both do, it is the point
-    between commas, and else a cell that would be another number with the other mark is a fault.
+    The decimal mark is the one with which most cells are numbers. Where nothing decides, a cell is
+    a fault if it is another number with the other mark; a point between commas is a decimal point.
     """
     values = np.full((len(cells), len(wanted)), np.nan)
     faults: Faults = {}
     written = [cell for name in wanted if name in cells and name != DATE for cell in cells[name]]
     point, comma = (sum(_number(cell, mark) is not None for cell in written) for mark in ".,")
-    undecided = "." if separator == "," else ".,"
-    marks = undecided if point == comma else "." if point > comma else ","
+    likely = ".," if point == comma else "." if point > comma else ","
     for column, name in enumerate(wanted):
         for row, cell in enumerate(cells.get(name, ())):
+            marks = "." if likely == ".," and separator == "," and "," not in cell else likely
             ways = [_ordinal(cell)] if name == DATE else [_number(cell, mark) for mark in marks]
             readings = sorted({way for way in ways if way is not None})
             if len(readings) == 1:
                 values[row, column] = readings[0]
             elif readings:
                 either = " or ".join(f"{reading:.15g}" for reading in readings)
-                faults[row, name] = (
-                    f"{cell!r}, must be clear: {either}, without separated thousands"
-                )
+                faults[row, name] = f"{cell!r}, must be either {either}, thousands not separated"
             else:
                 form = "a date such as 2026-03-31" if name == DATE else "a number such as 33.3"
                 faults[row, name] = f"{repr(cell) if cell else 'is empty'}, must be {form}"

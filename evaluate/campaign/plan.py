@@ -31,6 +31,7 @@ CAMPAIGNS = 1_000
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 TOTAL, EXPECTED = "engagement", "expected_engagement"
 MOST_DIGITS = 9  # of the largest day's sum: the precision of limits and budget
+NEAR = 1e-6  # of a unit of the last digit: no more than rounding
 FloatArray = NDArray[np.float64]
 
 if TYPE_CHECKING:  # importing it takes seconds, which an error or --help need not wait for
@@ -271,15 +272,14 @@ def rounded(
     """
     digits = places(split, low, high)
     exact, least, most, totals = _in_units(split, low, high, digits)
-    parts = np.clip(np.floor(exact), least, most)
-    for day, total in enumerate(totals):
-        missing = total - parts[day].sum()
-        while missing and not ((parts == most) if missing > 0 else (parts == least))[day].all():
-            sign = np.sign(missing)
+    parts = np.clip(np.floor(exact + NEAR), least, most)
+    for day, missing in enumerate(totals - parts.sum(axis=1)):
+        sign = np.sign(missing)
+        for _ in range(int(abs(missing))):
             can_move = (parts < most if sign > 0 else parts > least)[day]
-            lost = np.where(can_move, sign * (exact - parts)[day], -np.inf)
-            parts[day, lost.argmax()] += sign
-            missing -= sign
+            if can_move.any():
+                lost = np.where(can_move, sign * (exact - parts)[day], -np.inf)
+                parts[day, lost.argmax()] += sign
     decimals: FloatArray = parts / 10.0**digits
     return decimals
 
@@ -288,8 +288,8 @@ def places(
     split: FloatArray, low: FloatArray | float = 0.0, high: FloatArray | float = np.inf
 ) -> int:
     """Digits after the point: four that count in the largest sum, more where limits need them."""
-    largest = float(split.sum(axis=1).max())
-    counting = 4 - (1 + math.floor(math.log10(largest))) if largest > 0 else 1
+    largest = float(split.sum(axis=1).max()) * (1 + NEAR)
+    counting = 4 - (1 + math.floor(math.log10(largest))) if largest > 1e-12 else 1
     for digits in range(max(counting, 0), counting + MOST_DIGITS - 4):
         _, least, most, totals = _in_units(split, low, high, digits)
         if (least <= most).all() and (least.sum(axis=1) <= totals).all():
@@ -301,12 +301,10 @@ def _in_units(
     split: FloatArray, low: FloatArray | float, high: FloatArray | float, digits: int
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Parts, least and most (days, channels) and sums (days,), in units of the last digit."""
-    unit = 10.0**-digits
-    rounding = 1e-9 * split.sum(axis=1).max()  # what limits and budget allow everywhere
-    least = np.broadcast_to(np.ceil((low - rounding) / unit), split.shape)
-    most = np.broadcast_to(np.floor((high + rounding) / unit), split.shape)
-    totals = np.floor((split.sum(axis=1) + rounding) / unit)
-    return (split + rounding) / unit, least, most, totals
+    units = 10.0**digits
+    least = np.broadcast_to(np.ceil(low * units - NEAR), split.shape)
+    most = np.broadcast_to(np.floor(high * units + NEAR), split.shape)
+    return split * units, least, most, np.floor(split.sum(axis=1) * units + NEAR)
 
 
 def _refuse_old_names(arguments: list[str]) -> None:
