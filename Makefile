@@ -7,7 +7,6 @@ ARGS   ?=
 
 name     := $(basename $(notdir $(CONFIG)))
 python   := .venv/bin/python
-articles  = $(if $(and $(filter linear,$(name)),$(shell grep -ls '"state": "finished"' runs/article/*/run.json)),configs/article.yaml)
 
 .DEFAULT_GOAL := help
 .PHONY: help train evaluate robustness plan app tensorboard test bench mutants clean
@@ -19,10 +18,10 @@ train: .venv/run ## train the agents of CONFIG (default configs/dynamic.yaml) on
 	@echo "== training $(CONFIG), seeds $(SEEDS)"
 	@$(python) -m train $(CONFIG) --seeds $(SEEDS) $(ARGS)
 
-evaluate: .venv/run ## judge the newest run of each agent on CONFIG (trains first if there is none)
+evaluate: .venv/run ## evaluate the newest run of each agent on CONFIG (trains first if there is none)
 	@grep -qs '"state": "finished"' runs/$(name)/*/run.json || $(MAKE) --no-print-directory train ARGS=
 	@echo "== evaluating $(CONFIG)"
-	@$(python) -m evaluate $(CONFIG) $(articles) $(ARGS)
+	@$(python) -m evaluate $(CONFIG) $(ARGS)
 
 robustness: .venv/run ## the agents of configs/uncertain.yaml where draws are wider, days noisier or a channel is dead
 	@$(python) -m evaluate.campaign.robustness $(ARGS)

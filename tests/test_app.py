@@ -22,7 +22,7 @@ from envs.campaign import baselines, robust_planner
 from envs.campaign.model import rollout
 from envs.campaign.params import PRESETS, CampaignParams, make_params
 from envs.campaign.planner import expected_engagement, marginal_engagement, plan, trajectory
-from evaluate.campaign import fit
+from evaluate.campaign import charts, fit
 from evaluate.campaign import plan as plan_module
 from evaluate.campaign import sections as campaign_sections
 from evaluate.campaign.app import __main__ as program
@@ -39,7 +39,6 @@ from evaluate.campaign.app.what_if import (
     trained,
 )
 from evaluate.campaign.plan import make_plan
-from evaluate.report import charts
 from tests.tools.programs import ROOT
 from train.__main__ import main as train
 from train.config import EnvConfig, InputError
@@ -91,10 +90,10 @@ def test_the_plans_earn_what_the_model_says(runs: Path) -> None:
             True,
         )
         np.testing.assert_allclose(
-            outcome.insight["loyalty"], trajectory(params, outcome.spend).loyalty
+            outcome.diagnostics.loyalty, trajectory(params, outcome.spend).loyalty
         )
         np.testing.assert_allclose(
-            outcome.insight["marginal"], marginal_engagement(params, outcome.spend)
+            outcome.diagnostics.marginal_engagement, marginal_engagement(params, outcome.spend)
         )
     np.testing.assert_array_equal(own.spend, every_day(60, 35, 30))
 

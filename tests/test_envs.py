@@ -460,48 +460,6 @@ def test_a_campaign_can_be_printed_and_drawn_from_the_first_moment(env_id: str) 
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_yardsticks_play_in_their_form_and_know_their_place(env_id: str) -> None:
-    env = make(env_id, action="spend").unwrapped
-    totals = {}
-    for name, policy in env.yardsticks(seed=0).items():
-        seen, _ = env.reset(seed=0)
-        terminated = False
-        while not terminated:
-            action, _ = policy.predict(seen)
-            seen, _, terminated, _, info = env.step(action)
-        totals[name] = info["episode_metrics"]["campaign/engagement"]
-        batch, _ = policy.predict(np.stack([seen, seen]))
-        assert batch.shape == (2, 3)
-    assert {"even split", "all posts", "all ads", "all rewards", "random"} <= set(totals)
-    if env_id == "envs:LinearCampaign-v0":
-        known = {
-            "even split": 4690.0,
-            "all posts": 2520.0,
-            "all ads": 5950.0,
-            "all rewards": 5600.0,
-        }
-        assert {name: totals[name] for name in known} == pytest.approx(known, abs=0.1)
-        assert 0 < totals["random"] < 5950
-
-
-@pytest.mark.parametrize("env_id", IDS)
-def test_the_random_yardstick_is_drawn_from_its_seed(env_id: str) -> None:
-    env = make(env_id, action="spend").unwrapped
-    seen = np.zeros((4, env.observation_space.shape[0]))
-    first, second, other = (
-        env.yardsticks(seed=seed)["random"].predict(seen)[0] for seed in (1, 1, 2)
-    )
-    assert first.tolist() == second.tolist() != other.tolist()
-    np.testing.assert_allclose(first.sum(axis=-1), 100.0)
-
-
-def test_the_explanation_names_the_best_channel() -> None:
-    assert "All ads is right" in make("envs:LinearCampaign-v0").unwrapped.explanation()
-    dearer = make("envs:LinearCampaign-v0", counts=[[9, 0, 0], [1, 0, 0], [1, 0, 0]]).unwrapped
-    assert "All posts is right" in dearer.explanation()
-
-
-@pytest.mark.parametrize("env_id", IDS)
 def test_gymnasiums_own_wrappers_work(env_id: str) -> None:
     def wrapped() -> Any:
         env = make(env_id)

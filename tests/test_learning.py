@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from stable_baselines3 import A2C
 
-from evaluate.policies import entries, yardsticks
-from evaluate.results import BEST_FIXED
+from evaluate.campaign.domain import DOMAIN
+from evaluate.campaign.policies import BEST_FIXED
+from evaluate.policies import load_candidates
 from evaluate.rollouts import play_all
 from train.__main__ import main
 from train.config import load_config
@@ -75,10 +76,12 @@ def test_both_agents_master_the_dynamic_campaign(agent: str, least: float, tmp_p
 def test_who_sees_the_day_alone_lands_at_the_best_fixed_plan(tmp_path: Path) -> None:
     assert main(["configs/blind.yaml", "--runs-dir", str(tmp_path)]) == 0
     config = load_config(Path("configs/blind.yaml"))
-    floor = [entry for entry in yardsticks(config.env, 0) if entry.name == BEST_FIXED]
-    agent = entries(finished_runs(tmp_path, "blind"), main="blind")
-    results = play_all(agent + floor, config.evaluation.n_eval_episodes, config.evaluation.seed)
-    earned = results.campaigns.groupby("policy")["expected_engagement"].mean()
+    baselines = DOMAIN.baseline_policies(config.env, 0)
+    floor = [baseline for baseline in baselines if baseline.name == BEST_FIXED]
+    agent = load_candidates(finished_runs(tmp_path, "blind"), main="blind")
+    settings = config.evaluation
+    results = play_all(agent + floor, settings.n_eval_episodes, settings.seed, DOMAIN.columns)
+    earned = results.episodes.groupby("policy")["expected_engagement"].mean()
     assert earned["a2c"] == pytest.approx(earned[BEST_FIXED], rel=0.005)
 
 

@@ -166,5 +166,5 @@ def test_the_planner_keeps_to_limits_and_loses_by_them() -> None:
     params = make_params("dynamic", min_spend=BY_DAY, max_spend=[50, 40, 45])
     plan = planner.plan(params)
     assert holds(plan.spend, np.array(BY_DAY), np.array([50, 40, 45]), 100.0)
-    assert plan.certificate.supports
+    assert plan.check.is_supported
     assert plan.engagement < planner.plan(make_params("dynamic")).engagement

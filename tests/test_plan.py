@@ -19,7 +19,7 @@ from envs.campaign.params import PRESETS
 from evaluate.campaign.fit import fit_of
 from evaluate.campaign.past_days import PastDays, parse_past, read_bytes
 from evaluate.campaign.plan import main, parse_campaign_past, rounded, written
-from evaluate.policies import entries
+from evaluate.policies import load_candidates
 from tests.tools.programs import ROOT, run
 from train.__main__ import main as train
 from train.config import EnvConfig, InputError
@@ -102,7 +102,7 @@ def test_the_plan_is_what_the_policy_does_after_the_days_so_far(
     )
     assert left["exact"] == (name != "uncertain" and not played)
     assert left["campaigns"] == (1000 if name == "uncertain" else 1)
-    (entry,) = entries([load_run(runs / "runs" / name / "a2c-seed0-1")], main=name)[:1]
+    (entry,) = load_candidates([load_run(runs / "runs" / name / "a2c-seed0-1")], main=name)[:1]
     envs = make_env(entry.env, 3)
     observations, _ = envs.reset(seed=5, options={"past": DAYS[:played]})
     infos = envs.step(entry.policy.predict(observations, deterministic=True)[0])[4]
@@ -114,7 +114,7 @@ def test_without_chance_the_expectation_is_what_a_campaign_of_these_splits_earns
     runs: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = asked(capsys, runs / "runs" / name / "a2c-seed0-1", "--past", runs / "so_far.csv")
-    entry = entries([load_run(runs / "runs" / name / "a2c-seed0-1")], main=name)[0]
+    entry = load_candidates([load_run(runs / "runs" / name / "a2c-seed0-1")], main=name)[0]
     kwargs = {"action": "spend", "observation": "history"}
     envs = make_env(entry.env.model_copy(update={"kwargs": entry.env.kwargs | kwargs}), 1)
     envs.reset(seed=0)
@@ -133,7 +133,7 @@ def test_the_range_holds_four_fifths_of_the_campaigns_and_weak_days_lower_it(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = runs / "runs/uncertain/a2c-seed0-1"
-    (entry,) = entries([load_run(folder)], main="uncertain")
+    (entry,) = load_candidates([load_run(folder)], main="uncertain")
     found = {}
     for name, factor in (("weak", 0.4), ("strong", 2.0)):
         days = [[*row[:3], *(factor * count for count in row[3:])] for row in DAYS]

@@ -1,4 +1,4 @@
-"""CampaignBatch of unknown strength: the draws, the noise, what is believed, and the rivals that know the prior."""
+"""Campaigns of unknown strength: the draws, the noise, what is believed, and the rivals that know the prior."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +22,7 @@ from envs.campaign.latent import (
 )
 from envs.campaign.params import CHANNELS, PRESETS, make_params
 from envs.campaign.poisson import poisson
+from evaluate.campaign import policies
 
 ID = "envs:UncertainCampaign-v0"
 UNCERTAIN = PRESETS["uncertain"]
@@ -311,7 +312,8 @@ def test_a_dead_channel_earns_nothing_and_the_others_are_drawn_as_ever() -> None
 
 def test_days_cannot_get_a_part_of_noise_that_is_not_known() -> None:
     with pytest.raises(
-        ValueError, match=r"true_params: shock_sd=0\.5: the noise of these campaigns has no such part"
+        ValueError,
+        match=r"true_params: shock_sd=0\.5: the noise of these campaigns has no such part",
     ):
         make(2, shock_sd=0.0).reset(options={"true_params": {"shock_sd": 0.5}})
     with pytest.raises(ValueError, match=r"true_params: dispersion=3: the noise of these"):
@@ -423,18 +425,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     baselines.best_fixed.cache_clear()
 
 
-def test_the_rivals_stand_in_the_order_of_what_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_baselines_stand_in_the_order_of_what_they_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(robust_planner, "SCENARIOS", 12)
     monkeypatch.setattr(robust_planner, "DAILY_ITERATIONS", 15)
-    monkeypatch.setattr(baselines, "PARTICLES", 500)
+    monkeypatch.setattr(policies, "PARTICLES", 500)
     earned = {}
-    policies = make(60).yardsticks(seed=0)
+    known = policies.baseline_policies(UNCERTAIN, 0)
     for name in ("even split", "best fixed plan", "daily re-planner", "clairvoyant"):
-        envs: Any = make(60, **baselines.baseline_env_kwargs(UNCERTAIN), autoreset_mode="SameStep")
+        envs: Any = make(60, **policies.baseline_env_kwargs(UNCERTAIN), autoreset_mode="SameStep")
         seen, _ = envs.reset(seed=5)
         state, total = None, 0.0
         for day in range(7):
-            spend, state = policies[name].predict(seen, state, np.full(60, day == 0))
+            spend, state = known[name].predict(seen, state, np.full(60, day == 0))
             seen, *_, infos = envs.step(spend.astype(np.float32))
             total += infos.get("final_info", infos)["expected_engagement"].mean()
         earned[name] = total
@@ -442,10 +446,10 @@ def test_the_rivals_stand_in_the_order_of_what_they_know(monkeypatch: pytest.Mon
     assert earned["clairvoyant"] > 1.05 * earned["best fixed plan"]
 
 
-def test_a_rival_decides_the_same_for_one_campaign_as_in_a_batch() -> None:
-    batch = make(3, **baselines.baseline_env_kwargs(UNCERTAIN))
+def test_a_baseline_decides_the_same_for_one_campaign_as_in_a_batch() -> None:
+    batch = make(3, **policies.baseline_env_kwargs(UNCERTAIN))
     seen, _ = batch.reset(seed=0)
-    policy = baselines.Clairvoyant(UNCERTAIN)
+    policy = policies.baseline_policies(UNCERTAIN, 0)["clairvoyant"]
     together, _ = policy.predict(seen)
     for row in range(3):
         alone, _ = policy.predict(seen[row])

@@ -1,6 +1,5 @@
 """The campaign as a Gymnasium environment: spaces, seeding and checks around the pure model."""
 
-import dataclasses
 from typing import Any
 
 import gymnasium
@@ -9,12 +8,12 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from envs.campaign import baselines, planner, rendering
+from envs.campaign import rendering
 from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
 from envs.campaign.batch import REWARDS, CampaignBatch, Given
 from envs.campaign.latent import MOST_TOLD, TOLD, parse_latent, parse_true_params
 from envs.campaign.observation import OBSERVATIONS, Observations
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, make_params
+from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, make_params
 from envs.campaign.past import check_past
 
 METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
@@ -282,41 +281,9 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         return render(self._campaigns, 0, self.render_mode)
 
     @property
-    def baseline_env_kwargs(self) -> dict[str, Any]:
-        """Arguments of the environment in which yardsticks and mixed channel probabilities are played."""
-        return baselines.baseline_env_kwargs(self.params)
-
-    @property
-    def problem(self) -> CampaignParams:
-        """What two environments have in common whose policies may be compared: all but the learner's choices."""
-        return dataclasses.replace(self.params, reward_scale=1.0)
-
-    def yardsticks(self, seed: int = 0) -> dict[str, baselines.Policy]:
-        """What to compare with, by name: policies for this environment made with ``baseline_env_kwargs``."""
-        return baselines.baseline_policies(self.params, np.random.default_rng(seed))
-
-    def mix(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
-        """Channel probabilities (..., 3) as shares of the daily budget: an action under ``baseline_env_kwargs``."""
-        return self.params.daily_budget * np.asarray(probabilities, dtype=np.float64)
-
-    def insight(self, spend: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """What stands behind a plan (days, 3 channels) [bu/day]; each entry has a row for every day.
-
-        ``loyalty`` and ``freshness`` (days,) [1] at its start; ``marginal`` (days, 3) [1/bu], what
-        one more unit is worth over the rest of the campaign; ``binding`` (days, 3), the limit that
-        a spend stands at, or nothing.
-        """
-        path = planner.trajectory(self.params, spend)
-        return {
-            "loyalty": path.loyalty,
-            "freshness": path.freshness,
-            "marginal": planner.marginal_engagement(self.params, spend),
-            "binding": planner.binding(self.params, spend),
-        }
-
-    def explanation(self) -> str:
-        """What the best plan is, and why, in plain words."""
-        return baselines.explanation(self.params)
+    def latent_params(self) -> Coefficients | None:
+        """Latent parameters of the campaign, arrays (1, ...); None where they are nominal."""
+        return self._campaigns.latent
 
 
 def check_choices(

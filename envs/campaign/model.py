@@ -44,7 +44,11 @@ def initial_state(shape: tuple[int, ...] = ()) -> State:
 
 
 def transition(
-    params: CampaignParams, state: State, spend: FloatArray, latent: Coefficients | None = None
+    params: CampaignParams,
+    state: State,
+    spend: FloatArray,
+    latent: Coefficients | None = None,
+    reward_level: FloatArray | None = None,
 ) -> tuple[FloatArray, State]:
     """Plays one day.
 
@@ -56,6 +60,8 @@ def transition(
         spend: Budget units put on each channel today, (..., 3 channels) [bu/day].
         latent: What holds in each of these campaigns, where they differ; else the coefficients of
             ``params``.
+        reward_level: The share of a full reward day that builds loyalty, (...,) [1], where it is
+            chosen; else that of equation (7).
 
     Returns:
         The expected metrics of the day, (..., 3 metrics) [counts/day], and the next state.
@@ -68,24 +74,27 @@ def transition(
         )
     else:
         carry_over = of.fresh * spend + of.carry_over * carry_over  # (1) adstock
-        saturated = carry_over / (ONE + carry_over * of.inv_half_saturation)  # (2) saturation
+        saturated = saturate(of, carry_over)
         effect = saturated.copy()
         effect[..., 0] *= ONE + of.loyalty_lift * loyalty  # (3) a loyal audience lifts posts
         effect[..., 1] *= freshness  # (3) tired ads earn less
         freshness = freshness * np.exp(of.fatigue * spend[..., 1])  # (6) ads tire
         freshness = freshness + of.fatigue_recovery * (ONE - freshness)  # (6) the tiredness mends
-        reward = np.minimum(
-            saturated[..., 2] / of.reference_budget, ONE
-        )  # (7) at most a full day of rewards
-        loyalty = (
-            loyalty + of.loyalty_gain * (ONE - loyalty) * reward - of.loyalty_decay * loyalty
-        )  # (7) loyalty
+        if reward_level is None:  # (7) at most a full day of rewards
+            reward_level = np.minimum(saturated[..., 2] / of.reference_budget, ONE)
+        gain = of.loyalty_gain * (ONE - loyalty) * reward_level
+        loyalty = loyalty + gain - of.loyalty_decay * loyalty  # (7) loyalty
     metrics = np.einsum(
         "...c,...ck->...k" if of.counts.ndim > 2 else "...c,ck->...k", effect, of.counts
     )
     metrics += of.base
     metrics *= of.day_factors.take(day, axis=0)  # (4) what is expected
     return metrics, State(day + ONE_DAY, carry_over, freshness, loyalty)
+
+
+def saturate(coefficients: Coefficients, carry_over: FloatArray) -> FloatArray:
+    """What spend that still works (..., 3 channels) brings about, (..., 3 channels) [bu/day]."""
+    return carry_over / (ONE + carry_over * coefficients.inv_half_saturation)  # (2) saturation
 
 
 class Noise(NamedTuple):
@@ -114,7 +123,10 @@ def observed(params: CampaignParams, expected: FloatArray, noise: Noise | None) 
 
 
 def rollout(
-    params: CampaignParams, spend: FloatArray, latent: Coefficients | None = None
+    params: CampaignParams,
+    spend: FloatArray,
+    latent: Coefficients | None = None,
+    reward_levels: FloatArray | None = None,
 ) -> tuple[FloatArray, list[State]]:
     """Plays whole campaigns.
 
@@ -122,6 +134,7 @@ def rollout(
         params: The campaign.
         spend: A plan, or a batch of them, (..., days, 3 channels) [bu/day].
         latent: As in ``transition``.
+        reward_levels: As in ``transition``, (..., days) [1].
 
     Returns:
         The expected metrics, (..., days, 3 metrics) [counts/day], and the states: before each day
@@ -130,7 +143,8 @@ def rollout(
     states = [initial_state(spend.shape[:-2])]
     metrics = []
     for day in range(spend.shape[-2]):
-        earned, state = transition(params, states[-1], spend[..., day, :], latent)
+        level = None if reward_levels is None else reward_levels[..., day]
+        earned, state = transition(params, states[-1], spend[..., day, :], latent, level)
         metrics.append(earned)
         states.append(state)
     return np.stack(metrics, axis=-2), states

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from envs.campaign import env as single
 from envs.campaign.allocation import ALLOCATIONS
-from envs.campaign.baselines import Policy, baseline_policies
 from envs.campaign.batch import ALL, CampaignBatch, Day
 from envs.campaign.latent import TOLD
 from envs.campaign.observation import Observations
-from envs.campaign.params import CHANNELS, METRICS, make_params
+from envs.campaign.params import METRICS, Coefficients, make_params
 
 Mask = NDArray[np.bool_]
 
@@ -120,35 +119,10 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         truncated = np.zeros(self.num_envs, dtype=bool)
         return campaigns.observations.copy(), rewards, terminated, truncated, infos
 
-    def day_record(self, infos: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
-        """The columns that describe a day, out of its info: spend, then metrics, then engagement, each (num_envs,).
-
-        Where days are noisy, expected engagement comes last.
-        """
-        spend = dict(zip(CHANNELS, infos["spend"].T, strict=True))
-        expected = ("expected_engagement",) if self.params.is_noisy else ()
-        return spend | {name: infos[name] for name in (*METRICS, "engagement", *expected)}
-
     @property
-    def latent(self) -> dict[str, NDArray[np.float64]] | None:
-        """How strong the channels are in the campaigns being played, for who judges; None where all are alike.
-
-        ``strength`` (num_envs, 3 channels) [1], what a unit earns over what it earns in the nominal
-        campaign, and ``deviation`` (num_envs, 3 channels) [sd], the logarithm of the same in
-        standard deviations from its mean.
-        """
-        latent, nominal = self._campaigns.latent, self.params.counts_array.sum(axis=-1)
-        if latent is None:
-            return None
-        earned = np.broadcast_to(latent.counts.sum(axis=-1), (self.num_envs, len(CHANNELS)))
-        strength = np.divide(earned, nominal, out=np.ones_like(earned), where=nominal > 0)
-        sd = self.params.counts_log_sd
-        logs = np.log(np.maximum(strength, np.finfo(np.float64).tiny)) + sd**2 / 2  # of mean 0
-        return {"strength": strength, "deviation": logs / sd if sd else np.zeros_like(logs)}
-
-    def yardsticks(self, seed: int = 0) -> dict[str, Policy]:
-        """What to compare with, by name: policies for this environment made as ``yardsticks.form`` says."""
-        return baseline_policies(self.params, np.random.default_rng(seed))
+    def latent_params(self) -> Coefficients | None:
+        """Latent parameters of the campaigns, arrays (num_envs, ...); None where they are nominal."""
+        return self._campaigns.latent
 
     def get_state(self) -> dict[str, Any]:
         """All that all campaigns and the generator hold, as plain data: numbers, text and arrays."""

@@ -9,7 +9,7 @@ import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from envs.campaign.params import CHANNELS, CampaignParams
 from envs.campaign.past import COLUMNS, past_faults
 from envs.campaign.planner import limits_of
-from evaluate.__main__ import DEFAULT_TARGET, find_target
-from evaluate.__main__ import Args as Targets
+from evaluate.campaign.domain import DOMAIN, params_of
 from evaluate.campaign.fit import SHARE, Fit, fit_of, warning_of
 from evaluate.campaign.past_days import DAY, PastDays, parse_past, read_bytes
+from evaluate.domain import domain_of
+from evaluate.rollouts import Candidate
+from evaluate.targets import DEFAULT_TARGET, find_target
 from train.config import EnvConfig, InputError, nearest
 from train.environment import make_env
 from train.storage.run_folder import Run
@@ -33,9 +35,6 @@ TOTAL, EXPECTED = "engagement", "expected_engagement"
 MOST_DIGITS = 9  # of the largest day's sum: the precision of limits and budget
 NEAR = 1e-6  # of a unit of the last digit: no more than rounding
 FloatArray = NDArray[np.float64]
-
-if TYPE_CHECKING:  # importing it takes seconds, which an error or --help need not wait for
-    from evaluate.policies import Candidate
 
 
 class Args(NamedTuple):
@@ -118,8 +117,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _refuse_old_names(arguments)
         args = tyro.cli(Args, args=arguments, prog="python -m evaluate.campaign.plan", config=flags)
-        runs = find_target(Targets(targets=(args.run,), runs_dir=args.runs_dir)).runs
-        past = _read_past(args.past, params_of(runs[0].config.env))
+        runs = find_target((args.run,), (), args.runs_dir).runs
+        past = _read_past(args.past, campaign_of(runs[0].config.env))
         plan = make_plan(runs, args.agent, past.values)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -132,20 +131,18 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def params_of(env: EnvConfig) -> CampaignParams:
+def campaign_of(env: EnvConfig) -> CampaignParams:
     """The parameters of a campaign.
 
     Raises:
         InputError: The environment is another one, or refuses its arguments.
     """
-    with closing(make_env(env, n_envs=1)) as envs:
-        params = getattr(envs.unwrapped, "params", None)
-    if not isinstance(params, CampaignParams):
+    if domain_of(env) is not DOMAIN:
         raise InputError(
             f"env {env.id}: cannot start after past days, so there is nothing to plan; expected a "
             "run of an environment that can, such as envs:DynamicCampaign-v0"
         )
-    return params
+    return params_of(env)
 
 
 def parse_campaign_past(data: bytes, where: str, params: CampaignParams) -> PastDays:
@@ -178,11 +175,11 @@ def make_plan(runs: list[Run], agent: str | None, past: FloatArray) -> Plan:
     """
     from train.play import play
 
-    run, entry = _choose(runs, agent)
-    params, seed = params_of(entry.env), run.config.evaluation.seed
+    run, candidate = _choose(runs, agent)
+    params, seed = campaign_of(candidate.env), run.config.evaluation.seed
     has_chance = params.is_noisy or params.is_drawn
-    with closing(make_env(entry.env, CAMPAIGNS if has_chance else 1)) as envs:
-        steps = [step.infos for step in play(entry.policy, envs, seed, options={"past": past})]
+    with closing(make_env(candidate.env, CAMPAIGNS if has_chance else 1)) as envs:
+        steps = [step.infos for step in play(candidate.policy, envs, seed, options={"past": past})]
         campaigns = envs.num_envs
     low, high = np.quantile(
         np.sum([infos[TOTAL] for infos in steps], axis=0), [(1 - SHARE) / 2, (1 + SHARE) / 2]
@@ -193,13 +190,13 @@ def make_plan(runs: list[Run], agent: str | None, past: FloatArray) -> Plan:
     days[EXPECTED] = [infos[EXPECTED].mean() for infos in steps]
     return Plan(
         run=run.folder,
-        agent=entry.name,
+        agent=candidate.name,
         params=params,
         days=days,
         low=float(low),
         high=float(high),
         campaigns=campaigns,
-        fit=fit_of(entry.env, params, past, seed),
+        fit=fit_of(candidate.env, params, past, seed),
     )
 
 
@@ -318,11 +315,15 @@ def _read_past(path: Path | None, params: CampaignParams) -> PastDays:
     return parse_campaign_past(read_bytes(path), str(path), params)
 
 
-def _choose(runs: list[Run], agent: str | None) -> "tuple[Run, Candidate]":
+def _choose(runs: list[Run], agent: str | None) -> tuple[Run, Candidate]:
     """The run and the policy to ask; the first without an agent's name."""
-    from evaluate.policies import entries
+    from evaluate.policies import load_candidates
 
-    known = {entry.name: (run, entry) for run in runs for entry in entries([run], main=run.name)}
+    known = {
+        candidate.name: (run, candidate)
+        for run in runs
+        for candidate in load_candidates([run], main=run.name)
+    }
     if agent is None:
         return next(iter(known.values()))
     if agent not in known:

@@ -29,10 +29,11 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from envs.campaign import baselines, belief
+from envs.campaign import belief
 from envs.campaign.latent import sample_latent, sample_noise
 from envs.campaign.model import Noise, observed
 from envs.campaign.params import PRESETS
+from evaluate.campaign import policies
 from tests.tools.mutated import CASES, Case, make_runs, survives
 from tests.tools.resuming import Job, kill_at_random, outcome, start
 from train.agents import a2c
@@ -367,14 +368,14 @@ def deciding() -> Iterator[Target]:
     decide()
     ours = statistics.median(_seconds(decide) for _ in range(20))
     params = PRESETS["uncertain"]
-    rival = baselines.baseline_policies(params, np.random.default_rng(0))["daily re-planner"]
-    rivals: Any = make_env(
-        EnvConfig(id=config.env.id, kwargs=baselines.baseline_env_kwargs(params)), 100
+    replanner = policies.baseline_policies(params, 0)["daily re-planner"]
+    replanned: Any = make_env(
+        EnvConfig(id=config.env.id, kwargs=policies.baseline_env_kwargs(params)), 100
     )
     past = [[30.0, 30.0, 40.0, 200.0, 50.0, 100.0]] * 3
-    watched, _ = rivals.reset(seed=0, options={"past": past})
-    rival.predict(watched[:1])
-    theirs = 10 * _seconds(lambda: rival.predict(watched))
+    watched, _ = replanned.reset(seed=0, options={"past": past})
+    replanner.predict(watched[:1])
+    theirs = 10 * _seconds(lambda: replanner.predict(watched))
     detail = f"the daily re-planner takes {theirs:.0f} s (ten times its time for 100)"
     yield Target("deciding a day for 1,000 campaigns [ms]", 1e3 * ours, 50.0, detail, most=True)
 

@@ -259,6 +259,23 @@ def finished_runs(runs_dir: Path, config_name: str) -> list[Run]:
     ]
 
 
+def unfinished_runs(runs_dir: Path, config_name: str) -> list[Run]:
+    """Runs of a config's seeds that have no finished run, the newest of each agent and seed.
+
+    They diverged, were interrupted or died; those that a process is writing are left out.
+    """
+    finished = {(run.state.agent, run.state.seed) for run in finished_runs(runs_dir, config_name)}
+    newest: dict[tuple[str, int], tuple[int, Run]] = {}
+    for folder, number in _run_folders(runs_dir / config_name):
+        with contextlib.suppress(InputError):
+            run = find_run(folder)
+            key = (run.state.agent, run.state.seed)
+            if key not in finished and number > newest.get(key, (0, run))[0]:
+                newest[key] = (number, run)
+    runs = [run for _, (_, run) in sorted(newest.items())]
+    return [run for run in runs if run.state.state != "running" or not is_alive(run.folder)]
+
+
 def modified(run: Run) -> float:
     """When the run's model was written."""
     return run.model.stat().st_mtime

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from envs.campaign.params import CHANNELS
 from envs.campaign.past import COLUMNS
-from evaluate.__main__ import DEFAULT_TARGET
 from evaluate.campaign.app import what_if
 from evaluate.campaign.app.what_if import Outcome, Problem
+from evaluate.campaign.charts import spend_by_day
+from evaluate.campaign.domain import params_of
 from evaluate.campaign.past_days import DAY
-from evaluate.campaign.plan import WEEKDAYS, params_of, parse_campaign_past
+from evaluate.campaign.plan import WEEKDAYS, parse_campaign_past
 from evaluate.campaign.sections import why_charts
 from evaluate.report import charts
 from evaluate.report.page import png
+from evaluate.targets import DEFAULT_TARGET
 from train.config import InputError
 from train.play import percent
 from train.storage.run_folder import Run, modified
@@ -155,9 +157,9 @@ def _compare(outcomes: list[Outcome], own: FloatArray, problem: Problem) -> None
     left, right = st.columns(2)
     words = f"Stacked bars of spend on {', '.join(CHANNELS)} by day for {', '.join(names)}."
     days = pd.concat(outcome.days() for outcome in outcomes)
-    left.image(png(charts.spend_by_day(days, CHANNELS, names)), width="stretch", alt=words)
+    left.image(png(spend_by_day(days, names)), width="stretch", alt=words)
     colours = charts.policy_colours(names, [agent.name, mine.name])
-    pictures = why_charts({outcome.name: outcome.insight for outcome in outcomes}, colours)
+    pictures = why_charts({outcome.name: outcome.diagnostics for outcome in outcomes}, colours)
     for place, chart in zip((left, right), pictures, strict=False):  # one where loyalty never moves
         place.image(png(chart.figure), width="stretch", alt=chart.alternative)
         place.caption(chart.caption)
@@ -190,7 +192,7 @@ def _outcome(outcome: Outcome, best: Outcome, played: int) -> None:
         share = f"{percent(outcome.total / best.total)} of the {best.name}"
     left = f", days {played + 1} to {len(outcome.spend)}" if played else ""
     st.metric(f"{outcome.name}: engagement{left}", f"{outcome.total:,.1f}")
-    loyalty = outcome.insight["loyalty"]
+    loyalty = outcome.diagnostics.loyalty
     st.caption(f"{share}; loyalty {loyalty[-1]:.2f} on the last day")
     st.table(outcome.table())
     for note in outcome.notes:

@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 from envs.campaign import baselines, planner, robust_planner
 from envs.campaign.params import CHANNELS, CampaignParams
 from envs.campaign.past import COLUMNS
+from evaluate.campaign.domain import DOMAIN, baseline_env, params_of
+from evaluate.campaign.explain import PlanDiagnostics, plan_diagnostics
 from evaluate.campaign.fit import warning_of
-from evaluate.campaign.plan import CAMPAIGNS, EXPECTED, make_plan, params_of, written
-from evaluate.policies import entries, single_env
+from evaluate.campaign.plan import CAMPAIGNS, EXPECTED, make_plan, written
+from evaluate.campaign.policies import BEST_FIXED, best_name, planned
+from evaluate.domain import domain_of
+from evaluate.policies import load_candidates
 from train.agents.registry import LEARNERS
 from train.config import EnvConfig, InputError
 from train.environment import make_env
@@ -57,7 +61,7 @@ class Outcome(NamedTuple):
         name: Who made it.
         spend: All days, past ones included, (days, channels) [bu/day].
         engagement: Expected on each day left, (days left,) [1/day].
-        insight: What stands behind the plan, see ``CampaignEnv.insight``.
+        diagnostics: What stands behind the plan.
         written: The spend in few digits, within limits and budget.
         notes: What has to be said about it.
         warning: What has to be said before anything else.
@@ -66,7 +70,7 @@ class Outcome(NamedTuple):
     name: str
     spend: FloatArray
     engagement: FloatArray
-    insight: dict[str, NDArray[Any]]
+    diagnostics: PlanDiagnostics
     written: list[list[str]]
     notes: tuple[str, ...] = ()
     warning: str = ""
@@ -92,7 +96,7 @@ class Outcome(NamedTuple):
         """The days for people: split, expected engagement, and loyalty at the start of the day."""
         played = len(self.spend) - len(self.engagement)
         earns = ["played"] * played + [f"{value:,.0f}" for value in self.engagement]
-        loyalty = [f"{value:.2f}" for value in self.insight["loyalty"]]
+        loyalty = [f"{value:.2f}" for value in self.diagnostics.loyalty]
         table = self.frame.assign(earns=earns, loyalty=loyalty)
         return table.set_index(table.pop("day").map(str))
 
@@ -128,23 +132,6 @@ class Problem(NamedTuple):
     def spent(self) -> FloatArray:
         """Spend on the past days, (past days, channels) [bu/day]."""
         return self.past_array[:, : len(CHANNELS)]
-
-
-class Fixed(NamedTuple):
-    """A policy that plays a plan, (days, channels) [bu/day]; its state is the day."""
-
-    spend: FloatArray
-
-    def predict(
-        self,
-        observation: NDArray[Any],
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-    ) -> tuple[NDArray[Any], Any]:
-        """Observations (n_envs, size) to spend (n_envs, channels) [bu/day] and the next day."""
-        day = state or 0
-        return np.tile(self.spend[day], (len(observation), 1)), day + 1
 
 
 def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
@@ -207,7 +194,7 @@ def range_of(env: EnvConfig) -> tuple[FloatArray, FloatArray]:
 def agents_of(folder: Path) -> list[str]:
     """Policies of a run: the agent, and the mix of its probabilities where it picks channels."""
     run = load_run(folder)
-    return [entry.name for entry in entries([run], main=run.name)]
+    return [candidate.name for candidate in load_candidates([run], main=run.name)]
 
 
 @lru_cache(maxsize=256)
@@ -250,10 +237,10 @@ def best_plan(problem: Problem) -> Outcome:
     if not params.is_drawn:
         return _best_nominal_plan(problem, params)
     if not problem.past:
-        return earned(problem, "best fixed plan", baselines.best_fixed(params))
+        return earned(problem, BEST_FIXED, baselines.best_fixed(params))
     rng = np.random.default_rng(problem.seed)
     left = robust_planner.best_plan_after(params, problem.past_array, rng)
-    outcome = earned(problem, "best fixed plan", np.concatenate([problem.spent, left]))
+    outcome = earned(problem, BEST_FIXED, np.concatenate([problem.spent, left]))
     return outcome._replace(notes=("Planned for what is likely after the past days.",))
 
 
@@ -263,12 +250,10 @@ def earned(problem: Problem, name: str, spend: FloatArray) -> Outcome:
     It is brought within limits and budget if need be.
     """
     params = params_of(problem.env)
-    form = {"action": "spend", "observation": "totals", "privileged": False, "reward": "observed"}
-    env = EnvConfig(id=problem.env.id, kwargs=problem.env.kwargs | form)
-    left = Fixed(spend[len(problem.past) :])
+    left = planned(params, lambda _: spend)
     options = {"past": problem.past_array}
     campaigns = CAMPAIGNS if params.is_noisy or params.is_drawn else 1
-    with closing(make_env(env, campaigns)) as envs:
+    with closing(make_env(baseline_env(problem.env), campaigns)) as envs:
         infos = [step.infos for step in play(left, envs, problem.seed, options=options)]
     played = np.array([info["spend"][0] for info in infos])
     return _outcome(problem, name, played, np.array([info[EXPECTED].mean() for info in infos]))
@@ -291,25 +276,24 @@ def _best_nominal_plan(problem: Problem, params: CampaignParams) -> Outcome:
         warnings.simplefilter("always")
         spend = planner.plan(params).spend
     notes = tuple(str(warning.message) for warning in caught)
-    return earned(problem, "optimal plan", spend)._replace(notes=notes)
+    return earned(problem, best_name(params), spend)._replace(notes=notes)
 
 
 def _outcome(problem: Problem, name: str, left: FloatArray, engagement: FloatArray) -> Outcome:
     """A plan from its spend on the days left (days left, channels) [bu/day]."""
     spend = np.concatenate([problem.spent, left])
-    low, high = (limits.copy() for limits in planner.limits_of(params_of(problem.env)))
-    played = len(problem.past)
+    params, played = params_of(problem.env), len(problem.past)
+    low, high = (limits.copy() for limits in planner.limits_of(params))
     low[:played], high[:played] = 0.0, np.inf  # they may have been spent within other limits
-    insight = single_env(problem.env).insight(spend)
-    return Outcome(name, spend, engagement, insight, written(spend, low, high))
+    diagnostics = plan_diagnostics(params, spend)
+    return Outcome(name, spend, engagement, diagnostics, written(spend, low, high))
 
 
 def _is_campaign(env: EnvConfig) -> bool:
     try:
-        params_of(env)
+        return domain_of(env) is DOMAIN
     except InputError:
         return False
-    return True
 
 
 def _limits(limits: Any, by_hand: Sequence[float | None], days: int, absent: float) -> Any:
