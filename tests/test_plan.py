@@ -223,7 +223,7 @@ def days_of(kind: str, days: int, factor: float = 1.0, seed: int = 0) -> Any:
     metrics = [[info[name] for name in HEADER.split(",")[4:]] for info in infos]
     envs.close()
     return np.concatenate(
-        [np.broadcast_to(spend, (100, days, 3)), np.moveaxis(metrics, -1, 0)], axis=-1
+        [np.broadcast_to(spend, (100, days, 3)), np.moveaxis(np.array(metrics), -1, 0)], axis=-1
     )
 
 
@@ -269,7 +269,11 @@ def test_days_that_cannot_be_are_answered_and_said_first(
     runs: Path, name: str, days: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "past.csv").write_text(as_csv(days))
-    words = [runs / "runs" / name / "a2c-seed0-1", "--past", tmp_path / "past.csv"]
+    words: list[str | Path] = [
+        runs / "runs" / name / "a2c-seed0-1",
+        "--past",
+        tmp_path / "past.csv",
+    ]
     plan = asked(capsys, *words)
     assert plan["past_days_fit"]["is_usual"] is False
     assert plan["past_days_fit"]["metric"] == "likes"
@@ -292,7 +296,11 @@ def test_days_that_fit_are_answered_without_a_warning(
         (tmp_path / "past.csv").write_text(
             as_csv((np.floor(days_of(name, 2)[0] * 100) / 100).tolist())
         )
-        words = [runs / "runs" / name / "a2c-seed0-1", "--past", tmp_path / "past.csv"]
+        words: list[str | Path] = [
+            runs / "runs" / name / "a2c-seed0-1",
+            "--past",
+            tmp_path / "past.csv",
+        ]
         plan = asked(capsys, *words)
         assert plan["past_days_fit"]["holds_range"] is True
         assert plan["days_left"]["share_in_range"] == (0.8 if name == "uncertain" else 1.0)

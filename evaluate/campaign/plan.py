@@ -43,10 +43,7 @@ class Args(NamedTuple):
     run: Annotated[
         Path,
         tyro.conf.Positional,
-        tyro.conf.arg(
-            help="folder of a run, or a config (its newest finished run of an agent); "
-            f"default: {DEFAULT_TARGET}"
-        ),
+        tyro.conf.arg(help="folder of a run, or a config (its newest finished run of an agent)"),
     ] = DEFAULT_TARGET
     past: Annotated[
         Path | None,
