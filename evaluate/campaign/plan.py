@@ -274,7 +274,7 @@ def rounded(
             if can_move.any():
                 lost = np.where(can_move, sign * (exact - parts)[day], -np.inf)
                 parts[day, lost.argmax()] += sign
-    decimals: FloatArray = parts / 10.0**digits
+    decimals: FloatArray = parts / 10.0**digits + 0.0  # not -0
     return decimals
 
 
