@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 import tyro
 
 from evaluate.targets import DEFAULT_TARGET, find_target
-from train.config import InputError
+from train.errors import InputError
 from train.parallel import ONE_THREAD
 
 

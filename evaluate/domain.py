@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from evaluate.report.page import Section
 from evaluate.results import NO_NAMES, BaselineNames, PolicyResult
 from evaluate.rollouts import Candidate, Columns, Results, reward_column
-from train.config import EnvConfig, EvaluationConfig, InputError
+from train.config import EnvConfig, EvaluationConfig
 from train.environment import find_spec
+from train.errors import InputError
 
 DOMAINS = {"envs.campaign": "evaluate.campaign.domain"}
 """Package of a family's environments to the module whose ``DOMAIN`` describes the family."""

@@ -10,6 +10,8 @@ from evaluate.domain import Domain, Evaluation, domain_of
 from evaluate.policies import check_comparable, label, load_candidates
 from evaluate.report import charts, page, sections
 from evaluate.report.page import Brand, Report
+from evaluate.report.result import result, share_name
+from evaluate.report.training import training
 from evaluate.results import (
     SHARE,
     PolicyResult,
@@ -21,7 +23,7 @@ from evaluate.results import (
 )
 from evaluate.rollouts import Candidate, play_all
 from evaluate.targets import EvaluationTarget, state_of
-from train.config import InputError
+from train.errors import InputError
 from train.storage.run_folder import Run
 
 
@@ -63,21 +65,27 @@ def _evaluate(target: EvaluationTarget, out: Path, command: str, brand: Brand) -
         *family.first,
         sections.comparison(evaluation),
         *family.rest,
-        sections.training(evaluation, progress),
+        training(evaluation, progress),
         sections.uncertain(evaluation),
     ]
     report = Report(
         title=brand.title or f"Evaluation report: {target.name}",
         logo=brand.logo,
-        result=sections.result(evaluation),
+        result=result(evaluation),
         sections=[part for part in parts if part],
         provenance=sections.provenance(command, evaluation, target, progress),
     )
     figures = {name: row | family.numbers.get(name, {}) for name, row in as_json(policies).items()}
     steps = results.steps.rename(columns={"episode": domain.episode, "step": domain.step})
     page.write(out, report, steps, table, figures)
-    print(_printed(table, metric, sections.share_name(evaluation), policies))
-    print(*_not_finished(target.unfinished), report.result, f"report: {out}/index.html", sep="\n")
+    print(_printed(table, metric, share_name(evaluation), policies))
+    lines = (
+        _not_finished(target.unfinished),
+        sections.cut_episodes(evaluation),
+        report.result,
+        f"report: {out / 'index.html'}",
+    )
+    print(*filter(None, lines), sep="\n")
 
 
 def _announced(
@@ -103,10 +111,10 @@ def _unfinished(target: EvaluationTarget, agents: dict[str, str]) -> Unfinished:
     return dict(ended)
 
 
-def _not_finished(runs: list[Run]) -> list[str]:
-    """A line that names the runs that did not finish; none where all did."""
+def _not_finished(runs: list[Run]) -> str:
+    """A line that names the runs that did not finish; nothing where all did."""
     named = ", ".join(f"{run.folder} ({state_of(run)})" for run in runs)
-    return [f"training did not finish: {named}"] if named else []
+    return f"training did not finish: {named}" if named else ""
 
 
 def _check_alike(runs: list[Run]) -> None:

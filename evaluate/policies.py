@@ -6,9 +6,10 @@ from gymnasium import spaces
 
 from evaluate.domain import domain_of
 from evaluate.rollouts import Candidate
-from train.agents.registry import LEARNERS
-from train.config import EnvConfig, InputError
+from train.agents.registry import REGISTRY
+from train.config import EnvConfig
 from train.environment import flat_observation_space, make_env
+from train.errors import InputError
 from train.storage.run_folder import Run
 
 
@@ -45,7 +46,7 @@ def check_comparable(first: EnvConfig, where: str, runs: list[Run]) -> None:
 
 def _candidates(run: Run, name: str) -> list[Candidate]:
     env, agent = run.config.env, run.state.agent
-    learner, envs = LEARNERS[agent], make_env(env, n_envs=1)
+    learner, envs = REGISTRY[agent].module(), make_env(env, n_envs=1)
     action, observation = envs.single_action_space, flat_observation_space(envs)
     envs.close()
     policy = learner.load(run.model, run.config.agent(agent), observation, action)

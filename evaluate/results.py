@@ -12,6 +12,8 @@ SHARE = "share_of_optimum"
 FAILURE_THRESHOLD = 0.99  # of what the best baseline earns; a seed below it has failed
 LEAST_GAP = 1e-4  # relative; smaller gaps are within the tolerance of the planner
 
+OPTIMUM = "optimum"  # what shares are shares of
+
 Unfinished = dict[str, dict[int, str]]  # {"a2c": {3: "diverged"}}
 
 
@@ -37,7 +39,7 @@ class BaselineNames(NamedTuple):
     def best(self, policies: "list[PolicyResult]") -> str:
         """What shares are shares of."""
         played = {policy.name for policy in policies}
-        return self.best_found if self.best_found in played and self.best_found else "optimum"
+        return self.best_found if self.best_found and self.best_found in played else OPTIMUM
 
 
 NO_NAMES = BaselineNames()

@@ -1,5 +1,6 @@
 """Policies times episodes: plays each policy on the same episodes into tidy frames."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from train.config import EnvConfig
 from train.environment import BatchEnv, make_env
+from train.errors import InputError
 from train.play import Policy, Step, episode_metrics, play
 
 Columns = Callable[[BatchEnv, Step], dict[str, NDArray[Any]]]
@@ -37,10 +39,12 @@ class Results(NamedTuple):
     Attributes:
         steps: A row per policy, training seed, episode and step, with the columns of its family.
         episodes: A row per policy, training seed and episode, with its episode metrics.
+        cut: How many episodes of a policy did not end by themselves, where there are any.
     """
 
     steps: pd.DataFrame
     episodes: pd.DataFrame
+    cut: dict[str, int]
 
 
 def play_all(
@@ -50,11 +54,19 @@ def play_all(
     columns: Columns,
     options: dict[str, Any] | None = None,
 ) -> Results:
-    """Plays every policy on the same episodes: all are reset with the same seed and options."""
+    """Plays every policy on the same episodes: all are reset with the same seed and options.
+
+    Raises:
+        InputError: An episode with metrics of its own does not end.
+    """
     played = [_play(candidate, episodes, seed, columns, options) for candidate in candidates]
+    cut: Counter[str] = Counter()
+    for results in played:
+        cut.update(results.cut)
     return Results(
         pd.concat([results.steps for results in played], ignore_index=True),
         pd.concat([results.episodes for results in played], ignore_index=True),
+        dict(cut),
     )
 
 
@@ -71,21 +83,28 @@ def _play(
     options: dict[str, Any] | None,
 ) -> Results:
     envs = make_env(candidate.env, episodes)
-    rows, ends = [], []
-    returns = np.zeros(episodes)
+    rows, returns, cut = [], np.zeros(episodes), np.zeros(episodes, dtype=bool)
+    metrics: dict[str, NDArray[np.float64]] = {}
     for number, step in enumerate(play(candidate.policy, envs, seed, options), start=1):
         returns += np.where(step.active, step.rewards, 0.0)
+        cut |= step.cut
         record = {"step": np.full(episodes, number), **columns(envs, step)}
         rows.append(_frame(candidate, step.active, record))
-        if step.ended.any():
-            metrics = {
-                name.rsplit("/", 1)[-1]: value
-                for name, value in episode_metrics(step.infos).items()
-            }
-            ends.append(_frame(candidate, step.ended, metrics or {"return": returns.copy()}))
+        for name, values in episode_metrics(step.infos).items():
+            short = name.rsplit("/", 1)[-1]
+            metrics.setdefault(short, np.zeros(episodes))[step.ended] = values[step.ended]
     envs.close()
-    steps = pd.concat(rows).sort_values(["episode", "step"], kind="stable")
-    return Results(steps, pd.concat(ends).sort_values("episode"))
+    if metrics and cut.any():
+        raise InputError(
+            f"env {candidate.env.id}: an episode of {candidate.name} did not end within "
+            f"{number:,} steps, so its metrics are unknown; set env.kwargs.max_episode_steps"
+        )
+    everywhere = np.ones(episodes, dtype=bool)
+    return Results(
+        pd.concat(rows).sort_values(["episode", "step"], kind="stable"),
+        _frame(candidate, everywhere, metrics or {"return": returns}),
+        {candidate.name: int(cut.sum())} if cut.any() else {},
+    )
 
 
 def _frame(

@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from scipy import stats
 
 FloatArray = NDArray[np.float64]
-Kind = Literal["exact", "episodes", "one episode", "one seed", "seeds", "seeds on one episode"]
+Kind = Literal[
+    "exact",
+    "episodes",
+    "one episode",
+    "one seed",
+    "one seed on one episode",
+    "seeds",
+    "seeds on one episode",
+]
 
 LEVEL = 0.95
 LEAST_BAND = 3  # seeds; with two the band of a learning curve is 18 standard errors wide
@@ -38,6 +46,7 @@ class Interval(NamedTuple):
         kind: What the interval covers. ``exact``: nothing varies. ``episodes``: other episodes,
             for policies without training. ``one episode``: nothing, as only one was played.
             ``one seed``: other episodes, where they vary, but not other training seeds.
+            ``one seed on one episode``: nothing.
             ``seeds``: other training seeds, and other episodes where they vary.
             ``seeds on one episode``: other training seeds alone.
     """
@@ -274,7 +283,7 @@ def _kind(samples: list[Scores]) -> Kind:
     varies = samples[0].values.shape[1] > 1
     is_fixed = all(sample.is_deterministic for sample in samples)
     if any(len(sample.values) == 1 for sample in trained):
-        return "one seed"
+        return "one seed" if varies or is_fixed else "one seed on one episode"
     if trained:
         return "seeds" if varies or is_fixed else "seeds on one episode"
     return "episodes" if varies else "exact" if is_fixed else "one episode"
@@ -340,8 +349,8 @@ def _on_same_episodes(first: Scores, second: Scores) -> tuple[Scores, Scores]:
         raise ValueError(
             f"policies that played {counts[0]} and {counts[1]} episodes cannot be paired"
         )
-    one, other = (
+    left, right = (
         scores._replace(values=np.broadcast_to(scores.values, (len(scores.values), max(counts))))
         for scores in (first, second)
     )
-    return one, other
+    return left, right

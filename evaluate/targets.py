@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from train.config import EnvConfig, EvaluationConfig, InputError, load_config
+from train.config import EnvConfig, EvaluationConfig, load_config
+from train.errors import InputError
 from train.storage.run_folder import Run, finished_runs, load_run, unfinished_runs
 
 DEFAULT_TARGET = Path("configs/dynamic.yaml")

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from envs.campaign import baselines, robust_planner
 from envs.campaign.model import rollout
 from envs.campaign.params import PRESETS, CampaignParams, make_params
-from envs.campaign.planner import expected_engagement, marginal_engagement, plan, trajectory
+from envs.campaign.planner import engagement_and_gradient, expected_engagement, plan
 from evaluate.campaign import charts, fit
 from evaluate.campaign import plan as plan_module
 from evaluate.campaign import sections as campaign_sections
@@ -38,11 +38,13 @@ from evaluate.campaign.app.what_if import (
     settings_of,
     trained,
 )
+from evaluate.campaign.explain import plan_diagnostics
 from evaluate.campaign.plan import make_plan
 from tests.tools.programs import ROOT
 from train.__main__ import main as train
-from train.config import EnvConfig, InputError
+from train.config import EnvConfig
 from train.environment import make_env
+from train.errors import InputError
 from train.storage.run_folder import load_run
 
 DYNAMIC = EnvConfig(id="envs:DynamicCampaign-v0")
@@ -90,10 +92,11 @@ def test_the_plans_earn_what_the_model_says(runs: Path) -> None:
             True,
         )
         np.testing.assert_allclose(
-            outcome.diagnostics.loyalty, trajectory(params, outcome.spend).loyalty
+            outcome.diagnostics.loyalty, plan_diagnostics(params, outcome.spend).loyalty
         )
         np.testing.assert_allclose(
-            outcome.diagnostics.marginal_engagement, marginal_engagement(params, outcome.spend)
+            outcome.diagnostics.marginal_engagement,
+            engagement_and_gradient(params, outcome.spend)[1],
         )
     np.testing.assert_array_equal(own.spend, every_day(60, 35, 30))
 
@@ -246,7 +249,8 @@ def test_the_sliders_earn_what_the_model_says(page: Any) -> None:
     table = page.table[2].value
     assert table["posts"].tolist() == ["50.0"] * 7
     assert table["loyalty"].tolist() == [
-        f"{value:.2f}" for value in trajectory(PRESETS["dynamic"], every_day(50, 10, 40)).loyalty
+        f"{value:.2f}"
+        for value in plan_diagnostics(PRESETS["dynamic"], every_day(50, 10, 40)).loyalty
     ]
 
 

@@ -70,11 +70,28 @@ def test_the_report_of_cartpole_knows_no_campaign(
         found = re.findall(rf"\b(?:{'|'.join(CAMPAIGN_WORDS)})s?\b", text, re.IGNORECASE)
         assert found == []
     assert "<h1>Evaluation report: cartpole</h1>" in page
-    assert ("What each agent earns" in page) == (len(agents) > 1)
+    assert ("<h2>What each agent earns</h2>" in page) == (len(agents) > 1)
     assert "failed" not in page
     assert f"playing {2 * len(agents)} trained policies on 20 episodes" in printed
     total = results[results["policy"] == "a2c"]["reward"].sum() / 40
     assert f"a2c earns a mean return of {total:,.1f} (95% interval" in printed
+
+
+def test_episodes_that_do_not_end_are_cut_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, runs = tmp_path / "endless.yaml", ["--runs-dir", str(tmp_path / "runs")]
+    config.write_text(
+        "env: {id: 'tests.toy_envs:Unlimited-v0'}\ntotal_timesteps: 200\n"
+        "reference: {n_envs: 4}\nevaluation: {n_eval_episodes: 3}\n"
+    )
+    assert train([str(config), *runs]) == 0
+    assert main([str(config), *runs, "--out", str(tmp_path / "report")]) == 0
+    sentence = "Cut short, as they did not end: 3 of 3 episodes of reference after 1,000 steps."
+    assert sentence in capsys.readouterr().out
+    assert sentence in (tmp_path / "report/index.html").read_text()
+    results = pd.read_csv(tmp_path / "report/results.csv")
+    assert results.groupby("episode")["reward"].sum().tolist() == [1000.0] * 3
 
 
 FAMILY = '''
@@ -188,7 +205,7 @@ def test_baselines_earn_the_same_whatever_an_agent_observes(kwargs: dict[str, An
     days = kwargs.get("days", 7)
     params = make_params("dynamic", days=days)
     env = EnvConfig(id=DYNAMIC, kwargs=kwargs)
-    assert earned(env, "optimal plan") == pytest.approx(planner.plan(params).engagement)
+    assert earned(env, best_name(params)) == pytest.approx(planner.plan(params).engagement)
     plain = EnvConfig(id=DYNAMIC, kwargs={"days": days})
     assert earned(env, "myopic") == earned(plain, "myopic")
 
@@ -209,9 +226,9 @@ def test_channel_agents_of_uncertain_campaigns_are_evaluated(
     assert main([str(config), *runs, "--out", str(tmp_path / "report")]) == 0
     steps = pd.read_csv(tmp_path / "report/results.csv").set_index("policy")
     for agent in ("a2c", "reference"):
-        mix = steps.loc[f"{agent} (mix)", ["posts", "ads", "rewards"]]
-        np.testing.assert_allclose(mix.sum(axis=1), 100.0)
-        assert (mix > 0).all(axis=None)
+        mix = steps.loc[[f"{agent} (mix)"], ["posts", "ads", "rewards"]].to_numpy()
+        np.testing.assert_allclose(mix.sum(axis=1), 100.0, rtol=1e-6)
+        assert (mix > 0).all()
 
 
 def test_each_baseline_draws_from_its_own_generator() -> None:
@@ -234,11 +251,46 @@ def test_what_stands_behind_a_plan() -> None:
     assert behind.active_constraint[0].tolist() == ["", "", "at max"]
     worth = behind.marginal_engagement[0]
     assert worth[2] > 1.05 * worth[1]  # more rewards would pay, were they allowed
-    assert (behind.loyalty[0], behind.effectiveness[0]) == (0.0, 1.0)
     linear = make_params("linear")
     ads = plan_diagnostics(linear, np.tile([0.0, 100.0, 0.0], (7, 1)))
     assert ads.active_constraint.tolist() == [["at 0", "all", "at 0"]] * 7
     np.testing.assert_allclose(ads.marginal_engagement, [[3.6, 8.5, 8.0]] * 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, [["all", "at 0", "at 0"], ["", "", "at 0"], ["", "", ""]]),
+        (
+            {"max_spend": [100, 40, 40]},
+            [["all", "at 0", "at 0"], ["", "at max", "at 0"], ["", "", ""]],
+        ),
+        (
+            {"min_spend": [[0, 0, 0], [59, 0, 0], [0, 30, 0]]},
+            [["all", "at 0", "at 0"], ["", "", "at 0"], ["", "", ""]],
+        ),
+        (
+            {"min_spend": [[0, 0, 0], [59.75, 0, 0.25], [0, 31, 0]]},
+            [["all", "at 0", "at 0"], ["at min", "", "at min"], ["", "at min", ""]],
+        ),
+    ],
+)
+def test_a_spend_is_named_by_the_limit_that_it_stands_at(
+    changes: dict[str, Any], names: list[list[str]]
+) -> None:
+    """Within half a percent of the budget it stands there."""
+    spend = np.array([[99.5, 0.5, 0.0], [60.0, 39.5, 0.5], [33.0, 31.5, 35.5]])
+    params = make_params("dynamic", days=3, **changes)
+    assert plan_diagnostics(params, spend).active_constraint.tolist() == names
+
+
+def test_loyalty_grows_from_nothing_and_ads_start_effective() -> None:
+    params = make_params("dynamic")
+    behind = plan_diagnostics(params, planner.plan(params).spend)
+    assert (behind.loyalty[0], behind.effectiveness[0]) == (0.0, 1.0)
+    assert behind.loyalty.shape == behind.effectiveness.shape == (7,)
+    # 70 % of 88 rewards on their own day, saturated
+    assert behind.loyalty[1] == pytest.approx(0.348, abs=0.005)
 
 
 def test_the_explanation_follows_the_parameters() -> None:
@@ -268,10 +320,23 @@ def test_limits_are_blamed_where_they_bind(most: tuple[float, ...], is_limited: 
     assert ("hold the plan back" in text) == is_limited
 
 
-def test_what_was_checked_of_the_best_plan_is_said() -> None:
-    text = how_sure(make_params("dynamic"))
-    assert re.search(r"The optimal plan .* stationary to \de-\d+, reached from \d+ of \d+", text)
-    assert "nominal parameters" in how_sure(make_params("uncertain"))
+@pytest.mark.parametrize(
+    ("preset", "changes", "name", "end"),
+    [
+        ("dynamic", {}, "optimal plan", "an independent search found no better one."),
+        ("linear", {"days": 3}, "optimal plan", "As the response is linear, no plan is better."),
+        ("dynamic", {"days": 3}, "best plan found", "there may be a better one elsewhere."),
+        ("uncertain", {}, "nominal plan", "an independent search found no better one."),
+    ],
+)
+def test_what_is_proved_of_the_best_plan_is_said(
+    preset: str, changes: dict[str, Any], name: str, end: str
+) -> None:
+    params = make_params(preset, **changes)
+    assert best_name(params) == name
+    text = how_sure(params)
+    assert re.search(r": stationary to \d(e-\d+)?, reached from \d+ of \d+ starts\. ", text)
+    assert text.endswith(end)
 
 
 def unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,6 +355,7 @@ def test_a_plan_without_support_is_not_called_the_optimum(
 ) -> None:
     unsupported(monkeypatch)
     assert best_name(make_params("dynamic")) == "best plan found"
+    assert best_name(make_params("linear")) == "best plan found"
     config, runs = str(tmp_path / "short.yaml"), ["--runs-dir", str(tmp_path / "runs")]
     Path(config).write_text(
         f"env: {{id: '{DYNAMIC}', kwargs: {{days: 3}}}}\ntotal_timesteps: 200\n"
@@ -302,7 +368,7 @@ def test_a_plan_without_support_is_not_called_the_optimum(
     for text in (page, capsys.readouterr().out):
         assert not re.search(r"optimum|optimal", text)
     assert "share of the best plan found" in page
-    assert "reached from 1 of 20 starts. There may be a better one" in page
+    assert "reached from 1 of 20 starts. There may well be a better one" in page
 
 
 @pytest.mark.parametrize("budget", [100.0, 0.05, 1e6])
@@ -315,7 +381,7 @@ def test_the_plan_to_copy_never_costs_more_than_the_budget(budget: float) -> Non
         spend = [float(value) for value in row[1:4]]
         assert sum(spend) <= budget * (1 + 1e-9)
         assert float(row[4]) == pytest.approx(sum(spend))
-        np.testing.assert_allclose(spend, exact, atol=budget * 1e-3)
+        np.testing.assert_allclose(spend, exact, atol=budget * 2e-3)
 
 
 def test_engagement_is_written_with_its_weights(tmp_path: Path) -> None:

@@ -189,7 +189,8 @@ def test_every_number_of_the_page_comes_from_the_results(report: Path) -> None:
     assert plan[0] == ["day", "posts", "ads", "rewards", "sum"]
     for row, (day, values) in zip(plan[1:], spend.iterrows(), strict=True):
         shown = [float(cell) for cell in row[1:]]
-        assert (row[0], shown[-1]) == (str(day), pytest.approx(sum(shown[:-1])))
+        assert row[0] == str(day)
+        assert shown[-1] == pytest.approx(sum(shown[:-1]))
         assert shown[-1] <= 100
         np.testing.assert_allclose(shown[:-1], values, atol=0.1)
     assert {row[0] for row in compared[1:]} == set(results["policy"])
@@ -469,7 +470,7 @@ def test_the_table_of_an_environment_without_an_optimum(tmp_path: Path) -> None:
     assert summary["reference"]["return"] == pd.read_csv(out / "results.csv")["reward"].sum() / 20
     page = (out / "index.html").read_text()
     assert "share of the optimum" not in page
-    assert '<th scope="col">return</th>' in page
+    assert '<th scope="col">return, mean</th>' in page
 
 
 def test_the_report_of_the_dynamic_campaign_says_why_the_budget_is_split_so(tmp_path: Path) -> None:
@@ -632,6 +633,6 @@ def test_a_browser_copies_and_saves_the_plan(report: Path, browser: Any, tmp_pat
     download.value.save_as(tmp_path / "plan.csv")
     for text in (copied, (tmp_path / "plan.csv").read_text()):
         plan = pd.read_csv(io.StringIO(text))
-        pd.testing.assert_frame_equal(plan[list(spend)], spend, atol=0.051, check_dtype=False)
-        assert plan["sum"].tolist() == [100.0] * 7
+        pd.testing.assert_frame_equal(plan[list(spend)], spend, atol=0.1, check_dtype=False)
+        assert plan["sum"].to_numpy() == pytest.approx(100.0)
     page.close()

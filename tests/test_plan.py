@@ -22,8 +22,9 @@ from evaluate.campaign.plan import main, parse_campaign_past, rounded, written
 from evaluate.policies import load_candidates
 from tests.tools.programs import ROOT, run
 from train.__main__ import main as train
-from train.config import EnvConfig, InputError
+from train.config import EnvConfig
 from train.environment import make_env
+from train.errors import InputError
 from train.play import play
 from train.storage.run_folder import load_run
 

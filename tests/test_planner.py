@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from envs.campaign import planner
@@ -216,37 +217,10 @@ def test_the_gradient_is_that_of_differences(params: Any) -> None:
 
 def test_the_next_unit_is_worth_the_same_wherever_the_best_plan_spends() -> None:
     plan = planner.plan(DYNAMIC)
-    marginal = planner.marginal_engagement(DYNAMIC, plan.spend)
+    marginal = planner.engagement_and_gradient(DYNAMIC, plan.spend)[1]
     for spend, worth in zip(plan.spend, marginal, strict=True):
         assert np.ptp(worth[spend > 0.1]) <= 1e-3 * worth.max()
         assert (worth[spend <= 0.1] <= worth[spend > 0.1].max() + 1e-3).all()
-
-
-@pytest.mark.parametrize(
-    ("changes", "names"),
-    [
-        ({}, [["all", "at 0", "at 0"], ["", "", "at 0"], ["", "", ""]]),
-        (
-            {"max_spend": [100, 40, 40]},
-            [["all", "at 0", "at 0"], ["", "at max", "at 0"], ["", "", ""]],
-        ),
-        (
-            {"min_spend": [[0, 0, 0], [59, 0, 0], [0, 30, 0]]},
-            [["all", "at 0", "at 0"], ["", "", "at 0"], ["", "", ""]],
-        ),
-        (
-            {"min_spend": [[0, 0, 0], [59.75, 0, 0.25], [0, 31, 0]]},
-            [["all", "at 0", "at 0"], ["at min", "", "at min"], ["", "at min", ""]],
-        ),
-    ],
-)
-def test_a_spend_is_named_by_the_limit_that_it_stands_at(
-    changes: dict[str, Any], names: list[list[str]]
-) -> None:
-    """Within half a percent of the budget it stands there."""
-    spend = np.array([[99.5, 0.5, 0.0], [60.0, 39.5, 0.5], [33.0, 31.5, 35.5]])
-    params = make_params("dynamic", days=3, **changes)
-    assert planner.binding(params, spend).tolist() == names
 
 
 def test_a_campaign_that_earns_nothing_has_a_plan_too() -> None:
@@ -266,7 +240,7 @@ def test_a_plan_that_is_not_stationary_is_warned_of(monkeypatch: pytest.MonkeyPa
 
 def test_a_plan_that_too_few_starts_reach_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "FOUND_BY", 1000)
-    with pytest.warns(planner.PlanWarning, match=r"reached from 20 of 20 starts \(at least 1000\)"):
+    with pytest.warns(planner.PlanWarning, match=r"reached from 18 of 18 starts \(at least 1000\)"):
         planner.plan(make_params("dynamic", days=2), seed=2)
 
 
@@ -284,7 +258,7 @@ def test_solvers_in_threads_leave_the_blas_threads_as_they_were() -> None:
 
 def test_the_solver_runs_on_one_blas_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[int] = set()
-    minimize = planner.minimize
+    minimize = optimize.minimize
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         seen.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
@@ -301,12 +275,3 @@ def test_a_plan_is_solved_once_and_cannot_be_changed() -> None:
     assert planner.plan(make_params("dynamic")) is plan
     with pytest.raises(ValueError, match="read-only"):
         plan.spend[0, 0] = 1.0
-
-
-def test_the_trajectory_starts_fresh_and_without_loyalty() -> None:
-    path = planner.trajectory(DYNAMIC, planner.plan(DYNAMIC).spend)
-    assert (path.loyalty[0], path.freshness[0]) == (0.0, 1.0)
-    assert path.loyalty.shape == path.freshness.shape == (7,)
-    assert path.loyalty[1] == pytest.approx(
-        0.348, abs=0.005
-    )  # 70 % of 88 rewards on their own day, saturated

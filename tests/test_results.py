@@ -9,6 +9,7 @@ import pytest
 from evaluate.campaign.domain import DOMAIN
 from evaluate.domain import Domain, Evaluation
 from evaluate.report import sections, wording
+from evaluate.report.result import result as result_of
 from evaluate.results import (
     PolicyResult,
     as_json,
@@ -53,12 +54,12 @@ def evaluated(
 ) -> Evaluation:
     """What the sections of a report are made from, without what was played."""
     settings = EvaluationConfig(n_eval_episodes=episodes, seed=0)
-    nothing = Results(pd.DataFrame(), pd.DataFrame())
+    nothing = Results(pd.DataFrame(), pd.DataFrame(), {})
     return Evaluation(domain, EnvConfig(id="none"), settings, nothing, policies, metric, {})
 
 
 def result(policies: list[PolicyResult], metric: str) -> str:
-    return sections.result(evaluated(policies, metric))
+    return result_of(evaluated(policies, metric))
 
 
 def test_the_gap_counts_only_where_there_is_one() -> None:
@@ -92,8 +93,8 @@ def test_the_gap_counts_only_where_there_is_one() -> None:
         ),
         (
             [11.0, 12.5, 14.0],
-            "Neither it nor the daily re-planner, which closes 20.0%, can be said to win: on the "
-            f"same campaigns it earns +0.5 (95% interval {MINUS}3.2 to +4.2).",
+            "Neither it nor the daily re-planner, which closes 20.0%, can be said to win: the "
+            f"difference is +0.5 (95% interval {MINUS}3.2 to +4.2) on the same campaigns.",
         ),
     ],
 )
@@ -118,7 +119,7 @@ def noisy(shift: float, count: int = 400) -> dict[str, list[list[float]]]:
 @pytest.mark.parametrize(
     ("shift", "start", "end"),
     [
-        (2.0, "Neither it nor the daily re-planner", ": {} it earns +2.0 (95% interval"),
+        (2.0, "Neither it nor the daily re-planner", "+7.2) {}."),
         (9.0, "a2c wins against the daily re-planner", ") more {}."),
         (-9.0, "The winner is the daily re-planner", ") more than a2c {}."),
     ],
@@ -136,9 +137,10 @@ def test_one_campaign_and_one_seed_name_no_winner() -> None:
     sentence = result(results_of(values | {"a2c": [[15.0]]}), EXPECTED)
     assert sentence == (
         "a2c closes 50.0% of the gap between the best fixed plan and the clairvoyant (one training "
-        "seed, spread unknown): it earns 15.0 expected engagement. Neither it nor the daily "
-        "re-planner, which closes 20.0%, can be said to win: with this one training seed it earns "
-        "+3.0 (one training seed, spread unknown)."
+        "seed and one campaign, spread unknown): it earns 15.0 expected engagement. Neither it nor "
+        "the daily re-planner, which closes 20.0%, can be said to win: the difference is +3.0 (one "
+        "training seed and one campaign, spread unknown) on this one campaign, with this one "
+        "training seed."
     )
     several = result(results_of(values | {"a2c": [[15.0], [15.1], [14.9]]}), EXPECTED)
     assert "over 3 training seeds, on this one campaign): it earns 15.0" in several
@@ -169,9 +171,8 @@ def test_a_planner_is_not_a_simple_rule(planner: str) -> None:
     assert rule is not None
     assert rule.name == "all ads"
     sentence = result(policies, "engagement")
-    assert sentence.endswith(
-        "3.0 more than the best simple rule, all ads, with this one training seed."
-    )
+    end = "all ads, on this one campaign, with this one training seed."
+    assert sentence.endswith(f"3.0 more than the best simple rule, {end}")
     assert best_simple_rule(results_of({planner: [[20.0]], "a2c": [[15.0]]}), NAMES) is None
 
 

@@ -83,8 +83,8 @@ def test_the_optimality_gap_by_hand() -> None:
 
 def student(values: FloatArray) -> tuple[float, float]:
     """The textbook interval of a mean."""
-    found = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
-    return float(found.low), float(found.high)
+    low, high = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    return float(low), float(high)
 
 
 def test_seeds_alone_give_the_interval_of_student() -> None:
@@ -170,7 +170,7 @@ KINDS: list[tuple[Scores, Kind, bool]] = [
     (rule(3.0), "one episode", False),
     (Scores(FIRST[:1]), "one seed", True),
     (column(3.0), "one seed", False),
-    (Scores(FIRST[:1, :1]), "one seed", False),
+    (Scores(FIRST[:1, :1]), "one seed on one episode", False),
     (Scores(FIRST[:2]), "seeds", True),
     (column(3.0, 4.0), "seeds", True),
     (column(3.0, 3.0), "seeds", True),

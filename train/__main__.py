@@ -18,6 +18,7 @@ from train.config import AgentConfig, AgentName, InputError, dump_config
 from train.parallel import cores, run_all
 
 if TYPE_CHECKING:
+    from train.play import Score
     from train.storage.checkpoint import Checkpoint
     from train.storage.run_folder import Run
 
@@ -28,7 +29,7 @@ class Outcome(NamedTuple):
     label: str
     folder: Path
     state: Literal["interrupted", "finished"]
-    score: dict[str, float]
+    score: "Score"
     seconds: float
 
 
@@ -236,14 +237,15 @@ def _go(run: "Run", checkpoint: "Checkpoint | None", show_progress: bool = True)
     import torch
     import torch._dynamo  # the first optimiser step would load it, and its two seconds would count as training
 
-    from train.agents.registry import LEARNERS
+    from train.agents.registry import REGISTRY
     from train.environment import flat_observation_space, make_env
     from train.logs.tensorboard import write_outcome
     from train.play import mean_score
     from train.run import learn
     from train.storage import run_folder
 
-    config, learner, part = run.config, LEARNERS[run.state.agent], run.config.agent(run.state.agent)
+    config, part = run.config, run.config.agent(run.state.agent)
+    learner = REGISTRY[run.state.agent].module()
     torch.set_num_threads(config.torch_threads)
     run_folder.write_state(run.folder, run.state.model_copy(update={"state": "running"}))
     start = time.perf_counter()
@@ -255,7 +257,7 @@ def _go(run: "Run", checkpoint: "Checkpoint | None", show_progress: bool = True)
     )
     score = mean_score(policy, judged, config.evaluation.seed)
     if state == "finished":
-        write_outcome(run.folder, config, run.state.agent, run.state.seed, score, timesteps)
+        write_outcome(run.folder, config, run.state.agent, run.state.seed, score.means, timesteps)
     return Outcome(f"{run.state.agent} seed {run.state.seed}", run.folder, state, score, seconds)
 
 
@@ -263,12 +265,15 @@ def _summary(outcome: Outcome) -> str:
     """The line that ends a run: what the trained policy reaches, and how long it took."""
     from train.play import percent
 
-    share = [value for name, value in outcome.score.items() if name.endswith("/share_of_optimum")]
-    total = {name.rsplit("/", 1)[-1]: value for name, value in outcome.score.items()}
+    means = outcome.score.means
+    share = [value for name, value in means.items() if name.endswith("/share_of_optimum")]
+    total = {name.rsplit("/", 1)[-1]: value for name, value in means.items()}
     name = next(iter(total))
     reached = f"{name} {total[name]:,.1f}" + (
         f", {percent(share[0])} of the optimum" if share else ""
     )
+    if outcome.score.cut:
+        reached += f", {outcome.score.cut}"
     return f"{outcome.label}: {reached}, {outcome.seconds:.1f} s, {outcome.folder}"
 
 

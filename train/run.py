@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from train.agents.registry import Learner
+from train.agents.registry import Agent
 from train.config import InputError
 from train.env_state import get_env_state, set_env_state
 from train.environment import make_training_env
@@ -44,7 +44,7 @@ class Session:
     def __init__(
         self,
         run: Run,
-        learner: Learner,
+        learner: Agent[Any, Any],
         agent: Any,
         envs: Any,
         log: TrainingLog,
@@ -108,7 +108,7 @@ class Session:
 
 
 def learn(
-    run: Run, learner: Learner, checkpoint: Checkpoint | None, show_progress: bool = True
+    run: Run, learner: Agent[Any, Any], checkpoint: Checkpoint | None, show_progress: bool = True
 ) -> tuple[Literal["interrupted", "finished"], int]:
     """Trains a run and saves its model; how it ended, and after how many environment steps.
 
@@ -154,7 +154,7 @@ def learn(
 
 
 def _learn(
-    run: Run, learner: Learner, agent: Any, envs: Any, log: TrainingLog, session: Session
+    run: Run, learner: Agent[Any, Any], agent: Any, envs: Any, log: TrainingLog, session: Session
 ) -> Literal["interrupted", "finished"]:
     total = run.config.total_timesteps
     if log.timesteps >= total:  # killed between its end and the saving of its model
@@ -187,7 +187,9 @@ def _largest(state: dict[str, Any]) -> float:
     )
 
 
-def _restore(run: Run, learner: Learner, agent: Any, envs: Any, checkpoint: Checkpoint) -> None:
+def _restore(
+    run: Run, learner: Agent[Any, Any], agent: Any, envs: Any, checkpoint: Checkpoint
+) -> None:
     try:
         learner.set_state(agent, envs, run.state.seed, checkpoint.state["agent"])
         set_env_state(envs, checkpoint.state["environment"])

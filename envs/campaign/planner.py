@@ -20,8 +20,7 @@ from envs.campaign import model
 from envs.campaign.limits import fill, nearest
 from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 
-STARTS = 10
-MOST_STARTS = 20
+STARTS, MORE_STARTS, MOST_STARTS = 10, 4, 18
 FOUND_BY = 2
 PROMISING = 3
 ROUNDS = 5
@@ -108,7 +107,7 @@ def plan(params: CampaignParams, seed: int = 0) -> Plan:
 
 
 def expected_engagement(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """What the mean model earns in a whole campaign, (...,) [1], for plans (..., days, 3 channels) [bu/day]."""
+    """What the mean model earns with plans (..., days, 3 channels) [bu/day], (...,) [1]."""
     metrics, _ = model.rollout(params, spend)
     total: FloatArray = model.engagement(params, metrics).sum(axis=-1)
     return total
@@ -134,7 +133,7 @@ def engagement_and_gradient(
 
 
 def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
-    """Least and most of each day and channel, (days, 3) [bu/day]: those of the campaign, or none to speak of."""
+    """Least and most of each day and channel, (days, 3) [bu/day]; 0 and all without limits."""
     shape = (params.days, len(CHANNELS))
     return params.limits or (np.zeros(shape), np.full(shape, params.daily_budget))
 
@@ -142,7 +141,7 @@ def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
 def _derivatives(
     params: CampaignParams, spend: FloatArray, reward_levels: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Engagement (...,) [1] and its gradient by spend and, where given, by reward level (..., days, 3 or 4).
+    """Engagement (...,) [1] and its gradient by spend and any reward levels (..., days, 3 or 4).
 
     Each number that a day starts from is nudged alone, all days at once; the chain rule goes back
     through the days.
@@ -153,8 +152,8 @@ def _derivatives(
     chosen = [np.moveaxis(spend, -2, 0)]
     if reward_levels is not None:
         chosen.append(np.moveaxis(reward_levels, -1, 0)[..., np.newaxis])
-    carry_over, freshness, loyalty = before
-    given = [*chosen, carry_over, freshness[..., np.newaxis], loyalty[..., np.newaxis]]
+    adstock, effectiveness, loyalty = before
+    given = [*chosen, adstock, effectiveness[..., np.newaxis], loyalty[..., np.newaxis]]
     numbers = np.concatenate(given, axis=-1)  # (days, ..., 8 or 9)
     size = numbers.shape[-1]
     nudge = (-1j * TINY) * np.eye(size).reshape(size, *(1,) * spend.ndim, size)[:, 0]
@@ -163,7 +162,7 @@ def _derivatives(
     level = None if reward_levels is None else nudged[..., 3]
     earned, after = model.transition(params, state, nudged[..., :3], reward_level=level)
     now = model.engagement(params, earned).imag / -TINY  # (8 or 9, days, ...)
-    later = [*np.moveaxis(after.carry_over, -1, 0), after.freshness, after.loyalty]
+    later = [*np.moveaxis(after.adstock, -1, 0), after.effectiveness, after.loyalty]
     slopes = np.stack(later).imag / -TINY  # (5 leading to, 8 or 9 from, days, ...)
     worth = np.zeros((size, *total.shape))
     gradient = np.empty((len(day), *total.shape, size - 5))
@@ -179,8 +178,9 @@ class _Program:
 
     A spend is solved for as effort, its logarithm beyond where the channel bends. Where a full
     reward day is within reach, loyalty has a kink there: the reward level m of each day is then a
-    coordinate of its own, m <= 1 and m <= rewards' effect / B0, which is smooth and exact. A point
-    is the efforts (days x 3) and then the levels (days,), if any.
+    coordinate of its own, m <= 1 and m <= rewards' effect / B0. That is smooth, and exact on days
+    on which loyalty is worth gaining; on others, where more of it today leaves less tomorrow, m is
+    what rewards make it. A point is the efforts (days x 3) and then the levels (days,), if any.
     """
 
     params: CampaignParams
@@ -193,11 +193,11 @@ class _Program:
 
     @cached_property
     def curve(self) -> FloatArray:
-        """1 / the spend where each channel bends, (3 channels,) [1/bu]; nearly 0 for a straight line."""
+        """1 / the spend where each channel bends, (3 channels,) [1/bu]; nearly 0 for a line."""
         bends = [0.0, self.params.fatigue, float(self.has_kink)]
         curve = np.array(bends) / self.params.reference_budget
         least = 1e-6 / self.params.daily_budget
-        return np.maximum(np.maximum(self.params.coefficients.inv_half_saturation, curve), least)
+        return np.maximum(np.maximum(self.params.nominal.inv_half_saturation, curve), least)
 
     @cached_property
     def length(self) -> FloatArray:
@@ -213,16 +213,18 @@ class _Program:
 
     @cached_property
     def kept(self) -> FloatArray:
-        """How much of each day's rewards (columns) still works on each day (rows), (days, days) [1]."""
+        """How much of each day's rewards (columns) works on each day (rows), (days, days) [1]."""
         days = self.params.days
         pulses = np.eye(days)[..., np.newaxis] * np.eye(len(CHANNELS))[2]
         _, states = model.rollout(self.params, pulses)
-        return np.stack([state.carry_over[:, 2] for state in states[1:]])
+        return np.stack([state.adstock[:, 2] for state in states[1:]])
 
     def point(self, spend: FloatArray) -> FloatArray:
         """The coordinates of a plan (days, 3) [bu/day]."""
-        levels = np.minimum(self._levels(spend)[0], 1.0) if self.has_kink else []
-        return np.concatenate([self._effort(spend).ravel(), levels])
+        effort = self._effort(spend).ravel()
+        if not self.has_kink:
+            return effort
+        return np.concatenate([effort, np.minimum(self._levels(spend)[0], 1.0)])
 
     def spend(self, point: FloatArray) -> FloatArray:
         """The plan (days, 3) [bu/day] at a point."""
@@ -230,21 +232,39 @@ class _Program:
         spend: FloatArray = np.expm1(self.length * effort) / self.curve
         return spend
 
-    def engagement(self, point: FloatArray) -> tuple[float, FloatArray]:
-        """What the plan at a point earns [1], and its gradient (coordinates,) [1]."""
+    def gains(self, spend: FloatArray) -> NDArray[np.bool_]:
+        """On which days of a plan (days, 3) [bu/day] loyalty is worth gaining, (days,)."""
+        if not self.has_kink:
+            return np.zeros(self.params.days, dtype=bool)
+        levels = np.minimum(self._levels(spend)[0], 1.0)
+        gains: NDArray[np.bool_] = _derivatives(self.params, spend, levels)[1][:, 3] >= 0.0
+        return gains
+
+    def engagement(self, point: FloatArray, free: NDArray[np.bool_]) -> tuple[float, FloatArray]:
+        """What the plan at a point earns [1], and its gradient (coordinates,) [1].
+
+        Args:
+            point: Efforts and levels, (coordinates,) [1].
+            free: Days on which the level is a coordinate of its own, (days,).
+        """
         spend = self.spend(point)
-        levels = point[spend.size :] if self.has_kink else None
+        if not self.has_kink:
+            total, gradient = _derivatives(self.params, spend, None)
+            return float(total), (gradient * self._slope(spend)).ravel()
+        reached, slopes = self._levels(spend)
+        levels = np.where(free, point[spend.size :], np.minimum(reached, 1.0))
         total, gradient = _derivatives(self.params, spend, levels)
+        by_level = gradient[:, 3]
+        gradient[:, 2] += np.where(free | (reached >= 1.0), 0.0, by_level) @ slopes
         by_effort = (gradient[:, :3] * self._slope(spend)).ravel()
-        return float(total), np.concatenate([by_effort, gradient[:, 3:].ravel()])
+        return float(total), np.concatenate([by_effort, np.where(free, by_level, 0.0)])
 
     def slack(self, point: FloatArray) -> FloatArray:
-        """What each day leaves of its budget, and what its rewards leave of its level, (constraints,) [1]."""
+        """What each day leaves of its budget, and rewards above its level, (constraints,) [1]."""
         spend = self.spend(point)
         money = 1.0 - spend.sum(axis=1) / self.params.daily_budget
-        if not self.has_kink:
-            return money
-        return np.concatenate([money, self._levels(spend)[0] - point[spend.size :]])
+        levels = self._levels(spend)[0] - point[spend.size :] if self.has_kink else money[:0]
+        return np.concatenate([money, levels])
 
     def slack_slopes(self, point: FloatArray) -> FloatArray:
         """Derivatives of the slack, (constraints, coordinates) [1]."""
@@ -264,10 +284,10 @@ class _Program:
         return self.length * (1.0 / self.curve + spend)
 
     def _levels(self, spend: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Rewards' effect as a share of a full day, (days,), and its slopes by reward (days, days) [1/bu]."""
+        """Rewards' effect as a share of a full day, (days,), and its slopes (days, days) [1/bu]."""
         carried: Any = np.zeros(spend.shape, dtype=complex)
         carried[:, 2] = self.kept @ spend[:, 2] + 1j * TINY
-        effect = model.saturate(self.params.coefficients, carried)[:, 2]
+        effect = model.saturate(self.params.nominal, carried)[:, 2]
         level = effect / self.params.reference_budget
         return level.real, (level.imag / TINY)[:, np.newaxis] * self.kept
 
@@ -283,7 +303,7 @@ def _search(program: _Program, rng: np.random.Generator) -> Plan:
         best = _best(program, np.stack(ends))
         if best.check.found_by >= FOUND_BY or len(ends) >= MOST_STARTS:
             return best
-        starts = _drawn_starts(params, rng, STARTS)
+        starts = _drawn_starts(params, rng, MORE_STARTS)
 
 
 def _improve(program: _Program, ends: list[FloatArray]) -> None:
@@ -308,10 +328,10 @@ def _climb(program: _Program, start: FloatArray, precision: float) -> FloatArray
     """
     params = program.params
     earned = float(expected_engagement(params, start))
-    scale = max(earned, 1e-300)
+    scale, free = max(earned, 1e-300), program.gains(start)
 
     def loss(point: FloatArray) -> tuple[float, FloatArray]:
-        total, gradient = program.engagement(point)
+        total, gradient = program.engagement(point, free)
         return -total / scale, -gradient / scale
 
     result = minimize(
@@ -347,12 +367,12 @@ def _best(program: _Program, ends: FloatArray) -> Plan:
 
 
 def _residual(program: _Program, spend: FloatArray) -> float:
-    """The most that a first-order move from a plan still promises [1]; 0 where the KKT conditions hold.
+    """The most that a first-order move still promises [1]; 0 where the KKT conditions hold.
 
     It is the gap of Frank and Wolfe 1956, a linear program over the linearised constraints.
     """
     point = program.point(spend)
-    total, gradient = program.engagement(point)
+    total, gradient = program.engagement(point, program.gains(spend))
     scale = max(total, 1e-300)
     move = linprog(
         -gradient / scale,
@@ -365,7 +385,7 @@ def _residual(program: _Program, spend: FloatArray) -> float:
 
 
 def _leap(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """A better plan, reached by changes that no gradient leads to, or the plan itself if there is none.
+    """A better plan, reached by changes that no gradient leads to, or the plan itself.
 
     Ads may be so worn out, say, that only far fewer of them would work again, or pay on another day
     than theirs.
@@ -381,7 +401,7 @@ def _leap(params: CampaignParams, spend: FloatArray) -> FloatArray:
 
 
 def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """Plans (days, days, 3) [bu/day] that change the day that gains most by another spend, the two that do, and so on.
+    """Plans (days, days, 3) [bu/day] in which the one, two, three ... days that gain most change.
 
     On such a day one channel gets nothing, all, any order of magnitude or a full day of rewards.
     """
@@ -390,21 +410,19 @@ def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
     channel = np.eye(len(CHANNELS))[:, np.newaxis, np.newaxis, :]  # (3 leaping, 1, 1, 3 channels)
     level = levels[:, np.newaxis, np.newaxis]  # (levels, 1, 1)
     others = (1.0 - channel) * spend  # (3, 1, days, 3)
-    rest = (
-        (budget - level) * others / np.maximum(others.sum(axis=-1, keepdims=True), 1e-300)
-    )  # (3, levels, days, 3)
+    share = others / np.maximum(others.sum(axis=-1, keepdims=True), 1e-300)
+    rest = (budget - level) * share  # (3, levels, days, 3)
     leaps = nearest(channel * level + rest, *limits_of(params), budget).reshape(-1, *spend.shape)
     plans = np.broadcast_to(spend, (len(spend), *leaps.shape)).copy()  # (days, leaps, days, 3)
     plans[days, :, days] = leaps.swapaxes(0, 1)
     earned = expected_engagement(params, plans)  # (days, leaps)
     rank = np.argsort(np.argsort(-earned.max(axis=1)))
-    return np.where(
-        (rank <= days[:, np.newaxis])[..., np.newaxis], leaps[earned.argmax(axis=1), days], spend
-    )
+    changes = (rank <= days[:, np.newaxis])[..., np.newaxis]
+    return np.where(changes, leaps[earned.argmax(axis=1), days], spend)
 
 
 def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """Plans (days x days, days, 3) [bu/day] in which one day comes earlier or later, and those between make room."""
+    """Plans (days x days, days, 3) [bu/day] in which one day comes earlier or later."""
     days = np.arange(len(spend))
     day, to = (number.reshape(-1, 1) for number in np.meshgrid(days, days))
     order = np.where(days == day, to + 0.5 * np.sign(to - day), days).argsort(axis=1)
@@ -412,13 +430,13 @@ def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
 
 
 def _full_reward(params: CampaignParams) -> float:
-    """Rewards with which loyalty gains in full, if none are carried over [bu/day]; infinite where none are enough."""
+    """Rewards of a full reward day, if none are carried over [bu/day]; infinite where none are."""
     left = 1.0 / params.reference_budget - params.inv_half_saturation[2]
     return 1.0 / left if left > 0 else np.inf
 
 
 def _simple_starts(params: CampaignParams) -> list[FloatArray]:
-    """Plans that anyone would try: an even split, each channel alone, and rewards first and another channel last."""
+    """An even split, each channel alone, and rewards first and another channel last."""
     limits = (*limits_of(params), params.daily_budget)
     corners = 1e-9 + np.eye(len(CHANNELS))
     early = np.linspace(1.0, 0.0, params.days)[:, np.newaxis]
@@ -431,73 +449,16 @@ def _simple_starts(params: CampaignParams) -> list[FloatArray]:
 
 
 def _drawn_starts(params: CampaignParams, rng: np.random.Generator, count: int) -> list[FloatArray]:
-    """Random splits of each day's budget; where that would wear ads out, with as few ads as the audience stands.
+    """Random splits of each day's budget, with so few ads that the audience stands them.
 
     Beyond that point ads are as good as dead and less of them makes no difference: no climb comes
-        back from there. Some
-    days keep all their ads: it can pay to wear them out at once and to wait until they have
-        recovered.
+    back from there. Some days keep all their ads: it can pay to wear them out at once and to wait
+    until they have recovered.
     """
     limits = (*limits_of(params), params.daily_budget)
-    shares = (
-        rng.dirichlet(np.full(len(CHANNELS), 0.7), (count, params.days)) + 1e-9
-    )  # (count, days, 3 channels)
+    shares = rng.dirichlet(np.full(len(CHANNELS), 0.7), (count, params.days)) + 1e-9
     wear = max(params.fatigue * params.daily_budget / params.reference_budget, 1.0)
     starts = np.stack([fill(share, *limits) for share in shares])
     spared = rng.random((count, params.days)) < PULSES
     starts[..., 1] *= np.where(spared, 1.0, wear ** -rng.uniform(0.5, 1.5, (count, 1)))
     return [nearest(start, *limits) for start in starts]
-
-
-def marginal_engagement(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """What one more unit on a channel and day is worth over the rest of the campaign, (days, 3 channels) [1/bu].
-
-    It is the derivative of the expected engagement. Where a day of rewards just reaches the
-    reference budget it is that of one unit less: beyond it, loyalty gains nothing more.
-
-    Args:
-        params: The campaign.
-        spend: A plan, (days, 3 channels) [bu/day].
-    """
-    return engagement_and_gradient(params, spend)[1]
-
-
-class Trajectory(NamedTuple):
-    """What a plan does to the audience.
-
-    Attributes:
-        loyalty: G at the start of each day, (days,) [1].
-        freshness: q, the strength of ads at the start of each day, (days,) [1].
-    """
-
-    loyalty: FloatArray
-    freshness: FloatArray
-
-
-def trajectory(params: CampaignParams, spend: FloatArray) -> Trajectory:
-    """Loyalty and freshness behind a plan (days, 3 channels) [bu/day]."""
-    _, states = model.rollout(params, spend)
-    before = states[:-1]
-    return Trajectory(
-        np.array([state.loyalty for state in before]),
-        np.array([state.freshness for state in before]),
-    )
-
-
-def binding(
-    params: CampaignParams, spend: FloatArray, tolerance: float = 0.005
-) -> NDArray[np.str_]:
-    """The limit that each spend of a plan (days, 3) [bu/day] stands at, or nothing.
-
-    It is "at 0", "at min", "at max", or "all" where the whole daily budget is on one channel.
-
-    Args:
-        params: The campaign.
-        spend: A plan, (days, 3 channels) [bu/day].
-        tolerance: How near counts as standing there, as a share of the daily budget [1].
-    """
-    low, high = limits_of(params)
-    near = tolerance * params.daily_budget
-    least = np.where(low > 0, "at min", "at 0")
-    most = np.where(high < params.daily_budget, "at max", "all")
-    return np.where(spend <= low + near, least, np.where(spend >= high - near, most, ""))

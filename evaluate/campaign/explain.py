@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from envs.campaign import model, planner
 from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
-from evaluate.campaign.policies import best_name
+from evaluate.campaign.policies import best_name, is_optimum_confirmed
 
 NEAR = 0.005  # of the daily budget counts as standing at a limit
 
@@ -49,15 +49,20 @@ def plan_diagnostics(params: CampaignParams, spend: FloatArray) -> PlanDiagnosti
 
 
 def how_sure(params: CampaignParams) -> str:
-    """What was checked of the best plan, in a sentence or two."""
+    """What is proved of the best plan, in a few sentences."""
     check, nominal = planner.plan(params).check, " nominal" if params.is_drawn else ""
+    residual = f"{check.residual:.0e}" if check.residual > 0 else "0"
     text = (
-        f"The {best_name(params)} is the best plan found for the{nominal} parameters: stationary "
-        f"to {check.residual:.0e}, reached from {check.found_by} of {check.starts} starts."
+        f"The {best_name(params)} is the best that was found for the{nominal} parameters: "
+        f"stationary to {residual}, reached from {check.found_by} of {check.starts} starts."
     )
-    if check.is_supported:
-        return text
-    return f"{text} There may be a better one, and what is called a share of it is then too high."
+    if not check.is_supported:
+        return f"{text} There may well be a better one, so shares of it may be too high."
+    if not is_optimum_confirmed(params):
+        return f"{text} That proves a local optimum; there may be a better one elsewhere."
+    if params.is_linear:
+        return f"{text} As the response is linear, no plan is better."
+    return f"{text} That proves a local optimum; an independent search found no better one."
 
 
 def explanation(params: CampaignParams) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from train.config import InputError, nearest
+from train.errors import InputError, nearest
 
 DAY, DATE = "day", "date"
 SEPARATORS = ",;\t|"

@@ -25,8 +25,9 @@ from evaluate.campaign.past_days import DAY, PastDays, parse_past, read_bytes
 from evaluate.domain import domain_of
 from evaluate.rollouts import Candidate
 from evaluate.targets import DEFAULT_TARGET, find_target
-from train.config import EnvConfig, InputError, nearest
+from train.config import EnvConfig
 from train.environment import make_env
+from train.errors import InputError, nearest
 from train.storage.run_folder import Run
 
 CAMPAIGNS = 1_000

@@ -13,7 +13,7 @@ import annotated_types
 import pandas as pd
 import tyro
 
-from envs.campaign.params import CHANNELS, DRAWN, FIELDS, CampaignParams
+from envs.campaign.params import CHANNELS, FIELDS, PRIOR_WIDTHS, CampaignParams
 from evaluate.campaign.domain import DOMAIN, params_of
 from evaluate.campaign.policies import BEST_FIXED, CLAIRVOYANT, REPLANNER
 from evaluate.domain import domain_of
@@ -22,7 +22,7 @@ from evaluate.report.wording import with_ends
 from evaluate.results import PolicyResult, policy_results
 from evaluate.rollouts import play_all
 from evaluate.targets import find_target
-from train.config import InputError
+from train.errors import InputError
 
 DEFAULT_TARGET = Path("configs/uncertain.yaml")
 COMPARED = (BEST_FIXED, REPLANNER, CLAIRVOYANT)
@@ -64,7 +64,7 @@ def shifts(params: CampaignParams) -> dict[str, dict[str, Any]]:
 
     A field that would leave its range is set to the end of it, and the name of the case says so.
     """
-    wide, at_most = _doubled(params, DRAWN)
+    wide, at_most = _doubled(params, PRIOR_WIDTHS)
     noisy, loudest = _doubled(params, ["shock_sd"])
     if params.dispersion is not None:
         noisy["dispersion"] = params.dispersion / 4  # the sd is 1 / sqrt(dispersion)

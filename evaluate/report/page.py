@@ -21,7 +21,7 @@ import PIL.Image
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from train.config import InputError
+from train.errors import InputError
 
 LOGO_KINDS = ("png", "jpeg", "gif", "webp", "svg+xml")
 LOGO_BYTES = 500_000

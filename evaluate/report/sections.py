@@ -1,4 +1,4 @@
-"""The parts of the page that fit any environment, from the result to the provenance."""
+"""The other parts of the page that fit any environment: comparison, uncertainty, provenance."""
 
 import os
 
@@ -8,37 +8,16 @@ from evaluate import learning
 from evaluate.domain import Evaluation
 from evaluate.report import charts, wording
 from evaluate.report.page import Chart, Section, Table
+from evaluate.report.result import best_name, scale, share_name, words
 from evaluate.report.wording import INTERVAL
-from evaluate.results import FAILURE_THRESHOLD, PolicyResult, best_simple_rule
-from evaluate.statistics import LEAST_BAND, Interval, Kind
+from evaluate.results import PolicyResult
+from evaluate.statistics import Kind
 from evaluate.targets import EvaluationTarget, state_of
 from train.config import dump_config
 from train.play import percent
 from train.storage.run_files import read_command, read_versions
 
-NOTHING = "-"
 LEAST_SHOWN = -0.5  # of the gap; a policy further down would leave the others no room
-
-
-def result(evaluation: Evaluation) -> str:
-    """The result in a sentence or two: the leading agent, how sure that is, what is beside it."""
-    leading = evaluation.policies[0]
-    if leading.gap_closed:
-        closed = _gap_closed(evaluation, leading, leading.gap_closed)
-        return f"{closed} {_winner(evaluation)}".strip()
-    mean, metric = leading.mean, words(evaluation.metric)
-    spread = _spread(evaluation, leading, mean, wording.number)
-    if leading.share_of_optimum is None:
-        return f"{leading.name} earns a mean {metric} of {wording.number(mean.value)} ({spread})."
-    share = percent(leading.share_of_optimum.value)
-    sentence = (
-        f"{leading.name} earns {wording.number(mean.value)} {metric} ({spread}), {share} of the "
-        f"{_best(evaluation)}"
-    )
-    rule = best_simple_rule(evaluation.policies, evaluation.domain.baselines)
-    if rule is None or rule.difference is None:
-        return f"{sentence}."
-    return sentence + _against_rule(rule, rule.difference, evaluation.domain.episode)
 
 
 def comparison(evaluation: Evaluation) -> Section | None:
@@ -59,23 +38,15 @@ def comparison(evaluation: Evaluation) -> Section | None:
     return Section(title, text, [_comparison_table(evaluation)], drawn)
 
 
-def training(evaluation: Evaluation, progress: pd.DataFrame) -> Section:
-    """The learning curves over steps and over time, and what the training seeds end with."""
-    agents = [policy for policy in evaluation.policies if policy.is_trained]
-    table = _gap_at_the_end if agents[0].gap_closed else _at_the_end
-    drawn = [
-        _learning_chart(evaluation, progress, "training", "timesteps", "environment steps"),
-        _learning_chart(evaluation, progress, "time", "seconds", "seconds of training"),
-        *_profile(evaluation, agents),
-    ]
-    return Section("How it learned", [], [table(evaluation, agents)], drawn)
-
-
 def uncertain(evaluation: Evaluation) -> Section:
     """What varied, what did not, and how far the figures carry beyond the runs at hand."""
     agents = [policy for policy in evaluation.policies if policy.is_trained]
     seeds = max(len(agent.scores.values) for agent in agents)
-    text = [_about_episodes(evaluation), _about_seeds(seeds, evaluation.domain.episode)]
+    text = [
+        _about_episodes(evaluation),
+        cut_episodes(evaluation),
+        _about_seeds(seeds, evaluation.domain.episode),
+    ]
     chances = [
         f"{agent.name} {wording.failures(agent.failures, with_chance=seeds > 1)}"
         for agent in agents
@@ -114,68 +85,19 @@ def provenance(
     }
 
 
-def share_name(evaluation: Evaluation) -> str:
-    """What shares are called: those of the optimum, or of what was found in its place."""
-    return f"share of the {_best(evaluation)}"
-
-
-def words(metric: str) -> str:
-    """The name of a column in words."""
-    return metric.replace("_", " ")
-
-
-def _best(evaluation: Evaluation) -> str:
-    return evaluation.domain.baselines.best(evaluation.policies)
-
-
-def _spread(
-    evaluation: Evaluation, policy: PolicyResult, interval: Interval, form: wording.Form
-) -> str:
-    episode = evaluation.domain.episode
-    count = policy.scores.values.shape[1]
-    over = wording.over(interval, len(policy.seeds), count, episode)
-    return wording.spread(interval, form, episode, over)
-
-
-def _gap_closed(evaluation: Evaluation, leading: PolicyResult, closed: Interval) -> str:
-    names = evaluation.domain.baselines
-    return (
-        f"{leading.name} closes {wording.share(closed.value)} of the gap between the "
-        f"{names.best_fixed} and the {names.clairvoyant} "
-        f"({_spread(evaluation, leading, closed, wording.share)}): it earns "
-        f"{wording.number(leading.mean.value)} {words(evaluation.metric)}."
-    )
-
-
-def _against_rule(rule: PolicyResult, difference: Interval, episode: str) -> str:
-    """By how much the leading agent earns more than the best simple rule, if that is sure."""
-    named = f"the best simple rule, {rule.name}"
-    if difference.low != difference.high and difference.sign == 0:
-        by = wording.with_ends(difference, wording.signed, episode)
-        return f". Neither it nor {named}, can be said to earn more: the difference is {by}."
-    by = wording.number(abs(difference.value))
-    more = f"{by} {'more' if difference.value > 0 else 'less'} than"
-    condition = wording.condition(difference, episode)
-    return f" and {'as much as' if by == '0.0' else more} {named}{condition and ', '}{condition}."
-
-
-def _winner(evaluation: Evaluation) -> str:
-    """Who wins: the leading agent, or the strongest baseline that does not know the draw."""
-    replanner, episode = evaluation.domain.baselines.replanner, evaluation.domain.episode
-    leading = evaluation.policies[0].name
-    other = next((policy for policy in evaluation.policies if policy.name == replanner), None)
-    if other is None or other.difference is None or other.gap_closed is None:
+def cut_episodes(evaluation: Evaluation) -> str:
+    """Which episodes did not end by themselves; nothing where all did."""
+    domain, results = evaluation.domain, evaluation.results
+    if not results.cut:
         return ""
-    lead, condition = other.difference, wording.condition(other.difference, episode)
-    beside = f"the {replanner}, which closes {wording.share(other.gap_closed.value)}"
-    more = wording.with_ends(lead if lead.value > 0 else -lead, wording.number, episode)
-    where = condition or f"on the same {episode}s"
-    if lead.sign > 0:
-        return f"{leading} wins against {beside}: it earns {more} more {where}."
-    if lead.sign < 0:
-        return f"The winner is {beside}: it earns {more} more than {leading} {where}."
-    by = wording.with_ends(lead, wording.signed, episode)
-    return f"Neither it nor {beside}, can be said to win: {where} it earns {by}."
+    steps = results.steps.groupby("policy")["step"].max()
+    total = results.episodes["policy"].value_counts()
+    parts = [
+        f"{count:,} of {total[policy]:,} {domain.episode}s of {policy} after {steps[policy]:,} "
+        f"{domain.step}s"
+        for policy, count in results.cut.items()
+    ]
+    return f"Cut short, as they did not end: {'; '.join(parts)}."
 
 
 def _comparison_table(evaluation: Evaluation) -> Table:
@@ -205,7 +127,7 @@ def _compared(policy: PolicyResult, episode: str) -> list[str]:
     row += [percent(share.value)] if share else []
     row += [] if closed else [wording.ends(policy.mean, wording.number, episode)]
     if difference is None or policy.probability_of_improvement is None:
-        return [*row, NOTHING, NOTHING, NOTHING]
+        return [*row, *3 * [wording.NOTHING]]
     ends = wording.ends(difference, wording.signed, episode)
     chance = f"{policy.probability_of_improvement.value:.0%}"
     return [*row, wording.signed(difference.value), ends, chance]
@@ -257,124 +179,11 @@ def _bars_of_shares(evaluation: Evaluation) -> Chart:
     )
     return Chart(
         "share_of_optimum",
-        f"Every policy against the {_best(evaluation)}; a dot for each training seed where there "
-        "are several.",
+        f"Every policy against the {best_name(evaluation)}; a dot for each training seed where "
+        "there are several.",
         f"Bars of the {name}: {values}.",
         charts.shares(evaluation.results.episodes, name, evaluation.colours),
     )
-
-
-def _learning_chart(
-    evaluation: Evaluation, progress: pd.DataFrame, over: str, x: str, xlabel: str
-) -> Chart:
-    column = evaluation.metric if evaluation.metric in progress else "ep_rew_mean"
-    name = "return" if column == "ep_rew_mean" else words(column)
-    leading = evaluation.policies[0]
-    share, best = leading.share_of_optimum, None
-    if share and column == evaluation.metric:
-        best = (_best(evaluation), leading.mean.value / share.value)
-    by_policy = learning.curves(progress, x, column)
-    ends = "; ".join(
-        f"{policy} ends at {curve.center[-1]:,.1f}" for policy, curve in by_policy.items()
-    )
-    episode = evaluation.domain.episode
-    labels = {
-        "title": f"{name.capitalize()} over {over}",
-        "xlabel": xlabel,
-        "ylabel": f"{name} per {episode}",
-    }
-    return Chart(
-        f"{evaluation.domain.objective}_over_{over}",
-        f"What the agents earned while they learned, over {xlabel}, exploration included, so below "
-        f"what they earn once trained; the band is the {INTERVAL} of the mean over training seeds, "
-        f"from {LEAST_BAND} seeds on.",
-        f"Lines of {name} per {episode} over {xlabel}: {ends}.",
-        charts.learning_curves(by_policy, labels, evaluation.colours, best),
-    )
-
-
-def _profile(evaluation: Evaluation, agents: list[PolicyResult]) -> list[Chart]:
-    """How shares spread over seeds and episodes; none with one seed or without an optimum."""
-    shares = {
-        agent.name: agent.scores.values * _scale(agent.share_of_optimum, agent)
-        for agent in agents
-        if agent.share_of_optimum and len(agent.seeds) > 1
-    }
-    if not shares:
-        return []
-    name = share_name(evaluation)
-    ranges = "; ".join(
-        f"{agent} from {values.min():.2%} to {values.max():.2%}" for agent, values in shares.items()
-    )
-    chart = Chart(
-        "performance_profile",
-        f"Which part of the training seeds and {evaluation.domain.episode}s earned more than each "
-        f"{name}: a curve further to the right is better, a steep one means that seeds agree.",
-        f"Falling steps: {ranges}.",
-        charts.profile(shares, name, evaluation.colours),
-    )
-    return [chart]
-
-
-def _at_the_end(evaluation: Evaluation, agents: list[PolicyResult]) -> Table:
-    """What the trained policies earn when training is over, seed by seed."""
-    is_share, is_failing = bool(agents[0].share_of_optimum), any(a.failures for a in agents)
-    form = percent if is_share else wording.number
-    measure = share_name(evaluation) if is_share else words(evaluation.metric)
-    head = ["policy", "training seeds", f"{measure}, mean", INTERVAL]
-    head += ["interquartile mean", "worst seed"]
-    head += ["optimality gap"] if is_share else []
-    head += ["seeds that failed"] if is_failing else []
-    rows = []
-    for agent in agents:
-        shown = agent.share_of_optimum or agent.mean
-        scale = _scale(shown, agent)
-        row = [
-            agent.name,
-            str(len(agent.scores.values)),
-            form(shown.value),
-            wording.ends(shown, form, evaluation.domain.episode),
-            form(agent.iqm.value * scale),
-            form(float(agent.scores.by_seed.min()) * scale),
-        ]
-        row += [f"{agent.optimality_gap.value:.2%}"] if agent.optimality_gap else []
-        rows.append(row + (_failed(agent) if is_failing else []))
-    is_compared = any(not policy.is_trained for policy in evaluation.policies)
-    low = f"it earns less than {FAILURE_THRESHOLD:.0%} of what the best baseline earns, or where "
-    caption = (
-        "What each agent earns once trained. The interquartile mean leaves out the best and the "
-        "worst quarter."
-    )
-    if is_failing:
-        caption += f" A seed fails where {low if is_compared else ''}its training did not finish."
-    return Table(caption, head, rows)
-
-
-def _gap_at_the_end(evaluation: Evaluation, agents: list[PolicyResult]) -> Table:
-    head = ["policy", "training seeds", "gap closed, mean", INTERVAL, "worst seed", "best seed"]
-    rows = []
-    for agent in agents:
-        closed, by_seed = agent.gap_closed, agent.gap_closed_by_seed
-        if closed is None or by_seed is None:
-            continue
-        row = [agent.name, str(len(by_seed)), wording.share(closed.value)]
-        row += [wording.ends(closed, wording.share, evaluation.domain.episode)]
-        row += [wording.share(float(value)) for value in (by_seed.min(), by_seed.max())]
-        rows.append(row + _failed(agent))
-    caption = (
-        "What each agent reaches once trained. A seed fails where it earns less than the "
-        f"{evaluation.domain.baselines.best_fixed}, or where its training did not finish."
-    )
-    return Table(caption, [*head, "seeds that failed"], rows)
-
-
-def _scale(shown: Interval, agent: PolicyResult) -> float:
-    """From totals to the unit that is shown."""
-    return shown.value / agent.mean.value if agent.mean.value else 1.0
-
-
-def _failed(agent: PolicyResult) -> list[str]:
-    return [wording.failures(agent.failures) if agent.failures else NOTHING]
 
 
 def _seeds_table(evaluation: Evaluation, agents: list[PolicyResult]) -> Table:
@@ -388,7 +197,7 @@ def _seeds_table(evaluation: Evaluation, agents: list[PolicyResult]) -> Table:
         for index, (seed, value) in enumerate(zip(agent.seeds, agent.scores.by_seed, strict=True)):
             row = [agent.name, str(seed), wording.number(value)]
             row += [wording.share(closed[index])] if closed is not None else []
-            row += [percent(value * _scale(share, agent))] if share else []
+            row += [percent(value * scale(share, agent))] if share else []
             rows.append(row)
     return Table("Every training seed, once trained.", head, rows, copy_as="seeds.csv")
 
@@ -429,9 +238,10 @@ def _about_seeds(seeds: int, episode: str) -> str:
     return (
         "What varies is training, which starts from another random seed each time. The seed is the "
         f"unit that is repeated: a {INTERVAL} adds the squared standard errors of seeds and "
-        f"{episode}s, each times the square of Student's t for their number (Banerjee 1960; for "
-        "the seeds of two agents Welch 1947). It covers the mean over other seeds, not a single run, "
-        f"and falls short where one bad seed in many is not among these.{two if seeds == 2 else ''}"
+        f"{episode}s, each times the square of Student's t for their number (Banerjee 1960; "
+        "for the seeds of two agents Welch 1947). It covers the mean over other seeds, not a "
+        "single run, and falls short where one bad seed in many is not among these."
+        f"{two if seeds == 2 else ''}"
     )
 
 

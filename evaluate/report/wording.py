@@ -5,6 +5,7 @@ from collections.abc import Callable
 from evaluate.statistics import LEVEL, FailureRate, Interval
 
 INTERVAL = f"{LEVEL:.0%} interval"
+NOTHING = "-"  # an empty cell
 Form = Callable[[float], str]
 
 
@@ -34,7 +35,11 @@ def ends(interval: Interval, form: Form, episode: str) -> str:
     """
     low, high = _shown_ends(interval, form)
     if low is None or high is None:
-        without = {"one seed": "one training seed", "one episode": f"one {episode}"}
+        without = {
+            "one seed": "one training seed",
+            "one episode": f"one {episode}",
+            "one seed on one episode": f"one training seed and one {episode}",
+        }
         return without.get(interval.kind, interval.kind)
     return f"{low} to {high}" if low != high else "spread smaller than the last digit"
 
@@ -69,6 +74,7 @@ def condition(interval: Interval, episode: str) -> str:
         return f"on these {episode}s, with this one training seed"
     return {
         "one seed": "with this one training seed",
+        "one seed on one episode": f"on this one {episode}, with this one training seed",
         "one episode": f"on this one {episode}",
         "seeds on one episode": f"on this one {episode}",
     }.get(interval.kind, "")

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from train.agents.registry import REGISTRY
 from train.config import (
     AGENTS,
     AgentName,
@@ -29,7 +30,6 @@ from train.config import (
 )
 from train.storage.safe_load import read_bytes
 
-MODEL_FILES = {"a2c": "model.zip", "reference": "model.pt"}
 MAX_STATE_BYTES = 65_536
 WRITE_FAULTS = {
     errno.EACCES,
@@ -71,7 +71,7 @@ class Run(NamedTuple):
     @property
     def model(self) -> Path:
         """The file with the weights."""
-        return self.folder / MODEL_FILES[self.state.agent]
+        return self.folder / REGISTRY[self.state.agent].model_file
 
 
 def create_run(runs_dir: Path, config_name: str, agent: str, seed: int) -> Path:

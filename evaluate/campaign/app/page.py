@@ -25,7 +25,7 @@ from evaluate.campaign.sections import why_charts
 from evaluate.report import charts
 from evaluate.report.page import png
 from evaluate.targets import DEFAULT_TARGET
-from train.config import InputError
+from train.errors import InputError
 from train.play import percent
 from train.storage.run_folder import Run, modified
 

@@ -25,9 +25,10 @@ from evaluate.campaign.plan import CAMPAIGNS, EXPECTED, make_plan, written
 from evaluate.campaign.policies import BEST_FIXED, best_name, planned
 from evaluate.domain import domain_of
 from evaluate.policies import load_candidates
-from train.agents.registry import LEARNERS
-from train.config import EnvConfig, InputError
+from train.agents.registry import REGISTRY
+from train.config import EnvConfig
 from train.environment import make_env
+from train.errors import InputError
 from train.play import play
 from train.storage.run_folder import Run, finished_runs, load_run, modified
 
@@ -142,7 +143,7 @@ def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
     Raises:
         InputError: There is none.
     """
-    agents = list(LEARNERS)
+    agents = list(REGISTRY)
     runs = {
         path.stem: finished_runs(runs_dir, path.stem) for path in sorted(configs.glob("*.yaml"))
     }
