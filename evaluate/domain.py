@@ -6,7 +6,7 @@ module of its own and adds a line to ``DOMAINS``.
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -139,7 +139,5 @@ def opened(env: EnvConfig) -> Iterator[Any]:
         made = gymnasium.make(find_spec(env.id), **env.kwargs)
     except (TypeError, ValueError, gymnasium.error.Error) as error:
         raise InputError(f"env {env.id}: {error}") from error
-    try:
+    with closing(made):
         yield made.unwrapped
-    finally:
-        made.close()

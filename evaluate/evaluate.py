@@ -92,8 +92,9 @@ def _announced(
     domain: Domain, trained: list[Candidate], baselines: list[Candidate], episodes: int
 ) -> str:
     """What is going to be played."""
-    beside = f" and {len(baselines)} baselines" if baselines else ""
-    return f"playing {len(trained)} trained policies{beside} on {episodes:,} {domain.episode}s"
+    agents = f"{len(trained)} trained {'policy' if len(trained) == 1 else 'policies'}"
+    beside = f" and {len(baselines)} baseline{'s'[: len(baselines) > 1]}" if baselines else ""
+    return f"playing {agents}{beside} on {episodes:,} {domain.episode}{'s'[: episodes > 1]}"
 
 
 def _unfinished(target: EvaluationTarget, agents: dict[str, str]) -> Unfinished:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,18 +83,17 @@ def _play(
     columns: Columns,
     options: dict[str, Any] | None,
 ) -> Results:
-    envs = make_env(candidate.env, episodes)
     rows, returns, cut = [], np.zeros(episodes), np.zeros(episodes, dtype=bool)
     metrics: dict[str, NDArray[np.float64]] = {}
-    for number, step in enumerate(play(candidate.policy, envs, seed, options), start=1):
-        returns += np.where(step.active, step.rewards, 0.0)
-        cut |= step.cut
-        record = {"step": np.full(episodes, number), **columns(envs, step)}
-        rows.append(_frame(candidate, step.active, record))
-        for name, values in episode_metrics(step.infos).items():
-            short = name.rsplit("/", 1)[-1]
-            metrics.setdefault(short, np.zeros(episodes))[step.ended] = values[step.ended]
-    envs.close()
+    with closing(make_env(candidate.env, episodes)) as envs:
+        for number, step in enumerate(play(candidate.policy, envs, seed, options), start=1):
+            returns += np.where(step.active, step.rewards, 0.0)
+            cut |= step.cut
+            record = {"step": np.full(episodes, number), **columns(envs, step)}
+            rows.append(_frame(candidate, step.active, record))
+            for name, values in episode_metrics(step.infos).items():
+                short = name.rsplit("/", 1)[-1]
+                metrics.setdefault(short, np.zeros(episodes))[step.ended] = values[step.ended]
     if metrics and cut.any():
         raise InputError(
             f"env {candidate.env.id}: an episode of {candidate.name} did not end within "

@@ -20,6 +20,7 @@ from evaluate.campaign.sections import _the_plan
 from evaluate.domain import Domain, domain_of, opened
 from evaluate.rollouts import play_all
 from evaluate.targets import find_target
+from tests.toy_envs import REPETITIVE
 from train.__main__ import main as train
 from train.config import EnvConfig
 from train.environment import make_env
@@ -78,20 +79,21 @@ def test_the_report_of_cartpole_knows_no_campaign(
 
 
 def test_episodes_that_do_not_end_are_cut_and_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("train.play.MAX_STEPS", 40)
     config, runs = tmp_path / "endless.yaml", ["--runs-dir", str(tmp_path / "runs")]
     config.write_text(
-        "env: {id: 'tests.toy_envs:Unlimited-v0'}\ntotal_timesteps: 200\n"
-        "reference: {n_envs: 4}\nevaluation: {n_eval_episodes: 3}\n"
+        f"env: {{id: '{REPETITIVE}'}}\ntotal_timesteps: 200\n"
+        "reference: {n_envs: 4, log_interval: 1}\nevaluation: {n_eval_episodes: 3}\n"
     )
     assert train([str(config), *runs]) == 0
     assert main([str(config), *runs, "--out", str(tmp_path / "report")]) == 0
-    sentence = "Cut short, as they did not end: 3 of 3 episodes of reference after 1,000 steps."
+    sentence = "Cut short, as they did not end: 3 of 3 episodes of reference after 40 steps."
     assert sentence in capsys.readouterr().out
     assert sentence in (tmp_path / "report/index.html").read_text()
     results = pd.read_csv(tmp_path / "report/results.csv")
-    assert results.groupby("episode")["reward"].sum().tolist() == [1000.0] * 3
+    assert results.groupby("episode")["reward"].sum().tolist() == [40.0] * 3
 
 
 FAMILY = '''
@@ -175,7 +177,7 @@ def test_a_sibling_is_added_in_an_afternoon(
     config, runs = str(tmp_path / "lights.yaml"), ["--runs-dir", str(tmp_path / "runs")]
     assert train([config, *runs]) == 0
     assert main([config, *runs, "--out", str(tmp_path / "report")]) == 0
-    assert "playing 2 trained policies and 1 baselines on 12 phases" in capsys.readouterr().out
+    assert "playing 2 trained policies and 1 baseline on 12 phases" in capsys.readouterr().out
     results = pd.read_csv(tmp_path / "report/results.csv")
     assert list(results.columns) == ["policy", "seed", "phase", "cycle", "passed"]
     assert set(results["policy"]) == {"a2c", "reference", "longest queue first"}

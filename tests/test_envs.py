@@ -130,6 +130,15 @@ def test_a_copy_in_mid_campaign_resumes_like_the_original(
         assert other.np_random.random() == copy.deepcopy(env).np_random.random()
 
 
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_state_is_restored_whatever_the_latent_parameters_were(env_id: str) -> None:
+    env, fresh = make_vec(env_id, 2).unwrapped, make_vec(env_id, 2).unwrapped
+    for options in ({}, {"latent": {"counts": np.eye(3)}}, {}):
+        env.reset(seed=0, options=options)
+        fresh.set_state(env.get_state())
+        assert play(fresh, [np.ones((2, 3))]) == play(env, [np.ones((2, 3))])
+
+
 @pytest.mark.parametrize("form", FORMS, ids="-".join)
 @settings(max_examples=5, deadline=None)  # the first end of a campaign solves its optimum
 @given(seed=st.integers(0, 2**31), num_envs=st.integers(1, 5), days=st.sampled_from([1, 3, 7]))

@@ -223,9 +223,9 @@ def test_the_next_unit_is_worth_the_same_wherever_the_best_plan_spends() -> None
         assert (worth[spend <= 0.1] <= worth[spend > 0.1].max() + 1e-3).all()
 
 
-def test_a_campaign_that_earns_nothing_has_a_plan_too() -> None:
-    plan = planner.plan(make_params("dynamic", counts=np.zeros((3, 3)), days=2))
-    assert plan.engagement == 0.0
+def test_a_campaign_that_earns_by_its_base_alone_has_a_plan() -> None:
+    plan = planner.plan(make_params("dynamic", counts=np.zeros((3, 3)), base=[1, 0, 0], days=2))
+    assert plan.engagement == pytest.approx(1.0 + 1.13)
     assert plan.check.is_supported
 
 

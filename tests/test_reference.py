@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from stable_baselines3 import A2C
 from stable_baselines3.common.logger import Logger
 from torch.distributions import Bernoulli
@@ -46,7 +47,8 @@ def config(**changes: Any) -> AgentConfig:
 
 def pair(action: spaces.Space[Any], part: AgentConfig) -> tuple[A2C, reference.ActorCritic]:
     """Both agents with the same weights, drawn at random but not small."""
-    theirs = a2c.build(idle_env(OBSERVATION, action, N_ENVS), part, seed=1)
+    envs = RecordEpisodeStatistics(idle_env(OBSERVATION, action, N_ENVS))
+    theirs = a2c.build(envs, part, seed=1)
     theirs._setup_learn(1)
     theirs.policy.to(torch.float64)
     theirs.set_logger(Logger(None, []))
@@ -103,11 +105,11 @@ def fill(theirs: A2C, action: spaces.Space[Any]) -> Rollout:
 
 @pytest.fixture(autouse=True)
 def _double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both compute in float64, so that only a difference of the formulas can show, not the order of a sum."""
+    """Both compute in float64: only formulas can differ visibly, not the order of a sum."""
     monkeypatch.setattr(
         "stable_baselines3.common.policies.preprocess_obs", lambda seen, *_, **__: seen
     )
-    log_prob = Bernoulli.log_prob  # computes in the precision of the actions
+    log_prob: Any = Bernoulli.log_prob  # computes in the precision of the actions
     monkeypatch.setattr(Bernoulli, "log_prob", lambda self, bits: log_prob(self, bits.double()))
 
 
@@ -185,7 +187,7 @@ def test_one_clip_bounds_actor_and_critic_together() -> None:
     assert norm == pytest.approx(0.05, rel=1e-4)
 
 
-def test_the_advantage_of_a_finished_episode_is_what_it_earned_less_what_was_foretold() -> None:
+def test_the_advantage_is_the_actual_less_the_predicted_return() -> None:
     rewards = torch.tensor([[1.0], [2.0], [3.0]])
     dones = torch.tensor([[0.0], [0.0], [1.0]])
     values = torch.tensor([[0.5], [0.25], [0.125]])
@@ -214,8 +216,9 @@ def test_the_seed_decides_the_weights() -> None:
     first, second, other = (
         reference.ActorCritic(OBSERVATION, GAUSSIAN, config(), seed=seed) for seed in (1, 1, 2)
     )
-    assert torch.equal(first.critic[0].weight, second.critic[0].weight)
-    assert not torch.equal(first.critic[0].weight, other.critic[0].weight)
+    weights = [_flat(agent.parameters()) for agent in (first, second, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
 
 
 def policy_of(action: spaces.Space[Any]) -> reference_agent.ReferencePolicy:
@@ -260,15 +263,15 @@ def test_deterministic_is_the_likeliest_action() -> None:
     assert not np.array_equal(gaussian.predict(seen)[0], gaussian.predict(seen)[0])
 
 
-def test_a_gaussian_action_is_cut_to_the_box_and_takes_its_shape() -> None:
+def test_a_gaussian_action_is_clipped_and_shaped_to_the_box() -> None:
     box = spaces.Box(-1.0, 0.5, (2, 2), np.float32)
     ours = reference.ActorCritic(OBSERVATION, box, config(), seed=0)
     drawn = torch.tensor([[-2.0, -1.0, 0.25, 2.0], [0.0, 0.5, -0.5, 0.75]])
     assert ours.to_env(drawn).tolist() == [[[-1.0, -1.0], [0.25, 0.5]], [[0.0, 0.5], [-0.5, 0.5]]]
 
 
-class Told:
-    """A log that keeps what it is told."""
+class RecordedLog:
+    """A log that keeps every rollout."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -286,16 +289,20 @@ class Told:
         self.finished += 1
 
 
+def as_log(log: RecordedLog) -> Any:
+    """The log as what a ``TrainingLog`` is to the type checker."""
+    return log
+
+
 def learn(
     env_id: str, total_timesteps: int, seed: int = 0, **changes: Any
-) -> tuple[reference.ActorCritic, Told, list[int]]:
-    """An agent that has learned in two environments, 4 steps a rollout; what it logged, and when rollouts began."""
-    part, log = config(n_envs=2, n_steps=4, **changes), Told()
+) -> tuple[reference.ActorCritic, RecordedLog, list[int]]:
+    """An agent of two environments and 4 steps a rollout, its log, and when rollouts began."""
+    part, log = config(n_envs=2, n_steps=4, **changes), RecordedLog()
     began: list[int] = []
     envs = make_training_env(EnvConfig(id=env_id), 2, 10)
     agent = reference_agent.build(envs, part, 1)
-    told: Any = log
-    reference_agent.learn(agent, envs, total_timesteps, seed, told, began.append)
+    reference_agent.learn(agent, envs, total_timesteps, seed, as_log(log), began.append)
     return agent, log, began
 
 
@@ -311,7 +318,7 @@ def learn(
         ),  # the last rollout goes beyond the end, its rate does not
     ],
 )
-def test_learning_ends_with_the_rollout_that_takes_the_last_step_and_its_rate_goes_straight_there(
+def test_the_last_rollout_ends_learning_and_the_schedule(
     total_timesteps: int, end: float | None, rates: list[float]
 ) -> None:
     agent, log, began = learn("FrozenLake-v1", total_timesteps, learning_rate_end=end)
@@ -330,41 +337,44 @@ def test_the_seed_of_learning_decides_where_environments_start() -> None:
     assert not torch.equal(first, other)
 
 
-def test_an_agent_goes_on_from_what_it_saw_last() -> None:
+def test_learning_resumes_from_the_last_observations() -> None:
     envs, log, part = (
         make_training_env(EnvConfig(id="CartPole-v1"), 2, 10),
-        Told(),
+        RecordedLog(),
         config(n_envs=2, n_steps=4),
     )
     agent = reference_agent.build(envs, part, 1)
-    told: Any = log
-    reference_agent.learn(agent, envs, 8, 0, told)
+    reference_agent.learn(agent, envs, 8, 0, as_log(log))
     envs.reset = None  # type: ignore[method-assign, assignment]
-    reference_agent.learn(agent, envs, 16, 0, told)
+    reference_agent.learn(agent, envs, 16, 0, as_log(log))
     assert (agent.num_timesteps, log.finished) == (16, 2)
 
 
-def test_a_loss_that_is_no_number_stops_learning_and_says_where() -> None:
+def test_a_loss_that_is_nan_stops_learning() -> None:
     envs, part = make_training_env(EnvConfig(id="CartPole-v1"), 2, 10), config(n_envs=2, n_steps=4)
-    agent, told = reference_agent.build(envs, part, 1), Told()
-    log: Any = told
+    agent, log = reference_agent.build(envs, part, 1), RecordedLog()
     with torch.no_grad():
         next(agent.critic.parameters())[0] = torch.nan
     with pytest.raises(
         DivergedError, match=r"^training diverged at step 8: policy_loss is nan, value_loss is nan$"
     ):
-        reference_agent.learn(agent, envs, 24, 0, log)
-    assert told.rollouts == []
+        reference_agent.learn(agent, envs, 24, 0, as_log(log))
+    assert log.rollouts == []
 
 
-def told_of(
+def logged(
     rewards: list[float], values: list[float], action: spaces.Space[Any], returns: Iterable[float]
 ) -> dict[str, float]:
     """What is logged of one episode of one environment."""
     ours = reference.ActorCritic(OBSERVATION, action, config(gamma=1.0, gae_lambda=1.0), seed=0)
-    earned, foretold = torch.tensor(rewards)[:, None], torch.tensor(values)[:, None]
+    column, predicted = torch.tensor(rewards)[:, None], torch.tensor(values)[:, None]
     rollout = Rollout(
-        torch.zeros(3, 1, 6), torch.zeros(3, 1), earned, torch.zeros(3, 1), foretold, torch.zeros(1)
+        torch.zeros(3, 1, 6),
+        torch.zeros(3, 1),
+        column,
+        torch.zeros(3, 1),
+        predicted,
+        torch.zeros(1),
     )
     envs: Any = SimpleNamespace(
         return_queue=list(returns), length_queue=[7 * len(rewards) for _ in returns]
@@ -374,21 +384,21 @@ def told_of(
     )
 
 
-def test_a_rollout_is_told_under_the_names_of_sb3() -> None:
+def test_a_rollout_is_logged_under_the_tags_of_sb3() -> None:
     """Returns of .6, .5 and .3 have a variance of .14 / 9, what is left of them .02 / 9."""
     losses = {"train/policy_loss": 0.5, "train/value_loss": 2.0, "train/entropy_loss": -0.25}
     named = losses | {"train/learning_rate": 0.125, "train/explained_variance": 6 / 7}
     finished = {"rollout/ep_rew_mean": 2.0, "rollout/ep_len_mean": 21.0}
-    seen = told_of([0.1, 0.2, 0.3], [0.5, 0.5, 0.2], GAUSSIAN, [1.0, 3.0])
+    seen = logged([0.1, 0.2, 0.3], [0.5, 0.5, 0.2], GAUSSIAN, [1.0, 3.0])
     assert seen == pytest.approx(named | finished | {"train/std": 1.0}, rel=1e-5)
-    assert told_of([0.1, 0.2, 0.3], [0.5, 0.5, 0.2], CATEGORICAL, []) == pytest.approx(
+    assert logged([0.1, 0.2, 0.3], [0.5, 0.5, 0.2], CATEGORICAL, []) == pytest.approx(
         named, rel=1e-5
     )
 
 
 def test_returns_that_do_not_vary_have_no_variance_to_explain() -> None:
     assert np.isnan(
-        told_of([0.0, 0.0, 1.0], [0.5, 0.5, 0.25], GAUSSIAN, [])["train/explained_variance"]
+        logged([0.0, 0.0, 1.0], [0.5, 0.5, 0.25], GAUSSIAN, [])["train/explained_variance"]
     )
 
 
@@ -404,6 +414,7 @@ def test_a_saved_agent_decides_as_it_did(tmp_path: Path) -> None:
 def test_a_model_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     reference_agent.save(reference.ActorCritic(OBSERVATION, GAUSSIAN, config(), seed=0), path)
-    first_line = rf"^{re.escape(str(path))}: is not a model of its config: Error\(s\) in loading state_dict for ActorCritic:$"
+    fault = r"is not a model of its config: Error\(s\) in loading state_dict for ActorCritic:"
+    first_line = rf"^{re.escape(str(path))}: {fault}$"
     with pytest.raises(InputError, match=first_line):
         reference_agent.load(path, config(policy_kwargs={"net_arch": (4,)}), OBSERVATION, GAUSSIAN)

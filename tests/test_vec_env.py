@@ -85,7 +85,7 @@ def test_it_steps_as_dummy_vec_env_does(env_id: str, kwargs: dict[str, Any]) -> 
     assert (timeouts > 0) == ("max_episode_steps" in kwargs)
 
 
-def test_an_episode_that_ends_when_it_would_be_cut_off_has_ended() -> None:
+def test_an_episode_that_ends_at_its_limit_is_not_truncated() -> None:
     ours = batch("tests.toy_envs:Endless-v0", 1, days=7)
     ours.reset()
     for _ in range(7):
@@ -133,7 +133,8 @@ def test_returns_of_episodes_stay_in_their_infos() -> None:
 
 def test_observations_of_several_parts_are_dicts_of_batches() -> None:
     ours = batch(TARGET, 2, observation="dict")
-    for seen in (ours.reset(), ours.step(np.zeros((2, 2), dtype=np.float32))[0]):
+    step: Any = ours.step
+    for seen in (ours.reset(), step(np.zeros((2, 2), dtype=np.float32))[0]):
         assert {name: part.shape for name, part in seen.items()} == {"near": (2, 2), "far": (2, 3)}
     model = A2C("MultiInputPolicy", ours, n_steps=4, device="cpu").learn(16)
     assert model.num_timesteps == 16

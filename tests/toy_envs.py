@@ -11,6 +11,7 @@ ENDLESS = "tests.toy_envs:Endless-v0"
 NOT_A_NUMBER = "tests.toy_envs:NotANumber-v0"
 SECRETIVE = "tests.toy_envs:Secretive-v0"
 UNLIMITED = "tests.toy_envs:Unlimited-v0"
+REPETITIVE = "tests.toy_envs:Repetitive-v0"
 TARGET = "tests.toy_envs:Target-v0"
 
 
@@ -32,6 +33,18 @@ class Endless(gymnasium.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._played += 1
         return np.zeros(1, np.float32), 1.0, self._played == self._days, False, {}
+
+
+class Repetitive(Endless):
+    """Ends when the action changes: exploration ends it, a deterministic policy does not."""
+
+    _last: Any = None
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        has_changed = self._played > 0 and action != self._last
+        self._last = action
+        seen, reward, *_ = super().step(action)
+        return seen, reward, has_changed, False, {}
 
 
 class NotANumber(gymnasium.Env[Any, Any]):
@@ -84,7 +97,7 @@ ACTION_SPACES: dict[str, spaces.Space[Any]] = {
     "empty_box": spaces.Box(-1.0, 1.0, (0,), np.float32),
     "whole_box": spaces.Box(0, 5, (2,), np.int64),
     "infinite_box": spaces.Box(-np.inf, 1.0, (2,), np.float32),
-    "table": spaces.MultiDiscrete([[3, 2], [2, 2]]),
+    "table": spaces.MultiDiscrete(np.array([[3, 2], [2, 2]])),
     "tuple": spaces.Tuple([spaces.Discrete(2)]),
 }
 OBSERVATION_SPACES: dict[str, spaces.Space[Any]] = {
@@ -159,6 +172,7 @@ def idle_env(
 
 gymnasium.register("Endless-v0", "tests.toy_envs:Endless", max_episode_steps=7)
 gymnasium.register("Unlimited-v0", "tests.toy_envs:Endless")
+gymnasium.register("Repetitive-v0", "tests.toy_envs:Repetitive")
 gymnasium.register("Target-v0", "tests.toy_envs:Target", disable_env_checker=True)
 gymnasium.register("NotANumber-v0", "tests.toy_envs:NotANumber", max_episode_steps=7)
 gymnasium.register("Secretive-v0", "tests.toy_envs:Secretive", max_episode_steps=7)

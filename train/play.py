@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from train.environment import BatchEnv
 
-MAX_STEPS = 10_000  # of an episode without a time limit: Gymnasium's own limits rarely exceed 1,000
+MAX_STEPS = 1_000  # of an episode without a time limit; env.kwargs.max_episode_steps sets another
 
 
 class Policy(Protocol):

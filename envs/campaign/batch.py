@@ -17,6 +17,7 @@ from envs.campaign.latent import (
     assign_rows,
     map_latent,
     privileged_features,
+    repeat_latent,
     rescale_noise,
     sample_latent,
     sample_noise,
@@ -82,7 +83,7 @@ class CampaignBatch:
 
     Attributes:
         observations: Current observations, (count, size), float32; changed in place by every day.
-        over: Which campaigns have played their last day, (count,); a new array after every day.
+        is_over: Which campaigns have played their last day, (count,); a new array after every day.
         latent: Latent parameters (count, ...); None where all are nominal.
         is_started: Whether there was a first reset.
     """
@@ -102,7 +103,7 @@ class CampaignBatch:
         self._state = self._start._replace(day=self._start.day + params.days)
         columns = len(self._first) + PRIVILEGED_SIZE * privileged
         self.observations = np.zeros((count, columns), dtype=np.float32)
-        self.over = np.ones(count, dtype=bool)
+        self.is_over = np.ones(count, dtype=bool)
         self.is_started = False
         self.latent: Latent | None = None
         self._noise = _no_noise(params, count) if params.is_noisy else None
@@ -135,7 +136,7 @@ class CampaignBatch:
         """
         self.is_started = True
         self._state = _merge(rows, self._start, self._state)
-        self.over = self._state.day >= self.params.days
+        self.is_over = self._state.day >= self.params.days
         self.observations[rows, : len(self._first)] = self._first
         self._past[rows] = 0.0
         self._expected[rows] = 0.0
@@ -143,12 +144,12 @@ class CampaignBatch:
             part[rows] = new[rows]
         self._sample(rng, rows, options)
         self._update_potential(rows)
-        for day in np.repeat(options.past[:, np.newaxis], len(self.over), axis=1):
+        for day in np.repeat(options.past[:, np.newaxis], len(self.is_over), axis=1):
             self.play(day[:, : len(CHANNELS)], rows, metrics=day[:, len(CHANNELS) :])
 
     def _sample(self, rng: np.random.Generator, rows: Rows, options: ResetOptions) -> None:
         """Samples the latent parameters that are not given, and the noise."""
-        count = len(self.over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
+        count = len(self.is_over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
         latent, true_params = options.latent, options.true_params or self.params
         is_sampled = latent is None and bool(self.params.is_drawn or options.true_params)
         if is_sampled and len(options.past):
@@ -159,7 +160,7 @@ class CampaignBatch:
             latent = assign_rows(self.params, self.latent, rows, latent)
         self.latent = latent
         if self.observations.shape[1] > len(self._first):
-            features = privileged_features(self.params, latent, len(self.over))
+            features = privileged_features(self.params, latent, len(self.is_over))
             clipped = np.minimum(features, PRIVILEGED_BOUND)
             self.observations[rows, len(self._first) :] = clipped[rows]
         noise = sample_noise(true_params, rng, count)
@@ -184,7 +185,7 @@ class CampaignBatch:
             played = self._past[group, day]
             self._observation.write(self.params, self._memory, visible, group, day, played)
         self._state = _merge(rows, after, self._state)
-        self.over = self._state.day >= self.params.days
+        self.is_over = self._state.day >= self.params.days
         mean = model.engagement(self.params, expected)
         self._expected[rows] += mean[rows]
         engagement = mean if metrics is expected else model.engagement(self.params, metrics)
@@ -241,7 +242,7 @@ class CampaignBatch:
 
     def get_state(self, rng: np.random.Generator) -> dict[str, Any]:
         """The state of the campaigns and of a generator, as copies: numbers, text and arrays."""
-        arrays = {name: array.copy() for name, array in self._arrays().items()}
+        arrays = {name: array.copy() for name, array in self._arrays(self.latent).items()}
         return {"campaigns": arrays, "generator": rng.bit_generator.state}
 
     def set_state(self, state: dict[str, Any], rng: np.random.Generator) -> None:
@@ -251,26 +252,30 @@ class CampaignBatch:
             ValueError: An entry is missing, unknown or of another shape.
         """
         arrays = {name: np.array(values) for name, values in state["campaigns"].items()}
-        _check_like(self._arrays(), arrays)
+        latent = None
+        if "latent_counts" in arrays:
+            latent = self.latent or repeat_latent(self.params.nominal, len(self.is_over))
+        _check_like(self._arrays(latent), arrays)
+        self.latent = latent
         self._state = model.State(*(arrays[name] for name in model.State._fields))
-        self.over = arrays["over"]
-        for name, array in self._arrays().items():
+        self.is_over = arrays["is_over"]
+        for name, array in self._arrays(latent).items():
             array[...] = arrays[name]
         self.is_started = True
         rng.bit_generator.state = state["generator"]
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
+    def _arrays(self, latent: Latent | None) -> dict[str, NDArray[Any]]:
         """Every array that differs between these campaigns and new ones, by name."""
         return {
             "observations": self.observations,
             "past": self._past,
-            "over": self.over,
+            "is_over": self.is_over,
             "expected": self._expected,
             "potential": self._potential,
             "is_noisy": self._is_noisy,
             **self._state._asdict(),
             **{f"memory_{index}": part for index, part in enumerate(self._memory)},
-            **{f"latent_{name}": part for name, part in _fields(self.latent).items()},
+            **{f"latent_{name}": part for name, part in _fields(latent).items()},
             **{f"noise_{name}": part for name, part in _fields(self._noise).items()},
         }
 

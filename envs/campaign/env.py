@@ -206,7 +206,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
             gymnasium.error.ResetNeeded: The campaign is over, or has not been started.
         """
         campaigns = self._campaigns
-        if campaigns.over[0]:
+        if campaigns.is_over[0]:
             ended = f"the campaign ended with day {self.params.days}"
             started = ended if campaigns.is_started else "no campaign has been started"
             raise ResetNeeded(f"{started}; call reset() for a new one")
@@ -220,7 +220,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
             "engagement": day.engagement.item(),
             "expected_engagement": day.expected_engagement.item(),
         }
-        terminated = bool(campaigns.over[0])
+        terminated = bool(campaigns.is_over[0])
         if terminated:
             info["episode_metrics"] = {
                 name: value.item() for name, value in campaigns.episode_metrics().items()

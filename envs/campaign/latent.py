@@ -122,6 +122,11 @@ def batch_latent(campaigns: list[Latent]) -> Latent:
     return Latent(*map(np.stack, zip(*campaigns, strict=True)))
 
 
+def repeat_latent(latent: Latent, count: int) -> Latent:
+    """A batch of campaigns with the same latent parameters, arrays (count, ...)."""
+    return map_latent(latent, lambda values: np.repeat(values[np.newaxis], count, axis=0))
+
+
 def map_latent(latent: Latent, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Latent:
     """The latent parameters with each array changed."""
     return Latent(*map(change, latent))
@@ -138,7 +143,7 @@ def assign_rows(
     """A batch of latent parameters with the rows of a mask replaced, in place; None is nominal."""
     if old is None and new is None:
         return None
-    old = old or _repeat(params.nominal, len(rows))
+    old = old or repeat_latent(params.nominal, len(rows))
     for values, replacements in zip(old, new or params.nominal, strict=True):
         values[rows] = replacements
     return old
@@ -149,7 +154,7 @@ def privileged_features(params: CampaignParams, latent: Latent | None, count: in
 
     They are ratios to the nominal values; where a nominal value is 0, the values themselves.
     """
-    latent = latent or _repeat(params.nominal, count)
+    latent = latent or repeat_latent(params.nominal, count)
     return np.concatenate(
         [
             (values / np.where(nominal, nominal, 1.0)).reshape(count, -1)
@@ -169,10 +174,6 @@ def latent_from_features(params: CampaignParams, features: FloatArray) -> Latent
             for nominal, part in parts
         )
     )
-
-
-def _repeat(latent: Latent, count: int) -> Latent:
-    return map_latent(latent, lambda values: np.repeat(values[np.newaxis], count, axis=0))
 
 
 def _given_latent(params: CampaignParams, fields: Mapping[str, Any]) -> Latent:

@@ -79,7 +79,7 @@ def respond(
     """The effect of a day's spend on the audience, (..., 3 channels) [bu/day], and the next state.
 
     The arguments are those of ``transition``. A linear campaign takes a short path to the same
-    bits, without which its single environment would be a third slower.
+    bits, without which a step of its single environment takes 60 % longer.
     """
     day, adstock, effectiveness, loyalty = state
     if latent is None and params.is_linear:

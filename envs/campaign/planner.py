@@ -28,7 +28,8 @@ ITERATIONS = 100
 HOPS = 50
 PULSES = 0.3  # share of days that keep all their ads in starts that are drawn
 TOLERANCE = 1e-6
-GAIN = 1e-9  # a leap has to gain more, as a share of engagement
+ROUGH, GAIN = 1e-5, 1e-7  # what a leap has to gain at first and later, as a share of engagement
+STALLED = 1e-9  # a round of leap and climb that gains no more is the last
 COARSE, FINE = 1e-8, 1e-13  # a climb ends where a step gains less, as a share of engagement
 TINY = 1e-30  # far below rounding: nothing is subtracted, so there is nothing to cancel
 
@@ -298,7 +299,7 @@ def _search(program: _Program, rng: np.random.Generator) -> Plan:
     starts = [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
     ends: list[FloatArray] = []
     while True:
-        ends += [_climb(program, _leap(params, start), COARSE) for start in starts]
+        ends += [_climb(program, _leap(params, start, ROUGH), COARSE) for start in starts]
         _improve(program, ends)
         best = _best(program, np.stack(ends))
         if best.check.found_by >= FOUND_BY or len(ends) >= MOST_STARTS:
@@ -314,9 +315,9 @@ def _improve(program: _Program, ends: list[FloatArray]) -> None:
         if earned[place] >= most * (1.0 - TOLERANCE) and most > 0.0:
             continue
         for _ in range(ROUNDS):
-            ends[place] = _climb(program, _leap(program.params, ends[place]), FINE)
+            ends[place] = _climb(program, _leap(program.params, ends[place], GAIN), FINE)
             before, earned[place] = earned[place], expected_engagement(program.params, ends[place])
-            if earned[place] <= before * (1.0 + GAIN):
+            if earned[place] <= before * (1.0 + STALLED):
                 break
         most = max(most, earned[place])
 
@@ -384,7 +385,7 @@ def _residual(program: _Program, spend: FloatArray) -> float:
     return max(-move.fun, 0.0) * scale if move.success else np.inf
 
 
-def _leap(params: CampaignParams, spend: FloatArray) -> FloatArray:
+def _leap(params: CampaignParams, spend: FloatArray, gain: float) -> FloatArray:
     """A better plan, reached by changes that no gradient leads to, or the plan itself.
 
     Ads may be so worn out, say, that only far fewer of them would work again, or pay on another day
@@ -394,7 +395,7 @@ def _leap(params: CampaignParams, spend: FloatArray) -> FloatArray:
     for _ in range(HOPS):
         plans = np.concatenate([_respent(params, spend), _moved(params, spend)])
         leapt = expected_engagement(params, plans)
-        if leapt.max() <= earned * (1.0 + GAIN):
+        if leapt.max() <= earned * (1.0 + gain):
             break
         spend, earned = plans[leapt.argmax()], leapt.max()
     return spend

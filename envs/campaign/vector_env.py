@@ -105,14 +105,14 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         campaigns = self._campaigns
         if not campaigns.is_started:
             raise ResetNeeded("no campaign has been started; call reset() before step()")
-        waiting = campaigns.over
+        waiting = campaigns.is_over
         if waiting.any() and self._mode is AutoresetMode.DISABLED:
             over = np.flatnonzero(waiting).tolist()
             raise ResetNeeded(f"campaigns {over} are over; reset them with a reset_mask")
         spend = self._allocate(self.params, actions, (self.num_envs,), campaigns.day)
         played = ~waiting
         day = campaigns.play(spend, played if waiting.any() else ALL)
-        terminated = campaigns.over & played
+        terminated = campaigns.is_over & played
         rewards = np.where(played, self.params.reward_scale * day.reward, 0.0)
         infos = self._infos(day, played, terminated)
         if waiting.any():

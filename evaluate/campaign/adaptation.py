@@ -1,5 +1,6 @@
 """Campaigns that differ: where it pays to adapt to each, and three of them day by day."""
 
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,12 +119,10 @@ def choose_examples(deviation: FloatArray) -> list[Example]:
 
 def strengths_of(env: EnvConfig, evaluation: EvaluationConfig) -> Strengths | None:
     """The strengths in the campaigns that every policy was given; none where they do not differ."""
-    envs: Any = make_env(env, evaluation.n_eval_episodes)
-    try:
+    with closing(make_env(env, evaluation.n_eval_episodes)) as envs:
         envs.reset(seed=evaluation.seed)
-        params, latent = envs.unwrapped.params, envs.unwrapped.latent_params
-    finally:
-        envs.close()
+        campaigns: Any = envs.unwrapped
+        params, latent = campaigns.params, campaigns.latent_params
     if latent is None or not params.counts_log_sd:
         return None
     return _strengths(params, latent.counts)

@@ -17,39 +17,40 @@ def training(evaluation: Evaluation, progress: pd.DataFrame) -> Section:
     """The learning curves over steps and over time, and what the training seeds end with."""
     agents = [policy for policy in evaluation.policies if policy.is_trained]
     table = _gap_at_the_end if agents[0].gap_closed else _at_the_end
-    drawn = [
-        _learning_chart(evaluation, progress, "training", "timesteps", "environment steps"),
-        _learning_chart(evaluation, progress, "time", "seconds", "seconds of training"),
-        *_profile(evaluation, agents),
-    ]
+    drawn = [*_learning_charts(evaluation, progress), *_profile(evaluation, agents)]
     return Section("How it learned", [], [table(evaluation, agents)], drawn)
 
 
-def _learning_chart(
-    evaluation: Evaluation, progress: pd.DataFrame, over: str, x: str, xlabel: str
-) -> Chart:
+def _learning_charts(evaluation: Evaluation, progress: pd.DataFrame) -> list[Chart]:
+    """The curves over steps and over time; none where no episode ended."""
     column = evaluation.metric if evaluation.metric in progress else "ep_rew_mean"
+    if progress.get(column, pd.Series()).isna().all():
+        return []
+    return [
+        _learning_chart(evaluation, progress, column, "training", "timesteps", "environment steps"),
+        _learning_chart(evaluation, progress, column, "time", "seconds", "seconds of training"),
+    ]
+
+
+def _learning_chart(
+    evaluation: Evaluation, progress: pd.DataFrame, column: str, over: str, x: str, xlabel: str
+) -> Chart:
     name = "return" if column == "ep_rew_mean" else words(column)
-    leading = evaluation.policies[0]
-    share, best = leading.share_of_optimum, None
+    share, best = evaluation.policies[0].share_of_optimum, None
     if share and column == evaluation.metric:
-        best = (best_name(evaluation), leading.mean.value / share.value)
+        best = (best_name(evaluation), evaluation.policies[0].mean.value / share.value)
     by_policy = learning.curves(progress, x, column)
     ends = "; ".join(
         f"{policy} ends at {curve.center[-1]:,.1f}" for policy, curve in by_policy.items()
     )
-    episode = evaluation.domain.episode
-    labels = {
-        "title": f"{name.capitalize()} over {over}",
-        "xlabel": xlabel,
-        "ylabel": f"{name} per {episode}",
-    }
+    ylabel = f"{name} per {evaluation.domain.episode}"
+    labels = {"title": f"{name.capitalize()} over {over}", "xlabel": xlabel, "ylabel": ylabel}
     return Chart(
         f"{evaluation.domain.objective}_over_{over}",
         f"What the agents earned while they learned, over {xlabel}, exploration included, so below "
         f"what they earn once trained; the band is the {INTERVAL} of the mean over training seeds, "
         f"from {LEAST_BAND} seeds on.",
-        f"Lines of {name} per {episode} over {xlabel}: {ends}.",
+        f"Lines of {ylabel} over {xlabel}: {ends}.",
         charts.learning_curves(by_policy, labels, evaluation.colours, best),
     )
 

@@ -37,7 +37,8 @@ from evaluate.campaign import policies
 from tests.tools.mutated import CASES, Case, make_runs, survives
 from tests.tools.resuming import Job, kill_at_random, outcome, start
 from train.agents import a2c
-from train.agents.registry import LEARNERS
+from train.agents.reference_agent import ReferencePolicy
+from train.agents.registry import REGISTRY
 from train.config import AgentName, EnvConfig, TrainConfig, load_config
 from train.environment import make_env, make_training_env
 from train.logs.training_log import TrainingLog
@@ -129,7 +130,7 @@ class UntilShare(BaseCallback):
 
     def _ask(self) -> None:
         self.seconds = self._elapsed()
-        scores = mean_score(self.model.policy, self._single, seed=0)
+        scores = mean_score(self.model.policy, self._single, seed=0).means
         self.best = max(self.best, scores["campaign/share_of_optimum"])
         self._since = time.perf_counter() - self.seconds
 
@@ -281,7 +282,7 @@ def every_seed() -> Iterator[Target]:
     torch.set_num_threads(DYNAMIC.torch_threads)
     tried: tuple[tuple[AgentName, int, float], ...] = (("a2c", 20, 0.999), ("reference", 10, 0.995))
     for name, seeds, least in tried:
-        learner, part = LEARNERS[name], DYNAMIC.agent(name)
+        learner, part = REGISTRY[name].module(), DYNAMIC.agent(name)
         shares = []
         for seed in range(seeds):
             envs = make_training_env(DYNAMIC.env, part.n_envs, part.stats_window_size)
@@ -294,9 +295,9 @@ def every_seed() -> Iterator[Target]:
                 ) as log,
             ):
                 learner.learn(agent, envs, total, seed, log)
-            policy = agent.policy if name == "a2c" else agent
+            policy = agent.policy if name == "a2c" else ReferencePolicy(agent)
             shares.append(
-                mean_score(policy, make_env(DYNAMIC.env, 1), seed=0)["campaign/share_of_optimum"]
+                mean_score(policy, make_env(DYNAMIC.env, 1), seed=0).means["campaign/share_of_optimum"]
             )
         detail = f"worst {min(shares):.5f}, mean {statistics.mean(shares):.5f} of the seeds 0 to {seeds - 1}"
         yield Target(
@@ -441,7 +442,7 @@ def _checkpoint_share(config: TrainConfig, agent: AgentName) -> float:
         patch.setattr(Session, "write", timed)
         state = RunState(agent=agent, seed=0, state="running", timesteps=0)
         run = Run(Path(folder), longer, state)
-        whole = _seconds(lambda: learn(run, LEARNERS[agent], None))
+        whole = _seconds(lambda: learn(run, REGISTRY[agent].module(), None))
     return 100 * spent[0] / whole
 
 

@@ -24,9 +24,8 @@ from train.config import AgentConfig, PolicyKwargs
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 BatchEnv = VectorEnv[Any, Any, Any]
 OnStep = Callable[[dict[str, Any]], object]
-copied = partial(
-    torch.tensor, dtype=torch.float32
-)  # an environment may write into its arrays again
+# Not as_tensor: an environment may write into its arrays again.
+copied = partial(torch.tensor, dtype=torch.float32)
 
 
 class Rollout(NamedTuple):
