@@ -388,13 +388,13 @@ def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(
     page.wait_for_function(f"document.body.innerText.includes('{more}')")
     assert shown.all_inner_texts()[1:] == ["4,659.8", more]
     page.wait_for_function("document.images.length >= 3")
-    told = [image.get_attribute("alt") or "" for image in page.locator("img").all()]
+    alternatives = [image.get_attribute("alt") or "" for image in page.locator("img").all()]
     for words in (
         "Stacked bars of spend on posts, ads, rewards",
         "loyalty",
         "Heat maps of the worth of one more unit",
     ):
-        assert any(words in alternative for alternative in told), told
+        assert any(words in alternative for alternative in alternatives), words
     with page.expect_download() as download:
         page.get_by_text("Download as CSV").last.click()
     download.value.save_as(tmp_path / "plan.csv")

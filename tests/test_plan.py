@@ -1,5 +1,6 @@
 """Tomorrow's split as its user asks for it: every campaign, every form of past days, refusals."""
 
+import contextlib
 import csv
 import io
 import json
@@ -135,18 +136,18 @@ def test_the_range_holds_four_fifths_of_the_campaigns_and_weak_days_lower_it(
 ) -> None:
     folder = runs / "runs/uncertain/a2c-seed0-1"
     (entry,) = load_candidates([load_run(folder)], main="uncertain")
-    found = {}
+    left = {}
     for name, factor in (("weak", 0.4), ("strong", 2.0)):
         days = [[*row[:3], *(factor * count for count in row[3:])] for row in DAYS]
         (tmp_path / "days.csv").write_text(as_csv(days))
         plan = asked(capsys, folder, "--past", tmp_path / "days.csv")
-        found[name] = plan["days_left"]
+        left[name] = plan["days_left"]
         steps = play(entry.policy, make_env(entry.env, 1000), seed=99, options={"past": days})
         again = np.sum([step.infos["engagement"] for step in steps], axis=0)
         inside = (plan["days_left"]["low"] <= again) & (again <= plan["days_left"]["high"])
         assert inside.mean() == pytest.approx(0.8, abs=0.06)
-    assert found["weak"]["high"] < found["strong"]["low"]
-    assert found["weak"]["low"] < found["weak"]["expected_engagement"] < found["weak"]["high"]
+    assert left["weak"]["high"] < left["strong"]["low"]
+    assert left["weak"]["low"] < left["weak"]["expected_engagement"] < left["weak"]["high"]
 
 
 def test_a_program_asked_twice_says_the_same_and_a_header_alone_is_day_1(
@@ -606,6 +607,36 @@ def test_every_fault_of_a_file_is_named_at_once(data: bytes, expected: list[str]
     assert len(faults) == len(expected), faults
     for fault, start in zip(faults, expected, strict=True):
         assert fault.strip().startswith(start)
+
+
+@given(
+    data=st.sampled_from([*SAVED.values(), b"sep=;\n", b""]),
+    changes=st.lists(
+        st.tuples(st.floats(0, 1), st.integers(0, 3), st.binary(max_size=3)), max_size=5
+    ),
+)
+def test_any_bytes_are_read_or_refused(
+    data: bytes, changes: list[tuple[float, int, bytes]]
+) -> None:
+    for place, cut, new in changes:
+        at = int(place * len(data))
+        data = data[:at] + new + data[at + cut :]
+    with contextlib.suppress(InputError):
+        assert parsed(data).values.shape[1] == 6
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'sep="\n' + as_csv(DAYS).encode(),
+        b"sep=\r" + as_csv(DAYS).encode(),
+        b"date" + HEADER[3:].encode() + b"\n9999-12-31,1,2,3,4,5,6\n9999-12-31,1,2,3,4,5,6",
+        as_csv(DAYS).encode() + b'3,"' + b"1" * 200_000 + b'",1,1,1,1,1',
+    ],
+    ids=["quote", "return", "last date", "long"],
+)
+def test_odd_files_are_refused(data: bytes) -> None:
+    assert "fault" in refused(data)
 
 
 def test_a_workbook_is_named() -> None:

@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import MAXYEAR, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from train.errors import InputError, nearest
 
 DAY, DATE = "day", "date"
 SEPARATORS = ",;\t|"
-SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?[,;\t]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r'\s*"?sep=([^\w\s"]|\t)"?[,;\t]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
 SPACES = " \u00a0\u202f'\u2019"  # group digits by three, as the comma or the point does
 WORKBOOK = b"PK\x03\x04"
 MOST_SHOWN = 200  # more than all the cells of the longest campaign
@@ -209,11 +209,12 @@ def _number(cell: str, mark: str) -> float | None:
 
 
 def _ordinal(cell: str) -> float | None:
-    """The number of an ISO date, with or without a time."""
+    """The number of an ISO date, with or without a time; not of the last year that there is."""
     try:
-        return float(datetime.fromisoformat(cell).toordinal())
+        moment = datetime.fromisoformat(cell)
     except ValueError:
         return None
+    return float(moment.toordinal()) if moment.year < MAXYEAR else None
 
 
 def _days(values: NDArray[np.float64], order: str) -> tuple[NDArray[np.float64], date | None]:
