@@ -10,7 +10,7 @@ import tyro
 
 from train.config import EnvConfig, EvaluationConfig, InputError, load_config
 from train.parallel import ONE_THREAD
-from train.storage.run_folder import Run, finished_runs, load_run, modified
+from train.storage.run_folder import Run, finished_runs, load_run
 
 DEFAULT_TARGET = Path("configs/dynamic.yaml")
 
@@ -97,7 +97,7 @@ def find_target(args: Args) -> EvaluationTarget:
     runs = [run for target in targets for run in _runs(target, seeds, args.runs_dir)]
     first = targets[0]
     if first.suffix not in {".yaml", ".yml"}:
-        return EvaluationTarget(runs[0].name, runs[0].config.env, runs[0].config.evaluation, runs)
+        return EvaluationTarget(runs[0].config_name, runs[0].config.env, runs[0].config.evaluation, runs)
     config = load_config(first)
     return EvaluationTarget(first.stem, config.env, config.evaluation, runs)
 
@@ -115,7 +115,7 @@ def _runs(target: Path, seeds: set[int] | None, runs_dir: Path) -> list[Run]:
     if seeds is None:
         agents = dict.fromkeys(run.state.agent for run in found)
         return [
-            max((run for run in found if run.state.agent == agent), key=modified)
+            max((run for run in found if run.state.agent == agent), key=lambda run: run.state.order)
             for agent in agents
         ]
     chosen = [run for run in found if not seeds or run.state.seed in seeds]

@@ -94,12 +94,12 @@ def _check_alike(runs: list[Run]) -> None:
     first: dict[tuple[str, str], Run] = {}
     for run in runs:
         agent = run.state.agent
-        twin = seen.setdefault((run.name, agent, run.state.seed), run)
+        twin = seen.setdefault((run.config_name, agent, run.state.seed), run)
         if twin is not run:
             raise InputError(
                 f"run {run.folder}: has the agent and the seed of {twin.folder}; name one of them"
             )
-        other = first.setdefault((run.name, agent), run)
+        other = first.setdefault((run.config_name, agent), run)
         differing = _differing(other, run)
         if differing:
             raise InputError(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from evaluate import statistics
 from evaluate.statistics import FloatArray
-from train.storage.run_files import read_table
+from train.storage.records import read_table
 from train.storage.run_folder import Run
 
 POINTS = 100
@@ -30,7 +30,7 @@ def read_progress(runs: list[Run], main: str) -> pd.DataFrame:
     """
     frames = []
     for run in runs:
-        label = run.state.agent if run.name == main else f"{run.name}/{run.state.agent}"
+        label = run.state.agent if run.config_name == main else f"{run.config_name}/{run.state.agent}"
         progress = read_table(run, "progress.csv", ("timesteps",))
         timing = read_table(run, "timing.csv", ("timesteps", "seconds"))
         joined = progress.merge(timing[["timesteps", "seconds"]], on="timesteps")

@@ -89,7 +89,7 @@ def entries(runs: list[Run], main: str) -> list[Candidate]:
     return [
         entry
         for run in runs
-        for entry in _of_run(run, run.state.agent if run.name == main else _full_name(run))
+        for entry in _of_run(run, run.state.agent if run.config_name == main else _full_name(run))
     ]
 
 
@@ -128,7 +128,7 @@ def _yardstick_form(env: EnvConfig, unwrapped: Any) -> EnvConfig:
 
 
 def _full_name(run: Run) -> str:
-    return f"{run.name}/{run.state.agent}"
+    return f"{run.config_name}/{run.state.agent}"
 
 
 def _short(env: EnvConfig) -> str:

@@ -130,7 +130,7 @@ def make_plan(runs: list[Run], agent: str | None, past: NDArray[np.float64]) -> 
     from evaluate.policies import entries
     from train.play import play
 
-    loaded = [(run, entry) for run in runs for entry in entries([run], main=run.name)]
+    loaded = [(run, entry) for run in runs for entry in entries([run], main=run.config_name)]
     names = [entry.name for _, entry in loaded]
     if agent is not None and agent not in names:
         raise InputError(

@@ -14,7 +14,7 @@ from evaluate.results import BEST_FIXED, CLAIRVOYANT, FAILURE_THRESHOLD, REPLANN
 from evaluate.statistics import LEVEL, RESAMPLES, Interval
 from train.config import EvaluationConfig, dump_config
 from train.play import percent
-from train.storage.run_files import read_command, read_versions
+from train.storage.records import read_command, read_versions
 from train.storage.run_folder import Run
 
 NOTHING = "-"
@@ -345,7 +345,7 @@ def provenance(
 ) -> dict[str, str]:
     """How the report was made."""
     versions = [read_versions(run) for run in runs]
-    packages = [f"Python {v['python']}, {v['packages']}" for v in versions]
+    packages = [f"Python {v.python}, {v.packages_text}" for v in versions]
     times = ", ".join(
         f"{policy} {value:,.1f} s" for policy, value in learning.seconds(progress).items()
     )
@@ -353,15 +353,15 @@ def provenance(
         "command": command,
         "trained by": "\n".join(dict.fromkeys(read_command(run) for run in runs)),
         "config": dump_config(runs[0].config),
-        "commit": "\n".join(dict.fromkeys(v["commit"] for v in versions)),
+        "commit": "\n".join(dict.fromkeys(v.commit or "unknown" for v in versions)),
         "packages": "\n".join(dict.fromkeys(packages)),
-        "machine": ", ".join(dict.fromkeys(v["platform"] for v in versions))
+        "machine": ", ".join(dict.fromkeys(v.platform for v in versions))
         + f", {os.cpu_count()} cores",
         "training seeds": ", ".join(str(seed) for seed in sorted({run.state.seed for run in runs})),
         "campaigns": f"{evaluation.n_eval_episodes} per policy, seed {evaluation.seed}, the same for all",
         "training time": f"{times} a run, the median",
         "runs": "\n".join(
-            f"{run.name}/{run.folder.name}: {run.state.timesteps:,} steps, {run.state.state}"
+            f"{run.config_name}/{run.folder.name}: {run.state.timesteps:,} steps, {run.state.state}"
             for run in runs
         ),
     }

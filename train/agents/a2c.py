@@ -22,7 +22,7 @@ from train.agents.vec_env import BatchInfos, LazyInfos, SB3VecEnv
 from train.config import AgentConfig, InputError
 from train.environment import BatchEnv
 from train.logs.training_log import TrainingLog
-from train.signals import check_finite
+from train.divergence import check_finite
 from train.storage.safe_load import load_weights, read_bytes, read_entry
 
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}

@@ -26,7 +26,7 @@ from train.agents.reference_state import get_state as get_state
 from train.agents.reference_state import set_state as set_state
 from train.config import AgentConfig, InputError, PolicyKwargs
 from train.logs.training_log import TrainingLog
-from train.signals import check_finite
+from train.divergence import check_finite
 from train.storage.safe_load import load_weights, read_bytes
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}

@@ -20,7 +20,7 @@ from evaluate.report import charts
 from evaluate.report.page import png
 from train.config import InputError
 from train.play import percent
-from train.storage.run_folder import Run, modified
+from train.storage.run_folder import Run, model_mtime
 
 TITLE = "What if?"
 OWN = "your plan"
@@ -43,7 +43,7 @@ def show(configs: Path, runs_dir: Path) -> None:
         problem = what_if.after(run, change, _history(run, change))
         with st.spinner("Asking the agent and solving for the best plan ..."):
             found = [
-                what_if.agents_plan(run.folder, agent, modified(run), problem),
+                what_if.agents_plan(run.folder, agent, model_mtime(run), problem),
                 what_if.best_plan(problem),
             ]
         own = _own_plan(problem, found[0].spend)
@@ -58,7 +58,8 @@ def _settings(known: dict[str, list[Run]]) -> tuple[Run, str, what_if.Change]:
         names = list(known)
         first = DEFAULT_TARGET.stem
         name = st.selectbox("Config", names, index=names.index(first) if first in names else 0)
-        runs = {run.folder.name: run for run in sorted(known[name], key=modified, reverse=True)}
+        newest_first = sorted(known[name], key=lambda run: run.state.order, reverse=True)
+        runs = {run.folder.name: run for run in newest_first}
         run = runs[st.selectbox("Trained run", list(runs), key=f"run of {name}")]
         agents = what_if.agents_of(run.folder)
         agent = (

@@ -184,7 +184,7 @@ def range_of(env: EnvConfig) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def agents_of(folder: Path) -> list[str]:
     """Names of the policies of a run: the agent, and the mix of its probabilities where it picks channels."""
     run = load_run(folder)
-    return [entry.name for entry in entries([run], main=run.name)]
+    return [entry.name for entry in entries([run], main=run.config_name)]
 
 
 @lru_cache(maxsize=256)
