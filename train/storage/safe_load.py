@@ -1,6 +1,7 @@
 """Reads files that strangers may have made: within limits, and without running what is in them."""
 
 import io
+import pickletools
 import re
 import struct
 import zipfile
@@ -17,6 +18,13 @@ MAX_ENTRIES = 10_000
 MAX_LISTING_BYTES = 4 * 2**20
 END_OF_LISTING = b"PK\x05\x06"
 LARGE_LOCATOR = b"PK\x06\x07"
+ALLOWED = {
+    "collections OrderedDict",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_parameter",
+    "_codecs encode",  # bytes
+    "__builtin__ set",
+}
 
 
 def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
@@ -85,7 +93,9 @@ def load_weights(content: bytes, functions: Sequence[Callable[..., Any]] = ()) -
     """
     import torch
 
-    _check_sums(open_archive(content))
+    archive = open_archive(content)
+    _check_sums(archive)
+    _check_globals(archive, {f"{function.__module__} {function.__name__}" for function in functions})
     try:
         with torch.serialization.safe_globals(list(functions)):
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -101,6 +111,29 @@ def _check_sums(archive: zipfile.ZipFile) -> None:
         raise ValueError(f"is damaged: {first_line(error)}") from error
     if damaged is not None:
         raise ValueError(f"the entry {damaged!r} does not match its checksum")
+
+
+def _check_globals(archive: zipfile.ZipFile, names: set[str]) -> None:
+    """Refuses what asks for anything but tensors and ``names``; torch itself would allow more."""
+    entries = [name.lower() for name in archive.namelist()]
+    if len(set(entries)) < len(entries):
+        raise ValueError("has two entries of the same name")
+    for entry in archive.namelist():
+        if not entry.lower().endswith(".pkl"):
+            continue
+        for asked in _globals(archive.read(entry)):
+            if asked not in names | ALLOWED and not re.fullmatch(r"torch \w+Storage", asked):
+                name = asked.replace(" ", ".")
+                raise ValueError(
+                    f"refused: it asks for {name}, which is not a tensor; nothing of it was run"
+                )
+
+
+def _globals(pickled: bytes) -> list[str]:
+    try:
+        return [str(name) for code, name, _ in pickletools.genops(pickled) if code.name == "GLOBAL"]
+    except Exception as error:  # whatever a damaged file makes the reader raise
+        raise ValueError(f"cannot be read: {first_line(error)}") from error
 
 
 def find_package(module: str) -> ModuleSpec | None:
@@ -126,8 +159,6 @@ def _check_listing(content: bytes) -> None:
 
 def _refused(message: str) -> str:
     """What torch refused, without its advice to trust the file."""
-    if asked := re.search(r"GLOBAL (\S+)", message):
-        return f"refused: it asks for {asked[1]}, which is not a tensor; nothing of it was run"
     if fault := re.search(r"WeightsUnpickler error: *(.+)", message):
         return f"refused: {fault[1]}; nothing of it was run"
     return next(iter(message.splitlines()), "") or "cannot be read"

@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from math import prod
 from pickle import Pickler
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,8 +23,7 @@ from train.storage.safe_load import MAX_BYTES, load_weights
 
 ARRAY_KINDS = "biufcSUMm"
 SCALARS = {"b1", *(f"{kind}{size}" for kind in "iuf" for size in (1, 2, 4, 8))}
-SMALL = 16_384  # bytes; each larger block is an entry of the archive, which takes time
-Block = torch.Tensor | bytearray
+SMALL = 16_384  # bytes; more become a tensor, and so an entry of the archive, which takes time
 BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
@@ -80,24 +79,38 @@ class _RefusedError(Exception):
     """An object is not plain data; it is the argument."""
 
 
+class _Memory(NamedTuple):
+    """A block of memory.
+
+    Attributes:
+        owner: The array that owns it; held, or another could take its address meanwhile.
+        content: A copy of it.
+    """
+
+    owner: NDArray[Any]
+    content: torch.Tensor | bytes
+
+
 class _Writer(Pickler):
     """Writes every array as a view of a block of memory, so that views of one array stay views."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._blocks: dict[tuple[int, int], tuple[Block, NDArray[Any]]] = {}
-        self._block_ids: set[int] = set()
+        self._blocks: dict[tuple[int, int], _Memory] = {}
+        self._contents: set[int] = set()
 
     def reducer_override(self, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
         """Returns the function that makes an object again, and its arguments."""
         kind = type(value)
+        if kind is _Memory:
+            return restore_memory, (value.content,)
         if kind is np.ndarray and value.dtype.kind in ARRAY_KINDS:
             return self._reduce_array(value)
         if isinstance(value, np.generic) and value.dtype.str[1:] in SCALARS:
             return restore_scalar, (value.dtype.str, value.item())
         if isinstance(value, np.str_):
             return restore_scalar, ("U", str(value))
-        if isinstance(value, torch.Tensor) and id(value) not in self._block_ids:
+        if isinstance(value, torch.Tensor) and id(value) not in self._contents:
             return restore_tensor, (value.detach().numpy(),)
         if kind is np.random.Generator:
             return restore_generator, (value.bit_generator,)
@@ -115,13 +128,10 @@ class _Writer(Pickler):
             owner = owner.base
         key = _address(owner), owner.nbytes
         if key not in self._blocks:
-            block = _memory(owner)
-            # The owner is held too, or another array might take its address meanwhile.
-            self._blocks[key] = block, owner
-            self._block_ids.add(id(block))
-        offset = _address(array) - key[0]
-        block, _ = self._blocks[key]
-        return restore_array, (block, array.dtype.str, array.shape, array.strides, offset)
+            self._blocks[key] = _Memory(owner, _content(owner))
+            self._contents.add(id(self._blocks[key].content))
+        layout = array.shape, array.dtype.str, _address(array) - key[0], array.strides
+        return restore_array, (self._blocks[key], *layout)
 
 
 def _address(array: NDArray[Any]) -> int:
@@ -129,24 +139,34 @@ def _address(array: NDArray[Any]) -> int:
     return address
 
 
-def _memory(owner: NDArray[Any]) -> Block:
+def _content(owner: NDArray[Any]) -> torch.Tensor | bytes:
     """Returns a copy of the memory of an array, in the order in which it lies there."""
     ordered = owner.transpose(sorted(range(owner.ndim), key=lambda axis: -owner.strides[axis]))
     if not ordered.flags.c_contiguous:
         raise _RefusedError(owner)
     memory = ordered.copy().reshape(-1).view(np.uint8)
-    return torch.from_numpy(memory) if memory.size > SMALL else bytearray(memory)
+    return memory.tobytes() if 0 < memory.size <= SMALL else torch.from_numpy(memory)
+
+
+def restore_memory(content: torch.Tensor | bytes) -> NDArray[np.uint8]:
+    """Returns a block of memory."""
+    if isinstance(content, bytes):
+        return np.frombuffer(content, np.uint8).copy()
+    return np.asarray(content.numpy(), np.uint8)
 
 
 def restore_array(
-    block: Block, dtype: str, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+    memory: NDArray[np.uint8],
+    shape: tuple[int, ...],
+    dtype: str,
+    offset: int,
+    strides: tuple[int, ...],
 ) -> NDArray[Any]:
-    """Returns a view of a block of bytes; NumPy refuses one that would reach beyond it."""
+    """Returns a view of a block of memory; NumPy refuses one that would reach beyond it."""
     kind = np.dtype(dtype)
     if kind.kind not in ARRAY_KINDS or prod(shape) * kind.itemsize > MAX_BYTES:
-        raise ValueError(f"an array of {shape} {kind} is not what training writes")
-    memory = block.numpy().data if isinstance(block, torch.Tensor) else block
-    return np.ndarray(shape, kind, memory, offset, strides)
+        raise ValueError(f"an array {shape} of {kind} is not what training writes")
+    return np.ndarray(shape, kind, memory, offset, strides)  # type: ignore[arg-type]
 
 
 def restore_scalar(dtype: str, value: Any) -> Any:
@@ -179,6 +199,7 @@ def restore_deque(items: list[Any], maxlen: int | None) -> deque[Any]:
 
 
 _RESTORERS = (
+    restore_memory,
     restore_array,
     restore_scalar,
     restore_tensor,
@@ -192,7 +213,6 @@ _WRITTEN = {
     torch.ByteStorage,
     OrderedDict,
     set,
-    bytearray,
     codecs.encode,
 }
 
