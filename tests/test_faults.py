@@ -191,7 +191,7 @@ def test_a_killed_run_is_not_shortened_below_its_checkpoint(
     ("change", "message"),
     [
         ("n_steps: 8", "reference.n_steps 9, the checkpoint was made with 8"),
-        ("use_rms_prop: false", "reference.use_rms_prop True, the checkpoint was made with False"),
+        ("use_rms_prop: true", "reference.use_rms_prop False, the checkpoint was made with True"),
         ("torch_threads: 1", "torch_threads 9, the checkpoint was made with 1"),
         ("kwargs: {}", "env.kwargs.sutton_barto_reward True, the checkpoint was made with None"),
         ("total_timesteps: 1536", "total_timesteps 9, the checkpoint was made with 1536"),
@@ -205,7 +205,7 @@ def test_a_config_changed_since_the_checkpoint_is_named(
     path = folder / "config.yaml"
     before = path.read_text()
     name, _, value = change.partition(": ")
-    other = {"{}": "{sutton_barto_reward: true}", "false": "true"}.get(value, "9")
+    other = {"{}": "{sutton_barto_reward: true}", "true": "false"}.get(value, "9")
     assert change in before
     path.write_text(before.replace(change, f"{name}: {other}"))
     for words in ([], ["--total-timesteps", "9000"]):
