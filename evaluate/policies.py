@@ -6,7 +6,7 @@ import gymnasium
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from train.agents.registry import LEARNERS, Learner
+from train.agents.registry import REGISTRY, Agent
 from train.config import EnvConfig, InputError
 from train.environment import find_spec, flat_observation_space, make_env
 from train.play import Policy
@@ -34,7 +34,7 @@ class Candidate(NamedTuple):
 class Mix(NamedTuple):
     """A channel policy that spreads the budget by its probabilities instead of picking the likeliest channel."""
 
-    learner: Learner
+    learner: Agent[Any, Any]
     policy: Policy
     environment: Any
 
@@ -107,7 +107,7 @@ def yardsticks(env: EnvConfig, seed: int) -> list[Candidate]:
 
 def _of_run(run: Run, name: str) -> list[Candidate]:
     agent, seed = run.state.agent, run.state.seed
-    learner = LEARNERS[agent]
+    learner = REGISTRY[agent].module()
     spaces_of = make_env(run.config.env, n_envs=1)
     action = spaces_of.single_action_space
     policy = learner.load(

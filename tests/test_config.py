@@ -1,4 +1,4 @@
-"""Configs: every file of the repository is good, SB3's defaults are SB3's, and every fault is named."""
+"""Configs: shipped files are good, defaults are SB3's, and every fault is named."""
 
 import inspect
 from pathlib import Path
@@ -10,9 +10,10 @@ from stable_baselines3 import A2C
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from train.agents import a2c
-from train.cli import parse_args
-from train.config import AgentConfig, InputError, dump_config, load_config, parse_config, parse_yaml
+from train.cli import parse_args, parse_resume
+from train.config import AgentConfig, dump_config, load_config, parse_config, parse_yaml
 from train.environment import make_training_env
+from train.errors import InputError, first_line, nearest
 
 MINIMAL = "env: {id: CartPole-v1}\ntotal_timesteps: 10\n"
 
@@ -68,7 +69,8 @@ def test_the_agent_of_an_empty_part_is_sb3s_own(use_rms_prop: bool) -> None:
 
 def test_numbers_may_be_written_as_people_write_them() -> None:
     config = check(
-        "env: {id: x}\ntotal_timesteps: 2e5\na2c: {learning_rate: 1e-3, max_grad_norm: .inf, n_envs: 1_000}"
+        "env: {id: x}\ntotal_timesteps: 2e5\n"
+        "a2c: {learning_rate: 1e-3, max_grad_norm: .inf, n_envs: 1_000}"
     )
     assert config.total_timesteps == 200_000
     assert (config.a2c.learning_rate, config.a2c.max_grad_norm, config.a2c.n_envs) == (
@@ -106,13 +108,17 @@ def test_numbers_may_be_written_as_people_write_them() -> None:
             MINIMAL + "torch_threads: 2000\na2c: {}",
             ["torch_threads=2000", "less than or equal to 1024"],
         ),
+        (
+            MINIMAL + "a2c: {}\nevaluation: {campaigns: 5}",
+            ["evaluation.campaigns: is now called 'n_eval_episodes'"],
+        ),
         (MINIMAL + "a2c: 3", ["a2c=3", "mapping with the keys n_envs"]),
         (MINIMAL + "a2c: {normalize_advantage: true, n_steps: 1}", ["rollout of 2 or more"]),
         ("a: 1\na: 2", ["line 2", "'a' stands twice"]),
         ("a: [1", ["line 1"]),
         ("a: !!python/object/apply:os.system [ls]", ["could not determine a constructor"]),
-        ("? [1]\n: 2", ["is no name"]),
-        ("\x00", ["is no YAML"]),
+        ("? [1]\n: 2", ["is not a name"]),
+        ("\x00", ["is not YAML"]),
     ],
 )
 def test_every_fault_is_named(text: str, parts: list[str]) -> None:
@@ -128,13 +134,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(InputError, match=r"linaer.yaml: no such file \(did you mean .*linear.yaml"):
         load_config(tmp_path / "linaer.yaml")
-    with pytest.raises(InputError, match="is no text"):
+    with pytest.raises(InputError, match="is not UTF-8 text"):
         load_config(tmp_path / "binary.yaml")
     with pytest.raises(InputError, match="cannot be read"):
         load_config(tmp_path)
 
 
-def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("\ufeff" + MINIMAL + "a2c: {}", encoding="utf-8")
     assert load_config(tmp_path / "c.yaml").agents == ("a2c",)
 
@@ -183,6 +189,33 @@ def test_every_field_can_be_set_on_the_command_line() -> None:
     assert args.train.reference == load_config(Path("configs/linear.yaml")).reference
 
 
+def test_the_command_line_reads_numbers_as_a_file_does() -> None:
+    args = parse_args(["configs/linear.yaml", "--total-timesteps", "2e5", "--seeds", "1e1"])
+    assert (args.train.total_timesteps, args.seeds) == (200_000, (10,))
+    resume = parse_resume(["--resume", "run", "--total-timesteps", "1e3"])
+    assert resume is not None
+    assert resume.total_timesteps == 1000
+
+
+@pytest.mark.parametrize("number", ["1.5", "inf", "nan", "many"])
+def test_other_numbers_are_refused(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse_args(["configs/linear.yaml", "--total-timesteps", number])
+    assert stop.value.code == 2
+    assert "--total-timesteps" in capsys.readouterr().err
+
+
+def test_an_error_without_a_message_is_called_by_its_class() -> None:
+    assert first_line(MemoryError()) == "MemoryError"
+    assert first_line(ValueError("\nsecond")) == "ValueError"
+    assert first_line(ValueError("first\nsecond")) == "first"
+
+
+def test_the_nearest_name_is_a_hint_alone() -> None:
+    assert nearest("lineer", ["linear", "dynamic"]) == " (did you mean 'linear'?)"
+    assert nearest("quite different", ["linear", 3]) == ""
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -195,6 +228,10 @@ def test_every_field_can_be_set_on_the_command_line() -> None:
         (["configs/linear.yaml", "--seeds", "-1"], "--seeds -1: must be from 0"),
         (["configs/linear.yaml", "--a2c.n-envs", "-3"], "command line: a2c.n_envs=-3"),
         (["configs/linear.yml"], "no such file"),
+        (
+            ["configs/linear.yaml", "--evaluation.campaigns", "5"],
+            "--evaluation.campaigns: is now called --evaluation.n-eval-episodes",
+        ),
     ],
 )
 def test_a_bad_command_line_is_answered_in_our_words(argv: list[str], message: str) -> None:

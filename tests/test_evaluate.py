@@ -560,7 +560,7 @@ def test_a_damaged_model_is_named(
         shutil.copytree(runs / "linear" / f"{agent}-seed0-1", folder)
         (folder / name).write_bytes((folder / name).read_bytes()[:2000])
         assert main([str(folder), "--out", str(tmp_path / "out")]) == 2
-        assert f"{name}: is no model of its config" in capsys.readouterr().err
+        assert f"{name}: is not a model of its config" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
 
 
@@ -594,7 +594,7 @@ def test_no_code_of_a_model_file_runs(
             ):
                 torch.save(Payload(mark), file)
         assert main([str(folder), "--out", str(tmp_path / "out")]) == 2
-        assert "is no model of its config" in capsys.readouterr().err
+        assert "is not a model of its config" in capsys.readouterr().err
         assert not mark.exists()
 
 

@@ -224,7 +224,7 @@ def test_a_run_killed_before_its_model_was_saved_only_saves_it(
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr("train.agents.reference.save", crash)
+        patch.setattr("train.agents.reference_agent.save", crash)
         with pytest.raises(Crash):
             main(JOB.argv(tmp_path))
     assert not (folder / "model.pt").exists()

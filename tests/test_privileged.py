@@ -1,4 +1,4 @@
-"""What the critic sees and the actor must not: its weights, what it decides, and a model file that opens anywhere."""
+"""Observations for the critic alone: weights, decisions, and a model file that opens anywhere."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from stable_baselines3 import A2C
 from torch import nn
 
 from envs.campaign.latent import TOLD
-from train.agents import a2c, reference
-from train.agents.registry import LEARNERS
-from train.config import AgentConfig, EnvConfig
+from train.agents import a2c, reference_agent
+from train.agents.registry import REGISTRY
+from train.config import AGENTS, AgentConfig, EnvConfig, PolicyKwargs
 from train.environment import flat_observation_space, make_training_env
 from train.logs.training_log import TrainingLog
 
@@ -28,10 +28,10 @@ def first_layer(network: nn.Module) -> Any:
     )
 
 
-@pytest.mark.parametrize("name", ["a2c", "reference"])
+@pytest.mark.parametrize("name", AGENTS)
 def test_no_actor_ever_learns_from_privileged_columns(name: str, tmp_path: Any) -> None:
     envs = make_training_env(ENV, PART.n_envs, 10)
-    learner = LEARNERS[name]
+    learner = REGISTRY[name].module()
     agent: Any = learner.build(envs, PART, 0)
     with TrainingLog(tmp_path, 160, 5, "test", show_progress=False) as log:
         learner.learn(agent, envs, 160, 0, log)
@@ -43,7 +43,7 @@ def test_no_actor_ever_learns_from_privileged_columns(name: str, tmp_path: Any) 
     assert (first_layer(actor)[:, -TOLD:] == 0.0).all()
     assert (first_layer(actor)[:, :-TOLD] != 0.0).any(axis=0).all()
     assert (first_layer(critic)[:, -TOLD:] != 0.0).all()
-    policy = agent.policy if name == "a2c" else agent
+    policy = agent.policy if name == "a2c" else reference_agent.ReferencePolicy(agent)
     seen_size = flat_observation_space(envs).shape[0]
     seen = np.random.default_rng(0).uniform(0, 1, (5, seen_size)).astype(np.float32)
     other = seen.copy()
@@ -64,7 +64,16 @@ def test_a_saved_agent_with_a_privileged_critic_opens_with_sb3_alone(tmp_path: A
     ).all()
 
 
+@pytest.mark.parametrize("name", AGENTS)
+def test_linear_actors_ignore_privileged_columns_too(name: str) -> None:
+    part = PART.model_copy(update={"policy_kwargs": PolicyKwargs(net_arch=())})
+    agent: Any = REGISTRY[name].module().build(make_training_env(ENV, PART.n_envs, 10), part, 0)
+    actor = agent.policy.action_net if name == "a2c" else agent.actor
+    assert (first_layer(nn.Sequential(actor))[:, -TOLD:] == 0.0).all()
+    assert (first_layer(nn.Sequential(actor))[:, :-TOLD] != 0.0).any()
+
+
 def test_without_privileged_columns_nothing_is_hidden() -> None:
     plain = EnvConfig(id=ENV.id, kwargs={"days": 2})
-    agent = reference.build(make_training_env(plain, 2, 10), PART, 0)
+    agent = reference_agent.build(make_training_env(plain, 2, 10), PART, 0)
     assert (first_layer(agent.actor) != 0.0).all()

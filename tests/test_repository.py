@@ -1,5 +1,6 @@
-"""The README is true: its commands exist, its snippet runs, and nothing in the project names a machine."""
+"""The README is true, the reference is short, and nothing in the project names a machine."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -37,8 +38,23 @@ def test_every_command_of_the_readme_is_one_of_the_makefile() -> None:
     assert {"train", "evaluate", "tensorboard", "test", "bench", "help"} <= targets
 
 
-def test_the_reference_is_short_enough_to_be_read() -> None:
-    assert len((ROOT / "train/agents/reference.py").read_text().splitlines()) <= 300
+def test_the_reference_is_an_algorithm_alone_of_200_lines() -> None:
+    text = (ROOT / "train/agents/reference.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 200
+    imported = [
+        name
+        for node in ast.walk(ast.parse(text))
+        for name in (
+            [node.module or "." * node.level]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
+    ]
+    assert "torch" in imported
+    ours = {name for name in imported if name.split(".")[0] in {"", "envs", "train", "evaluate"}}
+    assert ours == {"train.config"}
 
 
 @pytest.mark.parametrize("path", [path for path in TRACKED if not path.endswith((".png", ".json"))])

@@ -166,7 +166,7 @@ def test_nothing_in_a_checkpoint_runs(
 ) -> None:
     folder = stranger / f"{agent}-seed0-1"
     find_run(folder).model.unlink()
-    spoil_checkpoints(folder, lambda parts: {part: {"x": [Payload(mark)]}})
+    spoil_checkpoints(folder, lambda _: {part: {"x": [Payload(mark)]}})
     assert main(["--resume", str(folder)]) == 0
     said = capsys.readouterr()
     assert "mkdir, which is not a tensor; nothing of it was run" in said.err

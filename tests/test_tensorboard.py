@@ -1,4 +1,4 @@
-"""TensorBoard as its user meets it: every tag at its step by TensorBoard's own reader, and its server over HTTP."""
+"""TensorBoard as its user meets it: every tag by its own reader, and its server over HTTP."""
 
 import io
 import itertools
@@ -141,7 +141,8 @@ def test_hyperparameters_stand_once_with_the_final_metrics(runs: Path) -> None:
 
 def test_parts_of_a_whole_are_known_by_their_names() -> None:
     (metric,) = stacked_metrics(["x/spend_a", "x/share_of_optimum", "x/engagement", "x/spend_b"])
-    assert metric == ("spend", ("a", "b"), ("x/spend_a", "x/spend_b"))
+    assert (metric.name, metric.parts) == ("spend", ("a", "b"))
+    assert metric.tags == ("x/spend_a", "x/spend_b")
     assert metric.heights({"x/spend_a": 2.0, "x/spend_b": 3.0}) == {
         "stacked/spend/0": 0.0,
         "stacked/spend/a": 2.0,
@@ -197,7 +198,7 @@ def server(runs: Path) -> Iterator[str]:
 
 def test_a_real_server_answers_with_the_tags(server: str) -> None:
     def get(path: str) -> Any:
-        with urllib.request.urlopen(f"{server}data/plugin/{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{server}data/plugin/{path}", timeout=30) as answer:  # noqa: S310
             return json.loads(answer.read())
 
     run, end = "runs/dynamic/a2c-seed1-1", time.monotonic() + 60

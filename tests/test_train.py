@@ -183,7 +183,7 @@ def weights(model: Path) -> list[bytes]:
     if model.suffix == ".zip":
         states = [A2C.load(model, device="cpu").policy.state_dict()]
     else:
-        states = list(torch.load(model, weights_only=True).values())
+        states = [torch.load(model, weights_only=True)]
     return [value.numpy().tobytes() for state in states for value in state.values()]
 
 
@@ -231,21 +231,25 @@ def test_a_cut_off_episode_is_valued_as_if_it_went_on(tmp_path: Path) -> None:
 
 
 def critic_value(folder: Path) -> float:
-    from train.agents.registry import LEARNERS
+    from train.agents.registry import REGISTRY
     from train.environment import flat_observation_space, make_env
 
     found = load_run(folder)
     envs = make_env(found.config.env, 1)
     agent = found.state.agent
-    policy: Any = LEARNERS[agent].load(
-        found.model,
-        found.config.agent(agent),
-        flat_observation_space(envs),
-        envs.single_action_space,
+    policy: Any = (
+        REGISTRY[agent]
+        .module()
+        .load(
+            found.model,
+            found.config.agent(agent),
+            flat_observation_space(envs),
+            envs.single_action_space,
+        )
     )
     zeros = torch.zeros(1, 1)
     with torch.no_grad():
-        return float(policy.predict_values(zeros) if agent == "a2c" else policy.critic(zeros))
+        return float(policy.predict_values(zeros) if agent == "a2c" else policy.agent.value(zeros))
 
 
 def test_ctrl_c_saves_what_there_is(tmp_path: Path) -> None:

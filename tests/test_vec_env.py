@@ -1,4 +1,4 @@
-"""The adapter between Gymnasium's vector environments and Stable-Baselines3, against SB3's own ``DummyVecEnv``."""
+"""The adapter of vector environments to Stable-Baselines3, against SB3's ``DummyVecEnv``."""
 
 from typing import Any
 
@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from stable_baselines3 import A2C
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
-from tests.toy_envs import Endless
+from tests.toy_envs import TARGET, Endless
+from train.agents import a2c, reference
 from train.agents.vec_env import SB3VecEnv
+from train.config import AgentConfig
 
 SAME_STEP = AutoresetMode.SAME_STEP
 
@@ -82,7 +85,7 @@ def test_it_steps_as_dummy_vec_env_does(env_id: str, kwargs: dict[str, Any]) -> 
     assert (timeouts > 0) == ("max_episode_steps" in kwargs)
 
 
-def test_an_episode_that_ends_when_it_would_be_cut_off_has_ended() -> None:
+def test_an_episode_that_ends_at_its_limit_is_not_truncated() -> None:
     ours = batch("tests.toy_envs:Endless-v0", 1, days=7)
     ours.reset()
     for _ in range(7):
@@ -101,6 +104,68 @@ def test_only_an_episode_that_has_ended_has_a_last_observation() -> None:
     assert infos[0].get("terminal_observation", "none").shape == (1,)
     assert infos[1].get("terminal_observation", "none") == "none"
     assert infos[1].get("TimeLimit.truncated", "none") == "none"
+
+
+def test_infos_of_an_episode_end_with_it() -> None:
+    ours = batch(TARGET, 2)
+    theirs = DummyVecEnv([lambda: gymnasium.make(TARGET)] * 2)
+    ours.reset()
+    theirs.reset()
+    for _ in range(9):
+        assert ours.reset_infos == theirs.reset_infos
+        actions = np.zeros((2, 2), dtype=np.float32)
+        infos, their_infos = ours.step(actions)[3], theirs.step(actions)[3]
+        for info, their_info in zip(infos, their_infos, strict=True):
+            assert set(info) | {"TimeLimit.truncated"} == set(their_info)
+            assert (info["steps"], info["last"]) == (their_info["steps"], 1)
+    assert ours.reset_infos == [{"episodes": 3, "last": "reset"}] * 2
+
+
+def test_returns_of_episodes_stay_in_their_infos() -> None:
+    envs = gymnasium.make_vec(TARGET, 2, vector_kwargs={"autoreset_mode": SAME_STEP})
+    ours = SB3VecEnv(RecordEpisodeStatistics(envs))
+    ours.reset()
+    for _ in range(4):
+        infos = ours.step(np.ones((2, 2), dtype=np.float32))[3]
+    assert [(info["episode"]["r"], info["episode"]["l"]) for info in infos] == [(4.0, 4)] * 2
+    assert all("episode" not in info for info in ours.reset_infos)
+
+
+def test_observations_of_several_parts_are_dicts_of_batches() -> None:
+    ours = batch(TARGET, 2, observation="dict")
+    step: Any = ours.step
+    for seen in (ours.reset(), step(np.zeros((2, 2), dtype=np.float32))[0]):
+        assert {name: part.shape for name, part in seen.items()} == {"near": (2, 2), "far": (2, 3)}
+    model = A2C("MultiInputPolicy", ours, n_steps=4, device="cpu").learn(16)
+    assert model.num_timesteps == 16
+
+
+def reused_buffers(num_envs: int) -> SyncVectorEnv[Any, Any]:
+    """A batch that writes every observation into the same array; observed are the steps so far."""
+    make = [lambda: gymnasium.make(TARGET)] * num_envs
+    return SyncVectorEnv(make, autoreset_mode=SAME_STEP, copy=False)
+
+
+def test_sb3_learns_from_observations_before_the_step() -> None:
+    agent = a2c.build(RecordEpisodeStatistics(reused_buffers(2)), AgentConfig(n_envs=2), seed=0)
+    agent.learn(10)
+    seen = agent.rollout_buffer.observations[..., 0]
+    assert seen.tolist() == [[steps % 4] * 2 for steps in range(5)]
+
+
+def test_the_reference_learns_from_observations_before_the_step() -> None:
+    envs = reused_buffers(2)
+    space: Any = envs.single_observation_space
+    agent = reference.ActorCritic(space, envs.single_action_space, AgentConfig(n_envs=2), seed=0)
+    rollouts: list[reference.Rollout] = []
+
+    def ignore(_: object) -> None:
+        return
+
+    reference.learn(
+        agent, envs, 10, 0, ignore, ignore, lambda rollout, *_: rollouts.append(rollout)
+    )
+    assert rollouts[0].observations[..., 0].tolist() == [[steps % 4] * 2 for steps in range(5)]
 
 
 def test_the_native_campaign_is_the_single_ones_side_by_side() -> None:

@@ -1,4 +1,4 @@
-"""Small environments for tests: endless, idle, one that earns NaN, one that cannot be saved."""
+"""Small environments for tests: endless, idle, of many spaces, one that cannot be saved."""
 
 from typing import Any
 
@@ -11,6 +11,8 @@ ENDLESS = "tests.toy_envs:Endless-v0"
 UNSTABLE = "tests.toy_envs:Unstable-v0"
 NOT_A_NUMBER = "tests.toy_envs:NotANumber-v0"
 SECRETIVE = "tests.toy_envs:Secretive-v0"
+UNLIMITED = "tests.toy_envs:Unlimited-v0"
+TARGET = "tests.toy_envs:Target-v0"
 TWO_NAMES_GENERATOR = "tests.toy_envs:TwoNames-v0"
 TWO_NAMES_VIEW = "tests.toy_envs:TwoNamesView-v0"
 TWO_NAMES_LIST = "tests.toy_envs:TwoNamesList-v0"
@@ -87,6 +89,66 @@ class Secretive(gymnasium.Env[Any, Any]):
         return np.zeros(1, np.float32), float(next(self._steps) % 3), False, False, {}
 
 
+BOX = spaces.Box(-1.0, 1.0, (2,), np.float32)
+ACTION_SPACES: dict[str, spaces.Space[Any]] = {
+    "discrete": spaces.Discrete(3, start=1),
+    "multi_discrete": spaces.MultiDiscrete([3, 2, 4], start=[0, -1, 5]),
+    "multi_binary": spaces.MultiBinary(3),
+    "box": BOX,
+    "empty_box": spaces.Box(-1.0, 1.0, (0,), np.float32),
+    "whole_box": spaces.Box(0, 5, (2,), np.int64),
+    "infinite_box": spaces.Box(-np.inf, 1.0, (2,), np.float32),
+    "table": spaces.MultiDiscrete(np.array([[3, 2], [2, 2]])),
+    "tuple": spaces.Tuple([spaces.Discrete(2)]),
+}
+OBSERVATION_SPACES: dict[str, spaces.Space[Any]] = {
+    "box": BOX,
+    "empty_box": spaces.Box(-1.0, 1.0, (0,), np.float32),
+    "dict": spaces.Dict({"near": BOX, "far": spaces.Box(0.0, 9.0, (3,), np.float32)}),
+}
+
+
+class Target(gymnasium.Env[Any, Any]):
+    """Earns the share of an action's parts that are the largest of their space; 4 steps.
+
+    What it observes are the steps so far, in every entry. The infos of resets and steps differ.
+    """
+
+    def __init__(self, action: str = "box", observation: str = "box") -> None:
+        self.action_space = ACTION_SPACES[action]
+        self.observation_space = OBSERVATION_SPACES[observation]
+        self._steps = self._episodes = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._steps, self._episodes = 0, self._episodes + 1
+        return self._observed(), {"episodes": self._episodes, "last": "reset"}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert action in self.action_space, action
+        self._steps += 1
+        reward = float(np.mean(action == self._largest()))
+        return self._observed(), reward, self._steps == 4, False, {"steps": self._steps, "last": 1}
+
+    def _largest(self) -> Any:
+        space: Any = self.action_space
+        if isinstance(space, spaces.Discrete):
+            return space.start + space.n - 1
+        if isinstance(space, spaces.MultiDiscrete):
+            return space.start + space.nvec - 1
+        return 1
+
+    def _observed(self) -> Any:
+        space = self.observation_space
+        parts = space.spaces if isinstance(space, spaces.Dict) else {"": space}
+        seen = {
+            name: np.full(part.shape or (), self._steps, np.float32) for name, part in parts.items()
+        }
+        return seen if isinstance(space, spaces.Dict) else seen[""]
+
+
 class TwoNames(gymnasium.Env[Any, Any]):
     """Knows its generator, the cells of its board or a list by a second name, and uses both."""
 
@@ -141,6 +203,8 @@ def idle_env(
 
 
 gymnasium.register("Endless-v0", "tests.toy_envs:Endless", max_episode_steps=7)
+gymnasium.register("Unlimited-v0", "tests.toy_envs:Endless")
+gymnasium.register("Target-v0", "tests.toy_envs:Target", disable_env_checker=True)
 gymnasium.register("NotANumber-v0", "tests.toy_envs:NotANumber", max_episode_steps=7)
 gymnasium.register("Unstable-v0", "tests.toy_envs:Unstable", max_episode_steps=7)
 gymnasium.register("Secretive-v0", "tests.toy_envs:Secretive", max_episode_steps=7)

@@ -137,13 +137,17 @@ def _summary(outcome: "Outcome") -> str:
     """The line that ends a run: what the trained policy reaches, and how long it took."""
     from train.play import percent
 
-    run = outcome.run
-    score = {name.rsplit("/", 1)[-1]: value for name, value in outcome.score.items()}
-    reached = next((f"{name} {value:,.1f}" for name, value in score.items()), outcome.state)
-    if "share_of_optimum" in score:
-        reached += f", {percent(score['share_of_optimum'])} of the optimum"
+    run, score = outcome.run, outcome.score
+    parts: list[str] = [outcome.state]
+    if score is not None:
+        means = {name.rsplit("/", 1)[-1]: value for name, value in score.means.items()}
+        parts = [f"{name} {value:,.1f}" for name, value in means.items()][:1]
+        if "share_of_optimum" in means:
+            parts.append(f"{percent(means['share_of_optimum'])} of the optimum")
+        if score.cut:
+            parts.append(score.cut)
     label = f"{run.state.agent} seed {run.state.seed}"
-    return f"{label}: {reached}, {outcome.seconds:.1f} s, {run.folder}"
+    return f"{label}: {', '.join(parts)}, {outcome.seconds:.1f} s, {run.folder}"
 
 
 def _next_commands(args: TrainArgs) -> tuple[str, str]:

@@ -7,6 +7,8 @@ import tyro
 from pydantic import BaseModel, ConfigDict, Field
 from tyro.constructors import (
     ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
     StructConstructorSpec,
     StructFieldSpec,
     StructTypeInfo,
@@ -14,27 +16,27 @@ from tyro.constructors import (
 
 from train.config import (
     AGENTS,
+    RENAMED,
     AgentConfig,
     AgentName,
     EnvConfig,
-    InputError,
     TrainConfig,
     load_config,
-    nearest,
     parse_config,
 )
+from train.errors import InputError, nearest
 
-DESCRIPTION = """Trains the agents of CONFIG, a YAML file such as configs/linear.yaml. Each agent and seed gets a
-folder of its own, runs/<config>/<agent>-seed<seed>-<n>. Every field of the file can be set here too: the values
-shown are those that will be used.
+DESCRIPTION = """Trains the agents of CONFIG, a YAML file such as configs/linear.yaml. Each agent
+and seed gets a folder of its own, runs/<config>/<agent>-seed<seed>-<n>. Every field of the file can
+be set here too: the values shown are those that will be used.
 
-python -m train --resume RUN goes on with a run that was stopped or killed, from its last checkpoint, and ends with the
-same bits as if nothing had happened. With --total-timesteps N it trains longer than the run was meant to: the schedules
-then run over N steps, so that it is not the run that N steps from the start would have been."""
+python -m train --resume RUN resumes a run that was stopped or killed from its last checkpoint, with
+the same bits as if it had never stopped. With --total-timesteps N it extends the run: its schedule
+is stretched to N steps, so the result differs from a fresh run of N steps."""
 
 
 class TrainArgs(NamedTuple):
-    """What was asked for."""
+    """A command line that trains; no agents stand for all agents of the config."""
 
     config: Path
     agents: tuple[AgentName, ...]
@@ -45,7 +47,7 @@ class TrainArgs(NamedTuple):
 
 
 class ResumeArgs(NamedTuple):
-    """A run to go on with; ``total_timesteps`` where it is to go further than it was meant to."""
+    """A command line that resumes a run; ``total_timesteps`` extends it."""
 
     folder: Path
     total_timesteps: int | None
@@ -61,22 +63,23 @@ class _Flags(BaseModel):
     runs_dir: Path = Field(default=Path("runs"), description="folder for the runs")
     jobs: int = Field(
         default=0,
-        description="runs trained at the same time; 0: of several seeds as many as the cores allow, else 1",
+        description="runs trained at the same time; 0: as many as the cores allow for several "
+        "seeds, else 1",
     )
     train: Annotated[TrainConfig, tyro.conf.arg(name="")]
 
 
 class _ResumeFlags(NamedTuple):
-    """Goes on with a run from its last checkpoint."""
+    """Resumes a run from its last checkpoint."""
 
     resume: Annotated[Path, tyro.conf.arg(help="the run's folder")]
     total_timesteps: Annotated[
-        int | None, tyro.conf.arg(help="train further than the run was meant to")
+        int | None, tyro.conf.arg(help="extend the run to this many environment steps")
     ] = None
 
 
 def parse_resume(argv: list[str]) -> ResumeArgs | None:
-    """Reads a command line that asks to go on with a run; None where it asks for something else.
+    """Reads a command line that resumes a run; None where it does something else.
 
     Raises:
         InputError: A value is refused.
@@ -84,7 +87,7 @@ def parse_resume(argv: list[str]) -> ResumeArgs | None:
     """
     if not any(word == "--resume" or word.startswith("--resume=") for word in argv):
         return None
-    flags = tyro.cli(_ResumeFlags, args=argv, prog="python -m train")
+    flags = tyro.cli(_ResumeFlags, args=argv, prog="python -m train", registry=_REGISTRY)
     if flags.total_timesteps is not None and flags.total_timesteps < 1:
         raise InputError(
             f"--total-timesteps {flags.total_timesteps}: must be a whole number of 1 or more"
@@ -100,7 +103,8 @@ def parse_args(argv: list[str]) -> TrainArgs:
         SystemExit: ``--help`` was asked for (0) or a flag is unknown (2).
     """
     path, rest = _take_config(argv)
-    default = _Flags(train=load_config(path)) if path else _Flags(train=_anything())
+    _check_renamed(rest)
+    default = _Flags(train=load_config(path) if path else _example())
     flags = tyro.cli(
         _Flags,
         args=rest,
@@ -114,7 +118,8 @@ def parse_args(argv: list[str]) -> TrainArgs:
     for agent in values["agents"]:
         if agent not in AGENTS:
             raise InputError(
-                f"--agents {agent}: unknown agent{nearest(agent, AGENTS)}; known: {', '.join(AGENTS)}"
+                f"--agents {agent}: unknown agent{nearest(agent, AGENTS)}; "
+                f"known: {', '.join(AGENTS)}"
             )
     for seed in values["seeds"]:
         if not 0 <= seed < 2**31:
@@ -133,7 +138,7 @@ _REGISTRY = ConstructorRegistry()
 
 @_REGISTRY.struct_rule
 def _unchecked(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """Lets tyro collect plain values, so that they are checked, and refused, by our schema and in its words."""
+    """Lets tyro collect plain values, to be checked by our schema and refused in its words."""
     if not (isinstance(info.type, type) and issubclass(info.type, BaseModel)):
         return None
     hints = get_type_hints(info.type, include_extras=True)
@@ -145,6 +150,39 @@ def _unchecked(info: StructTypeInfo) -> StructConstructorSpec | None:
         kind = type(value) if name in AGENTS else hints[name]
         fields.append(StructFieldSpec(name, kind, value, field.description or ""))
     return StructConstructorSpec(instantiate=dict, fields=tuple(fields))
+
+
+@_REGISTRY.primitive_rule
+def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
+    """Reads 1e3 as 1000, as in a file."""
+    if info.type is not int:
+        return None
+
+    def parse(words: list[str]) -> int:
+        try:
+            return int(words[0])
+        except ValueError:
+            number = float(words[0])
+        if not number.is_integer():
+            raise ValueError(f"{words[0]} is not a whole number")
+        return int(number)
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=parse,
+        is_instance=lambda value: isinstance(value, int) and not isinstance(value, bool),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _check_renamed(argv: list[str]) -> None:
+    """Answers a flag's old name with the new one."""
+    for old, name in RENAMED.items():
+        flag = "--" + old.replace("_", "-")
+        if any(word.partition("=")[0].replace("_", "-") == flag for word in argv):
+            new = ".".join([*old.split(".")[:-1], name]).replace("_", "-")
+            raise InputError(f"{flag}: is now called --{new}")
 
 
 def _take_config(argv: list[str]) -> tuple[Path | None, list[str]]:
@@ -164,11 +202,10 @@ def _take_config(argv: list[str]) -> tuple[Path | None, list[str]]:
     )
 
 
-def _anything() -> TrainConfig:
-    """What ``--help`` shows where no file is named."""
-    return TrainConfig(
-        env=EnvConfig(id="ID"), total_timesteps=1, a2c=AgentConfig(), reference=AgentConfig()
-    )
+def _example() -> TrainConfig:
+    """The config that ``--help`` shows where no file is named: every agent with its defaults."""
+    parts: dict[str, Any] = dict.fromkeys(AGENTS, AgentConfig())
+    return TrainConfig(env=EnvConfig(id="ID"), total_timesteps=1, **parts)
 
 
 def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:

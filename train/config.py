@@ -1,15 +1,12 @@
-"""One experiment as data: the schema of ``configs/*.yaml``, read and checked without importing torch.
+"""One experiment as data: the schema of ``configs/*.yaml``, checked without importing torch.
 
-Every hyperparameter has Stable-Baselines3's name and, where a file leaves it out,
-Stable-Baselines3's default.
+Every hyperparameter has Stable-Baselines3's name and default.
 """
 
-import ast
-import importlib.util
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -23,38 +20,13 @@ MAX_VALUES = 100_000
 MAX_DEPTH = 50
 MAX_FLOAT = 1e30  # what torch's float32 holds, and ten thousand times more of it
 
-AgentName = Literal["a2c", "reference"]
-AGENTS: tuple[AgentName, ...] = get_args(AgentName)
+RENAMED = {"evaluation.campaigns": "n_eval_episodes"}  # keys of older files: their new names
 
-
-def sb3_defaults(file: str, class_name: str, function: str) -> dict[str, Any]:
-    """Reads the literal defaults of a Stable-Baselines3 method from its source, without importing the package."""
-    spec = importlib.util.find_spec("stable_baselines3")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("stable_baselines3 is not installed")
-    tree = ast.parse((Path(spec.submodule_search_locations[0]) / file).read_text(encoding="utf-8"))
-    (owner,) = (
-        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name
-    )
-    (method,) = (
-        node for node in owner.body if isinstance(node, ast.FunctionDef) and node.name == function
-    )
-    arguments = method.args.args[-len(method.args.defaults) :]
-    pairs = zip(arguments, method.args.defaults, strict=True)
-    return {
-        arg.arg: ast.literal_eval(value)
-        for arg, value in pairs
-        if isinstance(value, (ast.Constant, ast.UnaryOp))
-    }
-
-
-_A2C = sb3_defaults("a2c/a2c.py", "A2C", "__init__")
-_LEARN = sb3_defaults("a2c/a2c.py", "A2C", "learn")
-_POLICY = sb3_defaults("common/policies.py", "ActorCriticPolicy", "__init__")
+AgentName = str  # a field of TrainConfig
 
 
 def _whole(value: Any) -> Any:
-    """Lets 2e5 stand for 200000."""
+    """The integer that a float such as 2e5 stands for; any other value as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -94,10 +66,10 @@ class PolicyKwargs(BaseModel):
         default="tanh", description="activation of the hidden layers"
     )
     ortho_init: bool = Field(
-        default=_POLICY["ortho_init"], description="orthogonal initial weights, else torch's own"
+        default=True, description="orthogonal initial weights, else torch's own"
     )
     log_std_init: float = Field(
-        default=_POLICY["log_std_init"],
+        default=0.0,
         ge=-20,
         le=20,
         description="log standard deviation of a Gaussian actor at the start [1]",
@@ -112,44 +84,36 @@ class AgentConfig(BaseModel):
 
     n_envs: Size = Field(default=1, description="environments stepped side by side")
     n_steps: Size = Field(
-        default=_A2C["n_steps"],
+        default=5,
         description="steps of each environment in a rollout, one update each [steps]",
     )
-    gamma: Fraction = Field(default=_A2C["gamma"], description="discount factor [1/step]")
+    gamma: Fraction = Field(default=0.99, description="discount factor [1/step]")
     gae_lambda: Fraction = Field(
-        default=_A2C["gae_lambda"],
+        default=1.0,
         description="bias against variance of the advantage; 1: n-step [1]",
     )
-    learning_rate: NonNegative = Field(
-        default=_A2C["learning_rate"], description="learning rate at the start [1]"
-    )
+    learning_rate: NonNegative = Field(default=7e-4, description="learning rate at the start [1]")
     learning_rate_end: NonNegative | None = Field(
         default=None, description="learning rate at the end, reached linearly; null: constant [1]"
     )
-    ent_coef: NonNegative = Field(
-        default=_A2C["ent_coef"], description="weight of the entropy bonus [1]"
-    )
-    vf_coef: NonNegative = Field(
-        default=_A2C["vf_coef"], description="weight of the value loss [1]"
-    )
+    ent_coef: NonNegative = Field(default=0.0, description="weight of the entropy bonus [1]")
+    vf_coef: NonNegative = Field(default=0.5, description="weight of the value loss [1]")
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(
-        default=_A2C["max_grad_norm"],
+        default=0.5,
         description="bound of the gradient's norm over actor and critic; .inf: no bound [1]",
     )
     normalize_advantage: bool = Field(
-        default=_A2C["normalize_advantage"],
+        default=False,
         description="advantages of a rollout to mean 0 and standard deviation 1",
     )
-    use_rms_prop: bool = Field(default=_A2C["use_rms_prop"], description="RMSprop, else Adam")
-    rms_prop_eps: Positive = Field(
-        default=_A2C["rms_prop_eps"], description="epsilon of RMSprop [1]"
-    )
+    use_rms_prop: bool = Field(default=True, description="RMSprop, else Adam")
+    rms_prop_eps: Positive = Field(default=1e-5, description="epsilon of RMSprop [1]")
     stats_window_size: Size = Field(
-        default=_A2C["stats_window_size"],
+        default=100,
         description="rollout/ep_rew_mean is over this many episodes [episodes]",
     )
     log_interval: Count = Field(
-        default=_LEARN["log_interval"],
+        default=100,
         description="rollouts between two rows of the log; the first is written as soon as it can",
     )
     policy_kwargs: PolicyKwargs = PolicyKwargs()
@@ -175,7 +139,7 @@ class EnvConfig(BaseModel):
 
 
 class EvaluationConfig(BaseModel):
-    """How a trained agent is judged."""
+    """How a trained agent is evaluated."""
 
     model_config = _STRICT
 
@@ -208,12 +172,12 @@ class TrainConfig(BaseModel):
     @model_validator(mode="after")
     def _an_agent(self) -> "TrainConfig":
         if not self.agents:
-            raise ValueError(f"no agent: the file needs one of the parts {', '.join(AGENTS)}")
+            raise ValueError(f"no agent: one of the parts {', '.join(AGENTS)} is needed")
         return self
 
     @property
     def agents(self) -> tuple[AgentName, ...]:
-        """Names of the agents that the file describes."""
+        """Names of the agents that the config has a part for."""
         return tuple(name for name in AGENTS if getattr(self, name) is not None)
 
     def agent(self, name: str) -> AgentConfig:
@@ -232,12 +196,18 @@ class TrainConfig(BaseModel):
         return part
 
 
+AGENTS: tuple[AgentName, ...] = tuple(
+    name
+    for name, field in TrainConfig.model_fields.items()
+    if field.annotation == AgentConfig | None
+)
+
+
 def load_config(path: Path) -> TrainConfig:
     """Reads and checks a config file.
 
     Raises:
-        InputError: The file is missing or unreadable, is no YAML, or holds an unknown key or a bad
-            value.
+        InputError: The file is missing, unreadable or not YAML, or has an unknown key or bad value.
     """
     return parse_config(_read(path), str(path))
 
@@ -266,10 +236,10 @@ def dump_config(config: TrainConfig) -> str:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Reads YAML without its tags, with 1e-3 a number and a repeated key refused.
+    """Reads YAML without tags; 1e-3 is a number, a repeated key is refused.
 
     Raises:
-        InputError: It is no YAML; the message says where.
+        InputError: It is not YAML; the message says where.
     """
     try:
         loader = _Loader(text)
@@ -281,13 +251,13 @@ def parse_yaml(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{where}:{place} {error.problem or 'is no YAML'}") from None
+        raise InputError(f"{where}:{place} {error.problem or 'is not YAML'}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{where}: is no YAML: {first_line(error)}") from None
+        raise InputError(f"{where}: is not YAML: {first_line(error)}") from None
 
 
 def _check_size(root: yaml.Node, where: str) -> None:
-    """Refuses a document that its aliases make endless, or far larger than it looks."""
+    """Refuses a document that aliases make endless or far larger than it looks."""
     sizes: dict[yaml.Node, int] = {}
     open_nodes: set[yaml.Node] = set()
 
@@ -311,7 +281,7 @@ def _check_size(root: yaml.Node, where: str) -> None:
 
     if size(root) > MAX_VALUES:
         raise InputError(
-            f"{where}: holds {size(root):,} values, aliases counted; at most {MAX_VALUES:,} are read"
+            f"{where}: holds {size(root):,} values with aliases; at most {MAX_VALUES:,} are read"
         )
 
 
@@ -325,19 +295,21 @@ def _read(path: Path) -> Any:
             )
         text = content.decode("utf-8-sig")
     except FileNotFoundError:
-        known = sorted(str(other) for other in path.parent.glob("*.yaml")) or sorted(
-            map(str, Path("configs").glob("*.yaml"))
-        )
+        known = _yaml_files(path.parent) or _yaml_files(Path("configs"))
         listing = f"; known: {', '.join(known)}" if known else ""
         raise InputError(
             f"config {path}: no such file{nearest(str(path), known)}{listing}"
         ) from None
     except UnicodeDecodeError:
-        raise InputError(f"config {path}: is no text, expected a YAML file in UTF-8") from None
+        raise InputError(f"config {path}: is not UTF-8 text") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"config {path}: cannot be read: {reason}") from None
     return parse_yaml(text, str(path))
+
+
+def _yaml_files(folder: Path) -> list[str]:
+    return sorted(map(str, folder.glob("*.yaml")))
 
 
 class _Loader(yaml.SafeLoader):
@@ -357,8 +329,10 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable) or key in seen:
-                problem = f"the key {key!r} {'stands twice' if isinstance(key, Hashable) else 'is no name'}"
+            fault = "" if isinstance(key, Hashable) else "is not a name"
+            fault = fault or ("stands twice" if key in seen else "")
+            if fault:
+                problem = f"the key {key!r} {fault}"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -373,20 +347,22 @@ _Loader.add_implicit_resolver(
 
 def _fault(details: Any) -> str:
     """One line for one of pydantic's errors: the field, the value, what is allowed."""
-    location, kind = details["loc"], details["type"]
+    location, kind, value = details["loc"], details["type"], details["input"]
     place = ".".join(str(part) for part in location)
+    message = details["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden" and place in RENAMED:
+        return f"{place}: is now called {RENAMED[place]!r}"
     if kind == "extra_forbidden":
-        model = _model_at(location[:-1])
-        return f"unknown key {place!r}{nearest(str(location[-1]), model.model_fields)}; known: {_keys(model)}"
+        known = _model_at(location[:-1]).model_fields
+        return f"unknown key {place!r}{nearest(location[-1], known)}; known: {', '.join(known)}"
     if kind == "missing":
         return f"the key {place!r} is missing: {_meaning(location)}"
-    message = details["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return f"{place}: {message}" if place else message
     if kind == "model_type":
-        return f"{place}={details['input']!r}: expected a mapping with the keys {_keys(_model_at(location))}"
+        return f"{place}={value!r}: expected a mapping with the keys {_keys(_model_at(location))}"
     meaning = _meaning(location)
-    return f"{place}={details['input']!r}: {message.lower()}{f' ({meaning})' if meaning else ''}"
+    return f"{place}={value!r}: {message.lower()}{f' ({meaning})' if meaning else ''}"
 
 
 def _model_at(location: tuple[Any, ...]) -> type[BaseModel]:

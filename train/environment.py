@@ -1,8 +1,9 @@
-"""From a Gymnasium id to a batch of environments that start anew in the step that ends an episode."""
+"""From a Gymnasium id to a batch of environments in same-step autoreset mode."""
 
 import importlib
 import inspect
 import sys
+from functools import partial
 from importlib.machinery import PathFinder
 from typing import Any, cast
 
@@ -12,22 +13,23 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import FlattenObservation
-from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from gymnasium.wrappers.vector import RecordEpisodeStatistics, TransformAction
 
-from train.config import EnvConfig, InputError, nearest
+from train.config import EnvConfig
+from train.errors import InputError, nearest
 
 BatchEnv = VectorEnv[Any, Any, Any]
+TrainingEnv = RecordEpisodeStatistics[Any, Any]
 
 
 def make_env(env: EnvConfig, n_envs: int) -> BatchEnv:
-    """Makes ``n_envs`` environments in same-step mode, with flat observations.
+    """Makes ``n_envs`` environments in same-step mode: flat observations, choices counted from 0.
 
     The environment's own vector form is used where it offers same-step mode, else Gymnasium's
     ``SyncVectorEnv``.
 
     Raises:
-        InputError: The id is unknown, a keyword argument is refused, or the spaces cannot be
-            learned.
+        InputError: The id is unknown, a keyword argument is refused, or a space is not supported.
     """
     spec = find_spec(env.id)
     try:
@@ -47,19 +49,22 @@ def make_env(env: EnvConfig, n_envs: int) -> BatchEnv:
             )
     except (TypeError, ValueError, gymnasium.error.Error) as error:
         raise InputError(f"env {env.id}: {error}") from error
-    _check_spaces(env.id, envs.single_observation_space, envs.single_action_space)
-    return envs
+    fault = _observation_fault(envs.single_observation_space) or _action_fault(
+        envs.single_action_space
+    )
+    if fault:
+        envs.close()
+        raise InputError(f"env {env.id}: {fault}")
+    return _counted_from_0(envs)
 
 
-def make_training_env(
-    env: EnvConfig, n_envs: int, stats_window_size: int
-) -> RecordEpisodeStatistics[Any, Any]:
-    """``make_env`` that also keeps returns and lengths of the last ``stats_window_size`` episodes."""
+def make_training_env(env: EnvConfig, n_envs: int, stats_window_size: int) -> TrainingEnv:
+    """``make_env`` with returns and lengths of the last ``stats_window_size`` episodes."""
     return RecordEpisodeStatistics(make_env(env, n_envs), buffer_length=stats_window_size)
 
 
 def flat_observation_space(envs: BatchEnv) -> spaces.Box[Any]:
-    """The space of one environment's observations: a flat box, as ``make_env`` sees to."""
+    """The space of one environment's observations, which ``make_env`` makes a flat box."""
     return cast("spaces.Box[Any]", envs.single_observation_space)
 
 
@@ -80,17 +85,17 @@ def find_spec(env_id: str) -> EnvSpec:
             f"env.id={env_id!r}: cannot import the module {module!r}: {error}"
         ) from error
     except gymnasium.error.Error as error:
-        known = [f"{module}:{other}" if module else other for other in gymnasium.registry]
+        known = [f"{module}:{known_id}" if module else known_id for known_id in gymnasium.registry]
         raise InputError(
             f"env.id={env_id!r}: unknown environment{nearest(env_id, known)}; {error}"
         ) from error
 
 
 def _check_module(env_id: str, module: str) -> None:
-    """Refuses a file that merely lies below the working folder, such as one that came with a stranger's run."""
+    """Refuses a file merely below the working folder, such as one from a stranger's run."""
     first = module.partition(".")[0]
-    found = PathFinder.find_spec(first) if module.replace(".", "").isidentifier() else None
-    if first not in sys.modules and (found is None or found.origin is None):
+    spec = PathFinder.find_spec(first) if module.replace(".", "").isidentifier() else None
+    if first not in sys.modules and (spec is None or spec.origin is None):
         raise InputError(
             f"env.id={env_id!r}: cannot import the module {module!r}: there is no package {first!r}"
         )
@@ -109,18 +114,44 @@ def _is_flat(space: spaces.Space[Any]) -> bool:
 
 
 def _flat(env: Any) -> Any:
-    """Flattens what is not a vector yet; a discrete observation becomes one-hot."""
+    """Flattens an observation that is not a vector yet; a discrete one becomes one-hot."""
     return env if _is_flat(env.observation_space) else FlattenObservation(env)
 
 
-def _check_spaces(env_id: str, observation: spaces.Space[Any], action: spaces.Space[Any]) -> None:
-    if not _is_flat(observation):
-        raise InputError(
-            f"env {env_id}: its vector form observes {observation}; a Box of one dimension is needed"
-        )
-    if isinstance(action, spaces.Discrete):
-        return
-    if not isinstance(action, spaces.Box):
-        raise InputError(f"env {env_id}: its action space {action} is neither a Box nor Discrete")
-    if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
-        raise InputError(f"env {env_id}: its action space {action} needs finite bounds")
+def _counted_from_0(envs: BatchEnv) -> BatchEnv:
+    """Shifts discrete actions that an environment counts from another number than 0.
+
+    The agents choose from 0 to n - 1; a network's outputs have no other names.
+    """
+    space: Any = envs.single_action_space
+    start = getattr(space, "start", np.array(0))
+    if not np.any(start):
+        return envs
+    if isinstance(space, spaces.Discrete):
+        shifted: spaces.Space[Any] = spaces.Discrete(int(space.n))
+    else:
+        shifted = spaces.MultiDiscrete(space.nvec, dtype=space.dtype)
+    return TransformAction(envs, partial(np.add, start), single_action_space=shifted)
+
+
+def _observation_fault(space: spaces.Space[Any]) -> str:
+    if not _is_flat(space):
+        return f"its vector form observes {space}; a Box of one dimension is needed"
+    return "" if spaces.flatdim(space) else f"its observations {space} are empty"
+
+
+def _action_fault(space: spaces.Space[Any]) -> str:
+    """Why neither agent can choose such actions; empty where both can."""
+    name = f"its action space {space}"
+    if isinstance(space, spaces.Discrete):
+        return ""
+    if not isinstance(space, (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)):
+        return f"{name} is neither a Box nor Discrete, MultiDiscrete or MultiBinary"
+    if not spaces.flatdim(space):
+        return f"{name} is empty"
+    if not isinstance(space, spaces.Box):
+        return "" if len(space.shape) == 1 else f"{name} must have one dimension"
+    if space.dtype.kind != "f":
+        return f"{name} holds whole numbers; a Box of floats or MultiDiscrete is needed"
+    is_finite = np.isfinite(space.low).all() and np.isfinite(space.high).all()
+    return "" if is_finite else f"{name} needs finite bounds"

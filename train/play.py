@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from train.environment import BatchEnv
 
+MAX_STEPS = 1_000  # of an episode without a time limit; env.kwargs.max_episode_steps sets another
+
 
 class Policy(Protocol):
     """Anything that decides: the signature of Stable-Baselines3's ``predict``."""
@@ -28,40 +30,76 @@ class Step(NamedTuple):
     Attributes:
         active: Which environments that is, (n_envs,).
         rewards: (n_envs,).
-        ended: Which of them ended with this step, (n_envs,).
+        ended: Whose episode ended with this step, cut ones included, (n_envs,).
         infos: The info of the step, names to arrays (n_envs, ...); an episode's last step included.
+        cut: Whose episode did not end by itself within ``step_limit`` steps, (n_envs,).
     """
 
     active: NDArray[np.bool_]
     rewards: NDArray[np.float64]
     ended: NDArray[np.bool_]
     infos: dict[str, Any]
+    cut: NDArray[np.bool_]
+
+
+class Score(NamedTuple):
+    """How well a policy plays.
+
+    Attributes:
+        means: Mean of each metric over the episodes that ended; of the return over all of them
+            where the environment has no metric.
+        cut: How many episodes were cut, and after how many steps; empty where all ended.
+    """
+
+    means: dict[str, float]
+    cut: str
+
+
+def step_limit(envs: BatchEnv) -> int:
+    """Steps after which ``play`` cuts an episode: the environment's time limit or a default."""
+    spec: Any = envs.spec
+    limit = spec and spec.kwargs.get("max_episode_steps", spec.max_episode_steps)
+    return limit if limit and limit > 0 else MAX_STEPS
 
 
 def play(
     policy: Policy, envs: BatchEnv, seed: int, options: dict[str, Any] | None = None
 ) -> Iterator[Step]:
-    """Plays until every environment has finished one episode; ``envs`` is in same-step mode, reset with ``options``."""
+    """Plays one episode in each environment, at most ``step_limit`` steps of it.
+
+    Args:
+        policy: What decides.
+        envs: A batch in same-step mode.
+        seed: Seed of the reset.
+        options: Options of the reset.
+    """
     observations, _ = envs.reset(seed=seed, options=options)
     active = np.ones(envs.num_envs, dtype=bool)
     state, starts = None, active
-    while active.any():
+    for left in reversed(range(step_limit(envs))):
         actions, state = policy.predict(observations, state, starts, deterministic=True)
         observations, rewards, terminated, truncated, infos = envs.step(actions)
         starts = terminated | truncated
-        yield Step(active, rewards, active & starts, _of_this_step(infos))
+        cut = active & ~starts if left == 0 else np.zeros_like(active)
+        yield Step(active, rewards, active & starts | cut, _of_this_step(infos), cut)
         active = active & ~starts
+        if not active.any():
+            return
 
 
-def mean_score(policy: Policy, envs: BatchEnv, seed: int) -> dict[str, float]:
-    """Mean of every episode metric over one episode per environment; of the return where there is none."""
-    returns = np.zeros(envs.num_envs)
+def mean_score(policy: Policy, envs: BatchEnv, seed: int) -> Score:
+    """Plays one episode in each environment and averages over them."""
+    returns, is_finished = np.zeros(envs.num_envs), np.ones(envs.num_envs, dtype=bool)
     metrics: dict[str, NDArray[np.float64]] = {}
     for step in play(policy, envs, seed):
         returns[step.active] += step.rewards[step.active]
+        is_finished &= ~step.cut
         for name, value in episode_metrics(step.infos).items():
             metrics.setdefault(name, np.zeros(envs.num_envs))[step.ended] = value[step.ended]
-    return {name: float(value.mean()) for name, value in (metrics or {"return": returns}).items()}
+    means = {name: float(value[is_finished].mean()) for name, value in metrics.items()}
+    n_cut = np.count_nonzero(~is_finished)
+    cut = f"{n_cut:,} of {envs.num_envs:,} episodes cut after {step_limit(envs):,} steps"
+    return Score(means or {"return": float(returns.mean())}, cut if n_cut else "")
 
 
 def percent(share: float) -> str:
@@ -70,7 +108,7 @@ def percent(share: float) -> str:
 
 
 def episode_metrics(infos: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
-    """The metrics of the episodes that ended, flat names to arrays (n_envs,); empty where none did."""
+    """Metrics of the episodes that ended, flat names to arrays (n_envs,); empty where none did."""
     return {
         name: value
         for name, value in infos.get("episode_metrics", {}).items()
@@ -79,7 +117,7 @@ def episode_metrics(infos: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def _of_this_step(infos: dict[str, Any]) -> dict[str, Any]:
-    """Joins the info of running environments with that of the ones whose episode ended in this step."""
+    """Joins the info of running environments with that of episodes that ended in this step."""
     final = infos.get("final_info")
     if not final:
         return infos

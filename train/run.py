@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 import torch._dynamo  # the first optimiser step would load it, and be counted as training
 
-from train.agents.registry import LEARNERS
+from train.agents.registry import REGISTRY
 from train.config import AgentName, TrainConfig
 from train.divergence import DivergedError, has_diverged
 from train.env_state import get_env_state, set_env_state
@@ -19,7 +19,7 @@ from train.environment import flat_observation_space, make_env, make_training_en
 from train.errors import InputError, first_line
 from train.logs.tensorboard import write_outcome
 from train.logs.training_log import TrainingLog
-from train.play import mean_score
+from train.play import Score, mean_score
 from train.signals import StopRequest, stop_on_signals
 from train.storage import records, run_folder
 from train.storage.checkpoint import (
@@ -66,14 +66,14 @@ class Outcome(NamedTuple):
     Attributes:
         run: The run.
         state: How it ended.
-        score: Metrics of the trained policy, flat names to means; empty where it diverged.
+        score: How well the trained policy plays; None where training diverged.
         seconds: How long it was trained [s].
         fault: Why it diverged, or an empty string.
     """
 
     run: Run
     state: Literal["interrupted", "diverged", "finished"]
-    score: dict[str, float]
+    score: Score | None
     seconds: float
     fault: str = ""
 
@@ -105,7 +105,7 @@ class TrainingRun:
         checkpoint: Checkpoint | None,
     ) -> None:
         self._run, self._envs, self._log, self._stop = run, envs, log, stop
-        self._learner = LEARNERS[run.state.agent]
+        self._learner = REGISTRY[run.state.agent].module()
         self._agent = self._learner.build(envs, run.config.agent(run.state.agent), run.state.seed)
         self._last = 0 if checkpoint is None else checkpoint.timesteps
         self._can_be_saved: bool | None = None
@@ -265,12 +265,12 @@ def run_training(
         ):
             state = TrainingRun(run, envs, log, stop, checkpoint).train()
     except DivergedError as error:
-        return Outcome(run, "diverged", {}, time.perf_counter() - start, str(error))
+        return Outcome(run, "diverged", None, time.perf_counter() - start, str(error))
     seconds = time.perf_counter() - start
     score = _score(run)
     if state == "finished":
         agent, seed = run.state.agent, run.state.seed
-        write_outcome(run.folder, run.config, agent, seed, score, log.timesteps)
+        write_outcome(run.folder, run.config, agent, seed, score.means, log.timesteps)
     return Outcome(run, state, score, seconds)
 
 
@@ -292,12 +292,12 @@ def _open_log(run: Run, checkpoint: Checkpoint | None, show_progress: bool) -> T
         )
 
 
-def _score(run: Run) -> dict[str, float]:
-    """Plays the trained policy; means of the metrics, flat names to numbers."""
+def _score(run: Run) -> Score:
+    """Plays the trained policy in the episodes of the config's evaluation."""
     config, agent = run.config, run.state.agent
     with closing(make_env(config.env, config.evaluation.n_eval_episodes)) as envs:
         spaces = flat_observation_space(envs), envs.single_action_space
-        policy = LEARNERS[agent].load(run.model, config.agent(agent), *spaces)
+        policy = REGISTRY[agent].module().load(run.model, config.agent(agent), *spaces)
         return mean_score(policy, envs, config.evaluation.seed)
 
 

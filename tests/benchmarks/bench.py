@@ -36,12 +36,13 @@ from envs.campaign.params import PRESETS
 from tests.tools.mutated import CASES, Case, make_runs, survives
 from tests.tools.resuming import Job, kill_at_random, outcome, start
 from train.agents import a2c
-from train.agents.registry import LEARNERS
+from train.agents.reference_agent import ReferencePolicy
+from train.agents.registry import REGISTRY
 from train.config import AgentName, EnvConfig, TrainConfig, load_config
 from train.environment import make_env, make_training_env
 from train.logs.training_log import TrainingLog
 from train.play import mean_score
-from train.run import Session, learn
+from train.run import TrainingRun, run_training
 from train.storage.run_folder import Run, RunState
 
 ROUNDS = 5
@@ -128,7 +129,7 @@ class UntilShare(BaseCallback):
 
     def _ask(self) -> None:
         self.seconds = self._elapsed()
-        scores = mean_score(self.model.policy, self._single, seed=0)
+        scores = mean_score(self.model.policy, self._single, seed=0).means
         self.best = max(self.best, scores["campaign/share_of_optimum"])
         self._since = time.perf_counter() - self.seconds
 
@@ -280,7 +281,7 @@ def every_seed() -> Iterator[Target]:
     torch.set_num_threads(DYNAMIC.torch_threads)
     tried: tuple[tuple[AgentName, int, float], ...] = (("a2c", 20, 0.999), ("reference", 10, 0.995))
     for name, seeds, least in tried:
-        learner, part = LEARNERS[name], DYNAMIC.agent(name)
+        learner, part = REGISTRY[name].module(), DYNAMIC.agent(name)
         shares = []
         for seed in range(seeds):
             envs = make_training_env(DYNAMIC.env, part.n_envs, part.stats_window_size)
@@ -293,9 +294,9 @@ def every_seed() -> Iterator[Target]:
                 ) as log,
             ):
                 learner.learn(agent, envs, total, seed, log)
-            policy = agent.policy if name == "a2c" else agent
+            policy = agent.policy if name == "a2c" else ReferencePolicy(agent)
             shares.append(
-                mean_score(policy, make_env(DYNAMIC.env, 1), seed=0)["campaign/share_of_optimum"]
+                mean_score(policy, make_env(DYNAMIC.env, 1), seed=0).means["campaign/share_of_optimum"]
             )
         detail = f"worst {min(shares):.5f}, mean {statistics.mean(shares):.5f} of the seeds 0 to {seeds - 1}"
         yield Target(
@@ -417,9 +418,8 @@ def growth() -> Iterator[Target]:
 def checkpoints() -> Iterator[Target]:
     """What checkpoints at the default interval take of the time of training, for each agent.
 
-    The time of a checkpoint is that of the call that writes it, measured in the run itself, so that
-    a slow moment of the machine is in both; what the disk still takes after it, training does not
-    wait for.
+    The time of a checkpoint is that of the call that writes it, until it is on the disk, measured
+    in the run itself, so that a slow moment of the machine is in both.
     """
     for agent in LINEAR.agents:
         for name, config in (("linear", LINEAR), ("dynamic", DYNAMIC)):
@@ -430,17 +430,19 @@ def checkpoints() -> Iterator[Target]:
 
 
 def _checkpoint_share(config: TrainConfig, agent: AgentName) -> float:
-    spent, write = [0.0], Session.write
+    spent, write = [0.0], TrainingRun.write_checkpoint
 
-    def timed(session: Session, timesteps: int) -> None:
-        spent[0] += _seconds(lambda: write(session, timesteps))
+    def timed(training: TrainingRun, timesteps: int) -> None:
+        spent[0] += _seconds(lambda: write(training, timesteps))
 
     longer = config.model_copy(update={"total_timesteps": 3 * config.checkpoint_every})
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "write", timed)
+        patch.setattr(TrainingRun, "write_checkpoint", timed)
         state = RunState(agent=agent, seed=0, state="running", timesteps=0)
         run = Run(Path(folder), longer, state)
-        whole = _seconds(lambda: learn(run, LEARNERS[agent], None))
+        part = config.agent(agent)
+        envs = make_training_env(config.env, part.n_envs, part.stats_window_size)
+        whole = run_training(run, envs, None, show_progress=False).seconds
     return 100 * spent[0] / whole
 
 

@@ -16,23 +16,25 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.utils import LinearSchedule, safe_mean
+from torch import nn
 
 from train.agents.privileged import mask_privileged_inputs
 from train.agents.vec_env import BatchInfos, LazyInfos, SB3VecEnv
-from train.config import AgentConfig, InputError
-from train.environment import BatchEnv
+from train.config import AgentConfig
+from train.environment import TrainingEnv
+from train.errors import InputError, first_line
 from train.logs.training_log import TrainingLog
 from train.divergence import check_finite
 from train.storage.safe_load import load_weights, read_bytes, read_entry
 
-ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 class UnshuffledRolloutBuffer(RolloutBuffer):
-    """A rollout that is learned from at once: to shuffle it first, as for minibatches, would only copy it thrice."""
+    """Rollout buffer that yields the whole rollout unshuffled, without copies."""
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
-        """The rollout in the order in which it came, (n_steps * n_envs, ...); minibatches are Stable-Baselines3's."""
+        """The whole rollout in order, (n_steps * n_envs, ...), or SB3's shuffled minibatches."""
         if batch_size is not None:
             yield from super().get(batch_size)
             return
@@ -50,12 +52,11 @@ class UnshuffledRolloutBuffer(RolloutBuffer):
 
 
 class BatchA2C(A2C):
-    """A2C that learns from a rollout as it is, and reads what episodes returned from the batch, not from every info."""
+    """A2C with an unshuffled rollout, which reads episode returns from batched infos."""
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        # Not as rollout_buffer_class: the saved file would then need this module, and A2C.load must
-        # open it anywhere.
+        # Given as rollout_buffer_class, A2C.load would need this module to open the saved file.
         self.rollout_buffer = UnshuffledRolloutBuffer(
             self.n_steps,
             self.observation_space,
@@ -74,17 +75,14 @@ class BatchA2C(A2C):
         if ended is None or self.ep_info_buffer is None:
             return
         rows = np.flatnonzero(ended)[-self._stats_window_size :]
-        returns, lengths = (
-            infos.batch["episode"]["r"][rows].tolist(),
-            infos.batch["episode"]["l"][rows].tolist(),
-        )
+        returns, lengths = (infos.batch["episode"][name][rows].tolist() for name in ("r", "l"))
         self.ep_info_buffer.extend(
             {"r": r, "l": length} for r, length in zip(returns, lengths, strict=True)
         )
 
 
 class LogCallback(BaseCallback):
-    """Hands every step and every update to the run's log.
+    """Logs every step and every update of a run.
 
     Args:
         log: The log.
@@ -103,8 +101,7 @@ class LogCallback(BaseCallback):
         return True
 
     def _on_rollout_start(self) -> None:
-        # A rollout starts where the update on the one before has ended: its losses are known only
-        # now.
+        # The losses of a rollout are known when the next one starts.
         if self.num_timesteps > self._log.timesteps:
             self._check_finite()
             self._log.rollout(self.num_timesteps, self._scalars)
@@ -117,11 +114,8 @@ class LogCallback(BaseCallback):
         self._log.finish()
 
     def _check_finite(self) -> None:
-        losses = {
-            name: value
-            for name, value in self.logger.name_to_value.items()
-            if name.endswith("_loss")
-        }
+        scalars = self.logger.name_to_value.items()
+        losses = {name: value for name, value in scalars if name.endswith("_loss")}
         check_finite(self.model.num_timesteps, losses, next(self.model.policy.parameters()))
 
     def _scalars(self) -> dict[str, float]:
@@ -138,7 +132,7 @@ class LogCallback(BaseCallback):
         return (rollout if episodes else {}) | updates
 
 
-def build(envs: BatchEnv, config: AgentConfig, seed: int) -> BatchA2C:
+def build(envs: TrainingEnv, config: AgentConfig, seed: int) -> BatchA2C:
     """Builds the untrained agent with its environments."""
     end = config.learning_rate if config.learning_rate_end is None else config.learning_rate_end
     agent = BatchA2C(
@@ -160,28 +154,34 @@ def build(envs: BatchEnv, config: AgentConfig, seed: int) -> BatchA2C:
         device="cpu",
     )
     agent.set_logger(Logger(folder=None, output_formats=[]))
-    mask_privileged_inputs(agent.policy.mlp_extractor.policy_net, envs)
+    actor = nn.ModuleList([agent.policy.mlp_extractor.policy_net, agent.policy.action_net])
+    mask_privileged_inputs(actor, envs)
     return agent
 
 
 def learn(
     agent: BatchA2C,
-    envs: BatchEnv,
+    envs: TrainingEnv,
     total_timesteps: int,
     seed: int,
     log: TrainingLog,
     before_rollout: Callable[[int], object] | None = None,
 ) -> None:
-    """Trains; ``envs`` and ``seed`` are those that the agent was built with, which it holds itself."""
+    """Trains until ``total_timesteps`` environment steps are taken, and logs every rollout.
+
+    ``envs`` and ``seed`` are those that the agent was built with and holds itself.
+
+    Raises:
+        DivergedError: A loss or the weights are not finite.
+    """
     callback = LogCallback(log, before_rollout)
     left = total_timesteps - agent.num_timesteps
-    # Not reset: the schedules run over what is done and what is left, and an agent put back into a
-    # state goes on.
+    # Not reset: schedules run over all steps, those before a resume included.
     agent.learn(left, callback=callback, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
 
 
 def get_state(agent: BatchA2C) -> dict[str, Any]:
-    """All that learning goes on from where a rollout starts, but for environments and random generators."""
+    """What learning resumes from at the start of a rollout, but environments and generators."""
     return {
         "policy": dict(agent.policy.state_dict()),
         "optimizer": agent.policy.optimizer.state_dict(),
@@ -193,8 +193,8 @@ def get_state(agent: BatchA2C) -> dict[str, Any]:
     }
 
 
-def set_state(agent: BatchA2C, envs: BatchEnv, seed: int, state: dict[str, Any]) -> None:
-    """Puts an untrained agent into the state of another; its environments are reset, as they once were."""
+def set_state(agent: BatchA2C, envs: TrainingEnv, seed: int, state: dict[str, Any]) -> None:
+    """Puts an untrained agent into the state of another; resets the environments as once."""
     if agent.env is not None:
         agent.env.reset()
     agent.policy.load_state_dict(state["policy"])
@@ -204,21 +204,19 @@ def set_state(agent: BatchA2C, envs: BatchEnv, seed: int, state: dict[str, Any])
     agent._last_obs = state["observations"]
     agent._last_episode_starts = state["episode_starts"]
     window = agent._stats_window_size
-    agent.ep_info_buffer, agent.ep_success_buffer = (
-        deque(state["episodes"], maxlen=window),
-        deque(maxlen=window),
-    )
+    agent.ep_info_buffer = deque(state["episodes"], maxlen=window)
+    agent.ep_success_buffer = deque(maxlen=window)
 
 
 def save(agent: BatchA2C, path: Path) -> None:
-    """Writes Stable-Baselines3's own format: ``A2C.load`` opens it."""
+    """Writes Stable-Baselines3's own format, which ``A2C.load`` opens."""
     agent.save(path)
 
 
 def load(
     path: Path, config: AgentConfig, observation: spaces.Box, action: spaces.Space[Any]
 ) -> ActorCriticPolicy:
-    """Rebuilds the policy from the config and fills in the weights; nothing of the file is unpickled.
+    """Rebuilds the policy from the config and reads its weights; nothing of the file is unpickled.
 
     Raises:
         InputError: The file is damaged or does not fit the config.
@@ -227,9 +225,7 @@ def load(
     try:
         policy.load_state_dict(load_weights(read_entry(read_bytes(path), "policy.pth")))
     except Exception as error:  # whatever a damaged or hostile file makes the reader raise
-        raise InputError(
-            f"{path}: is no model of its config: {str(error).splitlines()[0]}"
-        ) from error
+        raise InputError(f"{path}: is not a model of its config: {first_line(error)}") from error
     policy.set_training_mode(False)
     return policy
 
@@ -237,10 +233,9 @@ def load(
 def probabilities(policy: ActorCriticPolicy, observations: NDArray[Any]) -> NDArray[np.float64]:
     """Probabilities of a categorical actor, (n_envs, actions)."""
     with torch.no_grad():
-        distribution: Any = policy.get_distribution(
-            policy.obs_to_tensor(observations)[0]
-        ).distribution
-    return np.asarray(distribution.probs.numpy(), dtype=np.float64)
+        actor = policy.get_distribution(policy.obs_to_tensor(observations)[0])
+    categorical: Any = actor.distribution
+    return np.asarray(categorical.probs.numpy(), dtype=np.float64)
 
 
 def _policy_kwargs(config: AgentConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Columns of the observations that are for the critic alone: an asymmetric actor-critic (Pinto et al. 2018).
+"""Observations for the critic alone: an asymmetric actor-critic (Pinto et al. 2018).
 
 An environment says in ``metadata["privileged"]`` how many of its last columns they are.
 """
@@ -12,17 +12,16 @@ from train.environment import BatchEnv
 
 
 def mask_privileged_inputs(actor: nn.Module, envs: BatchEnv) -> None:
-    """Keeps an actor from seeing the privileged columns, now and while it learns.
+    """Zeroes an actor's first weights from the privileged columns, and keeps their gradients 0.
 
-    The weights of its first layer from them are zero and stay so, as their gradients are. The
-    network keeps its shape, so that a saved actor runs anywhere.
+    The network keeps its shape, so that a saved actor runs anywhere.
     """
     columns = envs.metadata.get("privileged", 0)
     if not columns:
         return
     first: Any = next(layer for layer in actor.modules() if isinstance(layer, nn.Linear))
-    seen = torch.ones_like(first.weight)
-    seen[:, -columns:] = 0.0
+    mask = torch.ones_like(first.weight)
+    mask[:, -columns:] = 0.0
     with torch.no_grad():
-        first.weight.mul_(seen)
-    first.weight.register_hook(lambda gradient: gradient * seen)
+        first.weight.mul_(mask)
+    first.weight.register_hook(lambda gradient: gradient * mask)

@@ -1,55 +1,80 @@
-"""The agents by name: what every learner can do, whatever stands behind it."""
+"""The agents by name: the model file, and the module, loaded when used as torch takes seconds."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from numpy.typing import NDArray
 
-from train.agents import a2c, reference
-from train.config import AgentConfig
-from train.logs.training_log import TrainingLog
-from train.play import Policy
+if TYPE_CHECKING:
+    from stable_baselines3.common.policies import ActorCriticPolicy
+
+    from train.agents.a2c import BatchA2C
+    from train.agents.reference import ActorCritic
+    from train.agents.reference_agent import ReferencePolicy
+    from train.config import AgentConfig
+    from train.environment import TrainingEnv
+    from train.logs.training_log import TrainingLog
+    from train.play import Policy
+
+A = TypeVar("A")
+P = TypeVar("P", bound="Policy")
 
 
-class Learner(Protocol):
-    """A module that trains one kind of agent."""
+class Agent(Protocol[A, P]):
+    """A module that trains one kind of agent: ``A`` while it learns, ``P`` once it is loaded."""
 
-    def build(self, envs: RecordEpisodeStatistics[Any, Any], config: AgentConfig, seed: int) -> Any:
-        """The untrained agent."""
+    def build(self, envs: "TrainingEnv", config: "AgentConfig", seed: int) -> A:
+        """Builds the untrained agent."""
 
     def learn(
         self,
-        agent: Any,
-        envs: RecordEpisodeStatistics[Any, Any],
+        agent: A,
+        envs: "TrainingEnv",
         total_timesteps: int,
         seed: int,
-        log: TrainingLog,
+        log: "TrainingLog",
         before_rollout: Callable[[int], object] | None = None,
     ) -> None:
-        """Trains the agent in place; ``before_rollout`` takes the environment steps so far, and may raise to stop."""
+        """Trains in place; ``before_rollout`` takes the steps so far, and may raise to stop."""
 
-    def get_state(self, agent: Any) -> dict[str, Any]:
-        """All that learning goes on from where a rollout starts, but for environments and random generators."""
+    def get_state(self, agent: A) -> dict[str, Any]:
+        """What learning resumes from at the start of a rollout, but environments and generators."""
 
-    def set_state(
-        self, agent: Any, envs: RecordEpisodeStatistics[Any, Any], seed: int, state: dict[str, Any]
-    ) -> None:
-        """Puts an untrained agent into the state of another, and resets the environments."""
+    def set_state(self, agent: A, envs: "TrainingEnv", seed: int, state: dict[str, Any]) -> None:
+        """Puts an untrained agent into the state of another; resets the environments."""
 
-    def save(self, agent: Any, path: Path) -> None:
+    def save(self, agent: A, path: Path) -> None:
         """Writes its weights."""
 
     def load(
-        self, path: Path, config: AgentConfig, observation: spaces.Box, action: spaces.Space[Any]
-    ) -> Policy:
+        self, path: Path, config: "AgentConfig", observation: spaces.Box, action: spaces.Space[Any]
+    ) -> P:
         """Rebuilds the trained policy from config and weights."""
 
-    def probabilities(self, policy: Any, observations: NDArray[Any]) -> NDArray[np.float64]:
+    def probabilities(self, policy: P, observations: NDArray[Any]) -> NDArray[np.float64]:
         """Probabilities of a categorical actor, (n_envs, actions)."""
 
 
-LEARNERS: dict[str, Learner] = {"a2c": cast(Learner, a2c), "reference": cast(Learner, reference)}
+class Entry(NamedTuple):
+    """One agent: the name of its model file in a run's folder, and how to load its module."""
+
+    model_file: str
+    module: Callable[[], Agent[Any, Any]]
+
+
+def _a2c() -> "Agent[BatchA2C, ActorCriticPolicy]":
+    from train.agents import a2c
+
+    return a2c
+
+
+def _reference() -> "Agent[ActorCritic, ReferencePolicy]":
+    from train.agents import reference_agent
+
+    return reference_agent
+
+
+REGISTRY = {"a2c": Entry("model.zip", _a2c), "reference": Entry("model.pt", _reference)}

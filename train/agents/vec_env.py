@@ -1,6 +1,7 @@
-"""Gives any Gymnasium vector environment to Stable-Baselines3, without a Python loop over environments."""
+"""Gives a Gymnasium vector environment to Stable-Baselines3 without a loop over environments."""
 
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Container, Iterable, Iterator, MutableMapping, Sequence
+from copy import deepcopy
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 FINAL = {"final_info", "_final_info", "final_obs", "_final_obs"}
+EPISODE = {"episode", "_episode"}  # what RecordEpisodeStatistics adds, of the episode that ended
 
 
 class Batch(NamedTuple):
@@ -31,19 +33,20 @@ class Batch(NamedTuple):
 
     def row(self, i: int) -> dict[str, Any]:
         """Every entry of one environment; of the episode's last step where it has ended."""
-        info = _row({name: value for name, value in self.infos.items() if name not in FINAL}, i)
         if not self.dones[i]:
-            return info
-        last = self.infos.get("final_info")
-        ended = {"terminal_observation": self.final_obs[i], "TimeLimit.truncated": self.timeouts[i]}
-        return {**info, **(_row(last, i) if last else {}), **ended}
+            return _row(self.infos, i, without=FINAL)
+        return {
+            **_row({name: self.infos[name] for name in EPISODE & self.infos.keys()}, i),
+            **_row(self.infos.get("final_info", {}), i),
+            "terminal_observation": self.final_obs[i],
+            "TimeLimit.truncated": self.timeouts[i],
+        }
 
 
 class EnvInfo(MutableMapping[str, Any]):
-    """The info of one environment, put together from the batch when something in it is read.
+    """The info of one environment, built from the batch when first read.
 
-    Stable-Baselines3 asks every finished episode for two entries in each step; those two cost next
-    to nothing here.
+    The two entries that Stable-Baselines3 reads of every finished episode come straight from it.
     """
 
     __slots__ = ("_batch", "_entries", "_index")
@@ -92,7 +95,7 @@ class EnvInfo(MutableMapping[str, Any]):
 
 
 class LazyInfos(Sequence[EnvInfo]):
-    """The list of infos of a step in which no episode ended: nobody reads it, so nothing is built until somebody does.
+    """The infos of a step in which no episode ended, built when first read, which is rare.
 
     Attributes:
         batch: The info as Gymnasium gave it.
@@ -113,7 +116,7 @@ class LazyInfos(Sequence[EnvInfo]):
 
 
 class BatchInfos(list[EnvInfo]):
-    """The list of infos of a step in which episodes ended: a real list, as Stable-Baselines3 reads every entry.
+    """The infos of a step in which episodes ended: a list, as Stable-Baselines3 reads every entry.
 
     Attributes:
         batch: The info as Gymnasium gave it.
@@ -140,26 +143,37 @@ class SB3VecEnv(VecEnv):
         mode = envs.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
             raise ValueError(
-                f"autoreset_mode={mode}: must be {AutoresetMode.SAME_STEP}: Stable-Baselines3 would train on the "
-                "filler transitions of next-step mode, and never see an episode end without autoreset"
+                f"autoreset_mode={mode}: must be {AutoresetMode.SAME_STEP}: Stable-Baselines3 "
+                "would train on the filler transitions of next-step mode, and never see an episode "
+                "end without autoreset"
             )
         self.envs = envs
         self._actions: NDArray[Any] | None = None
+        self._resets = np.full(envs.num_envs, {}, dtype=object)  # batched infos of the last resets
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
 
-    def reset(self) -> NDArray[Any]:
-        """Resets all environments with the seeds and options set before, once."""
+    @property
+    def reset_infos(self) -> list[dict[str, Any]]:
+        """The info of the last reset of each environment, built when read and not in each step."""
+        return [_row(infos, i, without=FINAL | EPISODE) for i, infos in enumerate(self._resets)]
+
+    @reset_infos.setter
+    def reset_infos(self, infos: list[dict[str, Any]]) -> None:
+        """Ignores the empty ones that Stable-Baselines3 sets when it builds a ``VecEnv``."""
+
+    def reset(self) -> Any:
+        """Resets all environments with the seeds and options set before: their observations."""
         options = self._options[0]
-        if any(other != options for other in self._options):
+        if any(env_options != options for env_options in self._options):
             raise ValueError(
                 "a Gymnasium vector environment takes the same reset options for every environment"
             )
         # One seed stands for all: Gymnasium counts on from it, as seed() does.
         observations, infos = self.envs.reset(seed=self._seeds[0], options=options or None)
-        self.reset_infos = [_row(infos, i) for i in range(self.num_envs)]
+        self._resets[:] = infos
         self._reset_seeds()
         self._reset_options()
-        return np.asarray(observations)
+        return deepcopy(observations)
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Keeps the actions, (n_envs, ...), for ``step_wait``."""
@@ -172,8 +186,11 @@ class SB3VecEnv(VecEnv):
         batch = Batch(
             infos, infos.get("final_obs"), dones.tolist(), (truncated & ~terminated).tolist()
         )
+        self._resets[dones] = infos
         listed = BatchInfos(batch) if dones.any() else LazyInfos(batch)
-        return observations, rewards.astype(np.float32), dones, listed  # type: ignore[return-value]
+        # A copy: the environments may write into their array again before the rollout is learned.
+        seen = deepcopy(observations)
+        return seen, rewards.astype(np.float32), dones, listed  # type: ignore[return-value]
 
     def close(self) -> None:
         """Closes the environments."""
@@ -202,7 +219,7 @@ class SB3VecEnv(VecEnv):
         ]
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
-        """Whether each environment is wrapped; the rows of a native vector environment never are."""
+        """Whether each environment is wrapped; those of a native vector environment never are."""
         single = getattr(self.envs.unwrapped, "envs", None)
         return [
             single is not None and is_wrapped(target, wrapper_class)
@@ -229,12 +246,16 @@ def _rows(batch: Batch) -> list[EnvInfo]:
     return list(map(EnvInfo, repeat(batch), range(len(batch.dones))))
 
 
-def _row(infos: dict[str, Any], i: int) -> dict[str, Any]:
-    """The entries of one environment in Gymnasium's batched info; a mask under ``_name`` says who has an entry."""
+def _row(infos: dict[str, Any], i: int, without: Container[str] = ()) -> dict[str, Any]:
+    """The entries of one environment in Gymnasium's batched info.
+
+    A mask under ``_name`` marks the environments that have the entry ``name``.
+    """
     row: dict[str, Any] = {}
     for name, value in infos.items():
         mask = infos.get(f"_{name}")
-        if (name.startswith("_") and name[1:] in infos) or (mask is not None and not mask[i]):
+        is_mask = name.startswith("_") and name[1:] in infos
+        if name in without or is_mask or (mask is not None and not mask[i]):
             continue
         row[name] = _row(value, i) if isinstance(value, dict) else value[i]
     return row

@@ -10,13 +10,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from train.agents.registry import REGISTRY
 from train.config import AGENTS, AgentName, Seed, TrainConfig, load_config
 from train.errors import InputError, first_line, nearest
 from train.storage import files
 from train.storage.files import MAX_TEXT_BYTES, write_text
 from train.storage.safe_load import find_package, read_bytes
 
-MODEL_FILES = {"a2c": "model.zip", "reference": "model.pt"}
 WRITE_FAULTS = {
     errno.EACCES,
     errno.EDQUOT,
@@ -62,7 +62,7 @@ class Run(NamedTuple):
     @property
     def model(self) -> Path:
         """The file with the weights."""
-        return self.folder / MODEL_FILES[self.state.agent]
+        return self.folder / REGISTRY[self.state.agent].model_file
 
     @property
     def is_finished(self) -> bool:

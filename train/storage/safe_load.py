@@ -95,7 +95,9 @@ def load_weights(content: bytes, functions: Sequence[Callable[..., Any]] = ()) -
 
     archive = open_archive(content)
     _check_sums(archive)
-    _check_globals(archive, {f"{function.__module__} {function.__name__}" for function in functions})
+    _check_globals(
+        archive, {f"{function.__module__} {function.__name__}" for function in functions}
+    )
     try:
         with torch.serialization.safe_globals(list(functions)):
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -166,7 +166,7 @@ def restore_array(
     kind = np.dtype(dtype)
     if kind.kind not in ARRAY_KINDS or prod(shape) * kind.itemsize > MAX_BYTES:
         raise ValueError(f"an array {shape} of {kind} is not what training writes")
-    return np.ndarray(shape, kind, memory, offset, strides)  # type: ignore[arg-type]
+    return np.ndarray(shape, kind, memory, offset, strides)
 
 
 def restore_scalar(dtype: str, value: Any) -> Any:
