@@ -320,7 +320,7 @@ def _choose(runs: list[Run], agent: str | None) -> tuple[Run, Candidate]:
     known = {
         candidate.name: (run, candidate)
         for run in runs
-        for candidate in load_candidates([run], main=run.name)
+        for candidate in load_candidates([run], main=run.config_name)
     }
     if agent is None:
         return next(iter(known.values()))

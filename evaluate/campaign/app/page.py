@@ -27,7 +27,7 @@ from evaluate.report.page import png
 from evaluate.targets import DEFAULT_TARGET
 from train.errors import InputError
 from train.play import percent
-from train.storage.run_folder import Run, modified
+from train.storage.run_folder import Run, model_mtime
 
 TITLE = "What if?"
 OWN = "your plan"
@@ -48,7 +48,7 @@ def show(configs: Path, runs_dir: Path) -> None:
         run, agent, change = _settings(what_if.trained(configs, runs_dir))
         problem = what_if.after(run, change, _past(run, change))
         with st.spinner("Asking the agent and solving for the best plan ..."):
-            agents = what_if.agents_plan(run.folder, agent, modified(run), problem)
+            agents = what_if.agents_plan(run.folder, agent, model_mtime(run), problem)
             best = what_if.best_plan(problem)
         if agents.warning:
             st.warning(agents.warning)

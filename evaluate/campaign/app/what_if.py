@@ -30,7 +30,7 @@ from train.config import EnvConfig
 from train.environment import make_env
 from train.errors import InputError
 from train.play import play
-from train.storage.run_folder import Run, finished_runs, load_run, modified
+from train.storage.run_folder import Run, finished_runs, load_run
 
 WITHIN = 1 - 1e-12  # of the budget, so that rounding does not pass it
 FloatArray = NDArray[np.float64]
@@ -148,7 +148,7 @@ def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
         path.stem: finished_runs(runs_dir, path.stem) for path in sorted(configs.glob("*.yaml"))
     }
     campaigns = {
-        name: sorted(those, key=lambda run: (agents.index(run.state.agent), -modified(run)))
+        name: sorted(those, key=lambda run: (agents.index(run.state.agent), -run.state.order))
         for name, those in runs.items()
         if those and _is_campaign(those[0].config.env)
     }
@@ -195,7 +195,7 @@ def range_of(env: EnvConfig) -> tuple[FloatArray, FloatArray]:
 def agents_of(folder: Path) -> list[str]:
     """Policies of a run: the agent, and the mix of its probabilities where it picks channels."""
     run = load_run(folder)
-    return [candidate.name for candidate in load_candidates([run], main=run.name)]
+    return [candidate.name for candidate in load_candidates([run], main=run.config_name)]
 
 
 @lru_cache(maxsize=256)
