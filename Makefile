@@ -26,8 +26,9 @@ evaluate: .venv/run ## evaluate the newest run of each agent on CONFIG (trains f
 robustness: .venv/run ## the agents of configs/uncertain.yaml where draws are wider, days noisier or a channel is dead
 	@$(python) -m evaluate.campaign.robustness $(ARGS)
 
-plan: .venv/run ## tomorrow's split after the days in HISTORY, a CSV file: by RUN, or the newest run on CONFIG
-	@$(python) -m evaluate.campaign.plan $(or $(RUN),$(CONFIG)) $(if $(HISTORY),--history "$(HISTORY)") $(ARGS)
+plan: .venv/run ## tomorrow's split after the days in PAST, a CSV file: by RUN, or the newest run on CONFIG
+	$(if $(HISTORY),$(error HISTORY is now called PAST: make plan PAST=$(HISTORY)))
+	@$(python) -m evaluate.campaign.plan $(or $(RUN),$(CONFIG)) $(if $(PAST),--past "$(PAST)") $(ARGS)
 
 app: .venv/app ## a page to try other budgets, limits and plans of your own on the trained runs
 	@$(python) -m evaluate.campaign.app $(ARGS)

@@ -130,12 +130,12 @@ def _check_alike(runs: list[Run]) -> None:
     first: dict[tuple[str, str], Run] = {}
     for run in runs:
         agent = run.state.agent
-        twin = same.setdefault((run.name, agent, run.state.seed), run)
+        twin = same.setdefault((run.config_name, agent, run.state.seed), run)
         if twin is not run:
             raise InputError(
                 f"run {run.folder}: has the agent and the seed of {twin.folder}; name one of them"
             )
-        earlier = first.setdefault((run.name, agent), run)
+        earlier = first.setdefault((run.config_name, agent), run)
         difference = _difference(earlier, run)
         if difference:
             raise InputError(

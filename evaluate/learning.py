@@ -8,7 +8,7 @@ import pandas as pd
 from evaluate import statistics
 from evaluate.policies import label
 from evaluate.statistics import FloatArray
-from train.storage.run_files import read_table
+from train.storage.records import read_table
 from train.storage.run_folder import Run
 
 POINTS = 100

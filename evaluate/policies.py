@@ -15,7 +15,7 @@ from train.storage.run_folder import Run
 
 def label(run: Run, main: str) -> str:
     """What a run's agent is called: by its name under the config ``main``, else with its config."""
-    return run.state.agent if run.name == main else f"{run.name}/{run.state.agent}"
+    return run.state.agent if run.config_name == main else f"{run.config_name}/{run.state.agent}"
 
 
 def load_candidates(runs: list[Run], main: str) -> list[Candidate]:

@@ -53,7 +53,7 @@ def find_target(
         unfinished += rest
     first = targets[0]
     if not _is_config(first):
-        config, name = runs[0].config, runs[0].name
+        config, name = runs[0].config, runs[0].config_name
     else:
         config, name = load_config(first), first.stem
     return EvaluationTarget(name, config.env, config.evaluation, runs, unfinished)
@@ -81,7 +81,7 @@ def _runs(target: Path, seeds: set[int] | None, runs_dir: Path) -> tuple[list[Ru
             f"python -m train {target}"
         )
     if seeds is None:
-        newest = {run.state.agent: run for run in sorted(finished, key=_order)}
+        newest = {run.state.agent: run for run in sorted(finished, key=lambda run: run.state.order)}
         return [run for run in finished if run in newest.values()], []
     chosen = [run for run in finished if not seeds or run.state.seed in seeds]
     rest = [
@@ -96,11 +96,6 @@ def _runs(target: Path, seeds: set[int] | None, runs_dir: Path) -> tuple[list[Ru
             f"{target}: no finished run of seed {min(missing)}; there are runs of the seeds {known}"
         )
     return chosen, rest
-
-
-def _order(run: Run) -> tuple[int, int]:
-    """Sorts runs by when they were started, as far as their folders say so."""
-    return int(run.folder.name.rpartition("-")[2]), run.state.seed
 
 
 def _seeds(words: tuple[str, ...]) -> set[int] | None:

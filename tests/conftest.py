@@ -1,11 +1,20 @@
 """What tests share: what each starts from, and a browser."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tensorboard.summary.writer import event_file_writer
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_interrupts() -> Iterator[None]:
+    """Lets Ctrl-C interrupt tests and what they start, also where a script ignores it for them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

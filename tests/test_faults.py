@@ -1,5 +1,6 @@
-"""What happens when something goes wrong while a run is trained, and what a user is told."""
+"""What happens when something goes wrong while a run is trained, and what a user reads of it."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -11,16 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from tests.tools.programs import run
 from tests.tools.resuming import PROCESSES, Crash, Job, Outcome, crash_after, outcome
 from tests.toy_envs import NOT_A_NUMBER, SECRETIVE
 from train.__main__ import main
-from train.config import InputError
+from train.errors import InputError
 from train.logs.training_log import TrainingLog
 from train.storage import run_folder
 from train.storage.run_folder import find_run, load_run, lock
+from train.storage.state import dump, load
 
 SIZE = 16 * 8
 JOB = Job("cartpole", "reference", steps=12 * SIZE, every=2 * SIZE)
@@ -58,53 +62,81 @@ def checkpoints(folder: Path) -> list[str]:
 
 def test_the_last_two_checkpoints_are_kept(tmp_path: Path, folder: Path) -> None:
     start_and_crash(tmp_path)
-    assert checkpoints(folder) == [str(6 * SIZE), str(8 * SIZE)]
+    assert checkpoints(folder) == [f"{6 * SIZE}.pt", f"{8 * SIZE}.pt"]
 
 
 @pytest.mark.parametrize(
-    ("name", "harm"),
+    ("harm", "reason"),
     [
-        ("arrays.npz", "a bit"),
-        ("state.json", "its end"),
-        ("manifest.json", "a bit"),
-        ("arrays.npz", "all"),
-        ("manifest.json", "all"),
+        (lambda content: flipped(content, len(content) // 2), "does not match its checksum"),
+        (lambda content: flipped(content, content.index(b"data.pkl")), "is damaged"),
+        (lambda content: content[:-9], "is not a zip archive"),
+        (lambda content: content[: len(content) // 2], "is not a zip archive"),
+        (lambda _: b"", "is not a zip archive"),
+        (lambda _: dump({"timesteps": 8 * SIZE}), "does not hold the state after step 1,024"),
+        (lambda _: dump({"timesteps": 1, "parts": {}}), "does not hold the state after step 1,024"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
-    tmp_path: Path,
-    folder: Path,
-    whole: Outcome,
-    name: str,
-    harm: str,
+    tmp_path: Path, folder: Path, whole: Outcome, harm: Callable[[bytes], bytes], reason: str,
     capsys: pytest.CaptureFixture[str],
-) -> None:
+) -> None:  # fmt: skip
     start_and_crash(tmp_path)
-    newest = folder / "checkpoint" / str(8 * SIZE)
-    content = bytearray((newest / name).read_bytes())
-    content[len(content) // 2] ^= 4
-    (newest / name).write_bytes(content if harm == "a bit" else content[:-9])
-    if harm == "all":
-        (newest / name).unlink()
+    newest = folder / f"checkpoint/{8 * SIZE}.pt"
+    newest.write_bytes(harm(newest.read_bytes()))
     assert resume(folder) == 0
     said = capsys.readouterr()
     assert f"checkpoint {newest} is damaged: " in said.err
-    assert name in said.err or name == "manifest.json"
-    assert f"goes on after step {6 * SIZE:,}" in said.out
+    assert reason in said.err
+    assert f"resumes after step {6 * SIZE:,}" in said.out
     assert outcome(folder) == whole
-    assert f"damaged-{8 * SIZE}" in checkpoints(folder)
+    assert f"damaged-{8 * SIZE}.pt" in checkpoints(folder)
 
 
-def test_without_a_good_checkpoint_a_run_starts_anew(
+def flipped(content: bytes, place: int) -> bytes:
+    """The same with one bit changed."""
+    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
+
+
+def test_no_flipped_bit_of_a_checkpoint_goes_unnoticed() -> None:
+    state = {
+        "a": np.arange(40.0),
+        "b": torch.ones(20),
+        "c": np.random.default_rng(1),
+        "d": [1, "x"],
+    }
+    content = dump(state)
+    expected = plain(load(content))
+    for place in range(len(content)):
+        with contextlib.suppress(ValueError):
+            assert plain(load(flipped(content, place))) == expected, place
+
+
+def plain(state: Any) -> str:
+    """Everything in a state, as text."""
+    return f"{state['a']} {state['b']} {state['c'].bit_generator.state} {state['d']} {len(state)}"
+
+
+def test_checkpoints_of_an_earlier_format_are_refused(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start_and_crash(tmp_path)
+    shutil.rmtree(folder / "checkpoint")
+    (folder / f"checkpoint/{8 * SIZE}").mkdir(parents=True)
+    assert resume(folder) == 2
+    assert "have the format of an earlier version, which is not read" in capsys.readouterr().err
+
+
+def test_without_a_good_checkpoint_a_run_starts_from_the_beginning(
     tmp_path: Path, folder: Path, whole: Outcome, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start_and_crash(tmp_path)
-    for path in (folder / "checkpoint").glob("*/state.json"):
+    for path in (folder / "checkpoint").iterdir():
         path.write_text("{}")
     assert resume(folder) == 0
     said = capsys.readouterr()
     assert said.err.count("is damaged") == 2
-    assert "starts anew" in said.out
+    assert "starts from the beginning" in said.out
     assert outcome(folder) == whole
 
 
@@ -113,7 +145,7 @@ def test_a_run_that_is_being_written_is_told_from_one_that_died(
 ) -> None:
     start_and_crash(tmp_path)
     assert find_run(folder).state.state == "running"
-    with pytest.raises(InputError, match=r"it died .* go on with python -m train --resume"):
+    with pytest.raises(InputError, match=r"it died .* resume it with python -m train --resume"):
         load_run(folder)
     with lock(folder):
         assert resume(folder) == 2
@@ -132,10 +164,7 @@ def test_a_finished_run_is_left_as_it_is_or_goes_further(
     assert resume(folder, "--total-timesteps", str(JOB.steps)) == 2
     assert "1,536 steps already" in capsys.readouterr().err
     assert resume(folder, "--total-timesteps", str(2 * JOB.steps)) == 0
-    assert (
-        "it is not the run that as many steps from the start would have been"
-        in capsys.readouterr().out
-    )
+    assert "differs from that of a run of so many steps from the start" in capsys.readouterr().out
     further = find_run(folder)
     assert (further.config.total_timesteps, further.state.timesteps) == (
         2 * JOB.steps,
@@ -143,6 +172,49 @@ def test_a_finished_run_is_left_as_it_is_or_goes_further(
     )
     assert outcome(folder).progress.startswith(whole.progress)
     assert (folder / "command.txt").read_text().count("--resume") == 1
+
+
+def test_a_killed_run_is_not_shortened_below_its_checkpoint(
+    tmp_path: Path, folder: Path, whole: Outcome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start_and_crash(tmp_path)
+    config = (folder / "config.yaml").read_bytes()
+    assert resume(folder, "--total-timesteps", str(8 * SIZE)) == 2
+    assert "--total-timesteps 1024" in (said := capsys.readouterr().err)
+    assert "has 1,024 steps already" in said
+    assert (folder / "config.yaml").read_bytes() == config
+    assert resume(folder) == 0
+    assert outcome(folder) == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("n_steps: 8", "reference.n_steps 9, the checkpoint was made with 8"),
+        ("use_rms_prop: true", "reference.use_rms_prop False, the checkpoint was made with True"),
+        ("torch_threads: 1", "torch_threads 9, the checkpoint was made with 1"),
+        ("kwargs: {}", "env.kwargs.sutton_barto_reward True, the checkpoint was made with None"),
+        ("total_timesteps: 1536", "total_timesteps 9, the checkpoint was made with 1536"),
+    ],
+)
+def test_a_config_changed_since_the_checkpoint_is_named(
+    tmp_path: Path, folder: Path, whole: Outcome, change: str, message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    start_and_crash(tmp_path)
+    path = folder / "config.yaml"
+    before = path.read_text()
+    name, _, value = change.partition(": ")
+    other = {"{}": "{sutton_barto_reward: true}", "true": "false"}.get(value, "9")
+    assert change in before
+    path.write_text(before.replace(change, f"{name}: {other}"))
+    for words in ([], ["--total-timesteps", "9000"]):
+        if "total" not in name or not words:
+            assert resume(folder, *words) == 2
+            assert f"config.yaml says {message}" in capsys.readouterr().err
+    path.write_text(before.replace("checkpoint_every: 256", "checkpoint_every: 384"))
+    assert resume(folder) == 0
+    assert outcome(folder) == whole
 
 
 def test_a_run_killed_before_its_model_was_saved_only_saves_it(
@@ -169,7 +241,7 @@ def test_a_signal_stops_at_a_rollout_and_loses_nothing(
     assert main(JOB.argv(tmp_path)) == 130
     assert f"python -m train --resume {folder}" in capsys.readouterr().err
     assert find_run(folder).state == run_folder.RunState(
-        agent="reference", seed=0, state="interrupted", timesteps=10 * SIZE
+        agent="reference", seed=0, state="interrupted", timesteps=10 * SIZE, order=1
     )
     assert load_run(folder).model.is_file()
     monkeypatch.undo()
@@ -195,7 +267,7 @@ def test_a_full_disk_stops_training_and_harms_no_checkpoint(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     def write(path: Path, content: bytes) -> int:
-        if path.name == "arrays.npz" and (folder / "checkpoint" / str(6 * SIZE)).exists():
+        if path.suffix == ".pt" and (folder / f"checkpoint/{6 * SIZE}.pt").exists():
             path.write_text("half of i")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         with path.open("wb") as file:
@@ -207,7 +279,7 @@ def test_a_full_disk_stops_training_and_harms_no_checkpoint(
     assert "cannot be written: No space left on device" in said
     assert f"python -m train --resume {folder}" in said
     assert "Traceback" not in said
-    assert checkpoints(folder) == [str(4 * SIZE), str(6 * SIZE)]
+    assert checkpoints(folder) == [f"{4 * SIZE}.pt", f"{6 * SIZE}.pt"]
     monkeypatch.undo()
     assert resume(folder) == 0
     assert outcome(folder) == whole
@@ -290,11 +362,11 @@ def test_losses_that_are_no_numbers_stop_training_where_they_come_up(
     )
     assert "the last good checkpoint is that of step 80" in said
     assert find_run(folder).state.state == "diverged"
-    assert checkpoints(folder) == ["64", "80"]
+    assert checkpoints(folder) == ["64.pt", "80.pt"]
     assert not find_run(folder).model.exists()
     assert resume(folder) == 2
     assert "diverged at step 88" in capsys.readouterr().err
-    assert checkpoints(folder) == ["64", "80"]
+    assert checkpoints(folder) == ["64.pt", "80.pt"]
 
 
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
@@ -311,7 +383,7 @@ def test_weights_that_are_no_numbers_stop_training(
 
 
 @pytest.mark.parametrize("agent", ["a2c", "reference"])
-def test_an_environment_that_cannot_be_saved_is_named_and_starts_anew(
+def test_an_environment_that_cannot_be_saved_is_named_at_the_start(
     tmp_path: Path, agent: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_config(tmp_path / "odd.yaml", SECRETIVE)
@@ -325,7 +397,7 @@ def test_an_environment_that_cannot_be_saved_is_named_and_starts_anew(
         main([*argv, str(tmp_path / "cut")])
     folder = tmp_path / f"cut/odd/{agent}-seed0-1"
     assert resume(folder) == 0
-    assert "has no checkpoint: starts anew" in capsys.readouterr().out
+    assert "has no checkpoint: starts from the beginning" in capsys.readouterr().out
     assert outcome(folder) == outcome(tmp_path / f"whole/odd/{agent}-seed0-1")
 
 
@@ -333,7 +405,8 @@ def test_an_environment_that_cannot_be_saved_is_named_and_starts_anew(
     ("words", "message"),
     [
         (["nowhere"], "run nowhere: no such folder"),
-        (["configs"], "run configs: is no complete run"),
+        (["configs"], "run configs: is not a complete run"),
+        (["README.md"], "run README.md: is a file, not the folder of a run"),
         (
             ["configs", "--total-timesteps", "0"],
             "--total-timesteps 0: must be a whole number of 1 or more",
@@ -351,5 +424,5 @@ def test_the_program_resumes(tmp_path: Path, folder: Path, whole: Outcome) -> No
     start_and_crash(tmp_path)
     done = run("train", "--resume", folder)
     assert done.returncode == 0, done.stderr
-    assert f"goes on after step {8 * SIZE:,}" in done.stdout
+    assert f"resumes after step {8 * SIZE:,}" in done.stdout
     assert outcome(folder) == whole

@@ -1,6 +1,5 @@
 """Files made by strangers: no code of theirs ever runs, and the message says what was refused."""
 
-import hashlib
 import io
 import json
 import os
@@ -11,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -19,9 +17,11 @@ from evaluate.__main__ import main as evaluate
 from evaluate.policies import load_candidates
 from tests.tools.programs import ROOT
 from train.__main__ import main
-from train.config import InputError, load_config
+from train.config import load_config
+from train.errors import InputError
 from train.storage.run_folder import find_run, load_run
 from train.storage.safe_load import load_weights, open_archive
+from train.storage.state import dump, load, restore_array, restore_bit_generator, restore_memory
 
 PART = "{n_envs: 2, n_steps: 4, policy_kwargs: {net_arch: [4]}}"
 CONFIG = f"env: {{id: CartPole-v1}}\ntotal_timesteps: 32\ncheckpoint_every: 8\na2c: {PART}\nreference: {PART}\n"
@@ -113,7 +113,7 @@ def test_nothing_in_a_model_zip_runs(
     else:
         rewrite(folder / "model.zip", {entry: saved(Payload(mark))})
     if entry == "policy.pth":
-        assert "mkdir, which is no tensor; nothing of it was run" in refused(folder, capsys)
+        assert "mkdir, which is not a tensor; nothing of it was run" in refused(folder, capsys)
     else:  # what is not read cannot do harm
         assert len(load_candidates([load_run(folder)], main="small")) == 1
     assert not mark.exists()
@@ -127,75 +127,108 @@ def test_nothing_in_a_model_pt_runs(
 ) -> None:
     folder = stranger / "reference-seed0-1"
     (folder / "model.pt").write_bytes(saved(hide(Payload(mark))))
-    assert "mkdir, which is no tensor; nothing of it was run" in refused(folder, capsys)
+    assert "mkdir, which is not a tensor; nothing of it was run" in refused(folder, capsys)
     (folder / "model.pt").write_bytes(
         pickle.dumps(hide(Payload(mark)))
     )  # torch's oldest format is a bare pickle
-    assert "is no zip archive" in refused(folder, capsys)
+    assert "is not a zip archive" in refused(folder, capsys)
     assert not mark.exists()
 
 
-def spoil_checkpoints(folder: Path, name: str, content: bytes) -> None:
-    """Replaces a file of every checkpoint, checksum and all."""
-    for place in (folder / "checkpoint").iterdir():
-        (place / name).write_bytes(content)
-        manifest = json.loads((place / "manifest.json").read_text())
-        manifest["files"][name] = {
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
-        (place / "manifest.json").write_text(json.dumps(manifest))
+class Call:
+    """Asks a function to be called where somebody unpickles it."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self._call = function, args
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._call
+
+
+EIGHT = Call(restore_memory, b"12345678")
+
+
+def spoil_checkpoints(
+    folder: Path,
+    spoil: Callable[[dict[str, Any]], Any],
+    save: Callable[[Any], bytes] = saved,
+) -> None:
+    """Changes the parts of every checkpoint; the archives themselves are good."""
+    for path in (folder / "checkpoint").iterdir():
+        content = load(path.read_bytes())
+        path.write_bytes(save(content | {"parts": spoil(content["parts"])}))
 
 
 @pytest.mark.parametrize("agent", ["a2c", "reference"])
+@pytest.mark.parametrize("part", ["config", "agent", "environment", "random", "log"])
 def test_nothing_in_a_checkpoint_runs(
-    stranger: Path, mark: Path, agent: str, capsys: pytest.CaptureFixture[str]
+    stranger: Path, mark: Path, agent: str, part: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = stranger / f"{agent}-seed0-1"
-    (folder / find_run(folder).model.name).unlink()
-    buffer = io.BytesIO()
-    np.savez(buffer, np.array([Payload(mark)], dtype=object))
-    spoil_checkpoints(folder, "arrays.npz", buffer.getvalue())
+    find_run(folder).model.unlink()
+    spoil_checkpoints(folder, lambda _: {part: {"x": [Payload(mark)]}})
     assert main(["--resume", str(folder)]) == 0
     said = capsys.readouterr()
-    assert "holds no state: Object arrays cannot be loaded when allow_pickle=False" in said.err
-    assert "has no checkpoint: starts anew" in said.out
+    assert "mkdir, which is not a tensor; nothing of it was run" in said.err
+    assert "has no checkpoint: starts from the beginning" in said.out
     assert not mark.exists()
 
 
 @pytest.mark.parametrize(
-    ("state", "message"),
+    ("call", "message"),
     [
-        ({"object": "os.mkdir"}, "unknown kind of data 'object'"),
-        ({"generator": {"dict": [["bit_generator", "os"]]}}, "unknown random generator 'os'"),
-        ({"array": 99_999}, "list index out of range"),
-        ([], "has no part 'log'"),
-        ({"dict": []}, "has no part 'log'"),
+        (Call(os.getcwd), "getcwd, which is not a tensor"),
+        (Call(eval, "1"), "eval, which is not a tensor"),
+        (Call(getattr, 1, "real"), "getattr, which is not a tensor"),
+        (Call(restore_bit_generator, {"bit_generator": "os"}), "unknown random generator 'os'"),
+        (Call(restore_bit_generator, {"bit_generator": "seed"}), "unknown random generator"),
+        (Call(bytearray, 2**40), "bytearray, which is not a tensor"),
+        (Call(restore_array, EIGHT, (1,), "|O", 0, (8,)), "is not what training writes"),
+        (Call(restore_array, EIGHT, (2**40,), "<f8", 0, (0,)), "is not what training writes"),
+        (Call(restore_array, EIGHT, (2,), "<f8", 0, (8,)), "strides is incompatible"),
+        (Call(restore_array, EIGHT, (2,), "<f8", 0, (-8,)), "strides is incompatible"),
+        (Call(restore_array, EIGHT, (1,), "<f8", 2**40, (8,)), "strides is incompatible"),
+        (Call(restore_array, EIGHT, (1,), "<f8", -8, (8,)), "strides is incompatible"),
+    ],
+)
+def test_no_call_in_a_checkpoint_does_harm(
+    stranger: Path, call: Call, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = stranger / "reference-seed0-1"
+    (folder / "model.pt").unlink()
+    spoil_checkpoints(folder, lambda _: {"random": {"x": call}})
+    assert main(["--resume", str(folder)]) == 0
+    said = capsys.readouterr()
+    assert message in said.err
+    assert "has no checkpoint: starts from the beginning" in said.out
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda _: {}, "has no part 'config'"),
+        (lambda parts: parts | {"config": 3}, "does not fit its run"),
+        (lambda parts: {"config": parts["config"]}, "has no part 'log'"),
+        (lambda parts: parts | {"log": {"files": {}}}, "has no part 'columns'"),
+        (lambda parts: parts | {"random": {}}, "has no part 'python'"),
+        (lambda parts: parts | {"agent": []}, "does not fit its run"),
+        (lambda parts: parts | {"log": {"files": {"../../small.yaml": 0}}}, "not a file of a log"),
         (
-            {"dict": [["log", {"dict": [["files", {"dict": [["../../small.yaml", 0]]}]]}]]},
-            "is no file of a log",
-        ),
-        (
-            {
-                "dict": [
-                    ["log", {"dict": [["files", {"dict": [["/etc/events.out.tfevents.1", 0]]}]]}]
-                ]
-            },
-            "no file of a log",
+            lambda parts: parts | {"log": {"files": {"/etc/events.out.tfevents.1": 0}}},
+            "not a file of a log",
         ),
     ],
 )
 def test_a_made_up_state_is_refused(
-    stranger: Path, state: Any, message: str, capsys: pytest.CaptureFixture[str]
+    stranger: Path,
+    spoil: Callable[[dict[str, Any]], Any],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = stranger / "reference-seed0-1"
     (folder / "model.pt").unlink()
-    spoil_checkpoints(folder, "state.json", json.dumps(state).encode())
-    code = main(["--resume", str(folder)])
-    said = capsys.readouterr().err
-    assert message in said
-    assert code == (2 if "log" in message else 0)
-    assert "Traceback" not in said
+    spoil_checkpoints(folder, spoil, dump)
+    assert message in refused(folder, capsys, main)
 
 
 def test_a_state_cannot_replace_what_an_environment_does(
@@ -203,12 +236,19 @@ def test_a_state_cannot_replace_what_an_environment_does(
 ) -> None:
     folder = stranger / "reference-seed0-1"
     (folder / "model.pt").unlink()
-    text = next((folder / "checkpoint").glob("*/state.json")).read_text()
-    assert '"steps_beyond_terminated"' in text
-    spoil_checkpoints(
-        folder, "state.json", text.replace("steps_beyond_terminated", "step").encode()
-    )
-    assert "CartPoleEnv.step is no data" in refused(folder, capsys, main)
+    spoil_checkpoints(folder, lambda parts: renamed(parts, "steps_beyond_terminated", "step"), dump)
+    assert "CartPoleEnv.step is not data" in refused(folder, capsys, main)
+
+
+def renamed(state: Any, name: str, other: str) -> Any:
+    """The same with one name of its dicts changed."""
+    if isinstance(state, list):
+        return [renamed(part, name, other) for part in state]
+    if not isinstance(state, dict):
+        return state
+    return {
+        other if key == name else key: renamed(part, name, other) for key, part in state.items()
+    }
 
 
 def test_a_run_is_never_written_through_a_link(stranger: Path, tmp_path: Path) -> None:
@@ -240,7 +280,7 @@ def test_an_archive_is_read_within_limits(
     rewrite(model, {str(i): b"" for i in range(100)})
     assert "at most 100 entries are read" in refused(folder, capsys)
     model.write_bytes(good[: len(good) // 2])
-    assert "is no zip archive" in refused(folder, capsys)
+    assert "is not a zip archive" in refused(folder, capsys)
     assert not list(stranger.parent.glob("outside*"))
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard as its user meets it: every tag at its step by TensorBoard's own reader, and its server over HTTP."""
+"""TensorBoard as its user meets it: every tag by its own reader, and its server over HTTP."""
 
 import io
 import itertools
@@ -21,7 +21,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from train.__main__ import main
-from train.logs.tensorboard import Episodes, parts_of, stacked_bars
+from train.logs.stacked import EpisodeTrace, stacked_bars, stacked_metrics
 
 TOPS = [
     "stacked/spend/0",
@@ -140,23 +140,20 @@ def test_hyperparameters_stand_once_with_the_final_metrics(runs: Path) -> None:
 
 
 def test_parts_of_a_whole_are_known_by_their_names() -> None:
-    (parts,) = parts_of(["x/spend_a", "x/share_of_optimum", "x/engagement", "x/spend_b"])
-    assert (parts.whole, parts.names, parts.tags) == (
-        "spend",
-        ("a", "b"),
-        ("x/spend_a", "x/spend_b"),
-    )
-    assert parts.stacked({"x/spend_a": 2.0, "x/spend_b": 3.0}) == {
+    (metric,) = stacked_metrics(["x/spend_a", "x/share_of_optimum", "x/engagement", "x/spend_b"])
+    assert (metric.name, metric.parts) == ("spend", ("a", "b"))
+    assert metric.tags == ("x/spend_a", "x/spend_b")
+    assert metric.heights({"x/spend_a": 2.0, "x/spend_b": 3.0}) == {
         "stacked/spend/0": 0.0,
         "stacked/spend/a": 2.0,
         "stacked/spend/a+b": 5.0,
     }
-    assert parts_of(["return", "length"]) == []
+    assert stacked_metrics(["return", "length"]) == []
 
 
 def test_an_episode_is_the_mean_of_environments_that_end_together() -> None:
-    episodes = Episodes()
-    episodes.whole = "spend"
+    episodes = EpisodeTrace()
+    episodes.name = "spend"
     first, last = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [5.0, 8.0]])
     episodes.step({"spend": first})
     episodes.step({"final_info": {"spend": last}, "_episode": np.array([True, True])})
@@ -201,7 +198,7 @@ def server(runs: Path) -> Iterator[str]:
 
 def test_a_real_server_answers_with_the_tags(server: str) -> None:
     def get(path: str) -> Any:
-        with urllib.request.urlopen(f"{server}data/plugin/{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{server}data/plugin/{path}", timeout=30) as answer:  # noqa: S310
             return json.loads(answer.read())
 
     run, end = "runs/dynamic/a2c-seed1-1", time.monotonic() + 60

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,13 @@ import torch
 from stable_baselines3 import A2C
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.tools.programs import ROOT, run
+from tests.tools.programs import ROOT, run, started, wait_until
 from train.__main__ import main
-from train.config import InputError, load_config
-from train.storage.run_folder import create_run, finished_runs, load_run, write_file
+from train.config import load_config
+from train.errors import InputError
+from train.signals import stop_on_signals
+from train.storage.files import write_file
+from train.storage.run_folder import create_run, finished_runs, load_run
 
 FIGURES = json.loads((ROOT / "tests/article_figures.json").read_text(encoding="utf-8"))["seeds"]
 QUICK = ("--total-timesteps", "8000")
@@ -251,48 +253,32 @@ def critic_value(folder: Path) -> float:
 
 
 def test_ctrl_c_saves_what_there_is(tmp_path: Path) -> None:
-    words = [
-        "train",
-        "configs/linear.yaml",
-        "--agents",
-        "a2c",
-        "--total-timesteps",
-        "50000000",
-        "--runs-dir",
-        str(tmp_path),
-    ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", *words],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = "configs/linear.yaml --agents a2c --total-timesteps 50000000 --runs-dir"
     folder = tmp_path / "linear/a2c-seed0-1"
-    _wait(
-        lambda: (
-            (folder / "progress.csv").exists()
-            and (folder / "progress.csv").read_text().count("\n") > 3
-        )
-    )
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    progress = folder / "progress.csv"
+    with started("train", *words.split(), tmp_path) as process:
+        wait_until(lambda: progress.exists() and progress.read_text().count("\n") > 3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert f"saved in {folder}" in err
     assert "python -m evaluate" in err
-    found = load_run(folder)
-    assert found.state.state == "interrupted"
-    assert found.state.timesteps > 0
+    run = load_run(folder)
+    assert run.state.state == "interrupted"
+    assert run.state.timesteps > 0
     assert "engagement" in out
     assert finished_runs(tmp_path, "linear") == []
 
 
-def _wait(condition: Any, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.05)
+def test_an_ignored_ctrl_c_stays_ignored() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not stop.is_made
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.is_made
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 @pytest.mark.parametrize(
@@ -387,8 +373,11 @@ def test_help_does_not_wait_for_torch() -> None:
 
 
 def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
-    made = [create_run(tmp_path, "linear", "a2c", 0) for _ in range(3)]
-    assert [folder.name for folder in made] == ["a2c-seed0-1", "a2c-seed0-2", "a2c-seed0-3"]
+    config = load_config(Path("configs/linear.yaml"))
+    made = [create_run(tmp_path, "linear", config, "a2c", 0) for _ in range(3)]
+    assert [run.folder.name for run in made] == ["a2c-seed0-1", "a2c-seed0-2", "a2c-seed0-3"]
+    other = create_run(tmp_path, "linear", config, "reference", 1)
+    assert [run.state.order for run in [*made, other]] == [1, 2, 3, 4]
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

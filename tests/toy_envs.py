@@ -8,11 +8,15 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 ENDLESS = "tests.toy_envs:Endless-v0"
+UNSTABLE = "tests.toy_envs:Unstable-v0"
 NOT_A_NUMBER = "tests.toy_envs:NotANumber-v0"
 SECRETIVE = "tests.toy_envs:Secretive-v0"
 UNLIMITED = "tests.toy_envs:Unlimited-v0"
 REPETITIVE = "tests.toy_envs:Repetitive-v0"
 TARGET = "tests.toy_envs:Target-v0"
+TWO_NAMES_GENERATOR = "tests.toy_envs:TwoNames-v0"
+TWO_NAMES_VIEW = "tests.toy_envs:TwoNamesView-v0"
+TWO_NAMES_LIST = "tests.toy_envs:TwoNamesList-v0"
 
 
 class Endless(gymnasium.Env[Any, Any]):
@@ -66,6 +70,16 @@ class NotANumber(gymnasium.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._left -= 1
         return np.zeros(1, np.float32), 1.0 if self._left >= 0 else float("nan"), False, False, {}
+
+
+class Unstable(NotANumber):
+    """Earns NaN in the end where the training seed is 10."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        self._left = 10**9 if seed not in {None, 10} else self._left
+        return super().reset(seed=seed)
 
 
 class Secretive(gymnasium.Env[Any, Any]):
@@ -148,6 +162,37 @@ class Target(gymnasium.Env[Any, Any]):
         return seen if isinstance(space, spaces.Dict) else seen[""]
 
 
+class TwoNames(gymnasium.Env[Any, Any]):
+    """Knows its generator, the cells of its board or a list by a second name, and uses both."""
+
+    def __init__(self, kind: str = "generator") -> None:
+        self.observation_space = spaces.Box(-1e6, 1e6, (1,), np.float32)
+        self.action_space = spaces.Discrete(2)
+        self._kind = kind
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._rng = self.np_random
+        self._board = np.zeros(4)
+        self._rows = self._board.reshape(2, 2)
+        self._log: list[float] = []
+        self._history = {"log": self._log}
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self._kind == "generator":
+            value = self._rng.random() + self.np_random.random()
+        elif self._kind == "view":
+            self._rows[0] += 1.0 + action
+            value = float(self._board.sum())
+        else:
+            self._log.append(float(action))
+            value = float(sum(self._history["log"]))
+        return np.array([value], np.float32), value, False, False, {}
+
+
 class _Idle(gymnasium.Env[Any, Any]):
     """Does nothing: for tests that bring their own rollouts."""
 
@@ -175,4 +220,8 @@ gymnasium.register("Unlimited-v0", "tests.toy_envs:Endless")
 gymnasium.register("Repetitive-v0", "tests.toy_envs:Repetitive")
 gymnasium.register("Target-v0", "tests.toy_envs:Target", disable_env_checker=True)
 gymnasium.register("NotANumber-v0", "tests.toy_envs:NotANumber", max_episode_steps=7)
+gymnasium.register("Unstable-v0", "tests.toy_envs:Unstable", max_episode_steps=7)
 gymnasium.register("Secretive-v0", "tests.toy_envs:Secretive", max_episode_steps=7)
+gymnasium.register("TwoNames-v0", "tests.toy_envs:TwoNames", max_episode_steps=50)
+for _id, _kind in (("TwoNamesView-v0", "view"), ("TwoNamesList-v0", "list")):
+    gymnasium.register(_id, "tests.toy_envs:TwoNames", max_episode_steps=50, kwargs={"kind": _kind})

@@ -1,9 +1,9 @@
-"""The whole state of an environment as plain data, whatever environment it is: for checkpoints.
+"""The whole state of any environment as plain data, for checkpoints.
 
 An environment, single or vector, that has the methods ``get_state() -> dict`` and
 ``set_state(dict)`` is asked. The dict holds plain data as ``train.storage.state`` defines them, the
 random generator's state included; ``set_state``, called on an environment of the same arguments
-that has been reset, makes it go on exactly as the first one would have.
+that has been reset, makes it continue exactly as the first one would have.
 
 Of any other environment, and of every wrapper, the attributes are taken, which does where all that
 changes in them is plain data: so with Gymnasium's classic control and toy text. One that keeps its
@@ -37,10 +37,10 @@ CONSTANT_NAMES = {"metadata", "spec", "env_fns", "_cached_spec", "_saved_kwargs"
 
 
 def get_env_state(env: Any) -> dict[str, Any]:
-    """The state of an environment, its wrappers and the generators of its spaces."""
-    found: dict[str, Any] = {"class": _name(env), "spaces": _spaces(env)}
-    if _tells_its_state(env):
-        return found | {"state": env.get_state()}
+    """Returns the state of an environment, its wrappers and the generators of its spaces."""
+    state: dict[str, Any] = {"class": _name(env), "spaces": _spaces(env)}
+    if _has_own_state(env):
+        return state | {"state": env.get_state()}
     parts: dict[str, dict[str, Any]] = {"attributes": {}, "names": {}, "environments": {}}
     for name, value in vars(env).items():
         if name in CONSTANT_NAMES or isinstance(value, (*CONSTANT_TYPES, spaces.Space)):
@@ -53,7 +53,7 @@ def get_env_state(env: Any) -> dict[str, Any]:
             parts["environments"][name] = [get_env_state(part) for part in value]
         else:
             parts["attributes"][name] = value
-    return found | parts
+    return state | parts
 
 
 def set_env_state(env: Any, state: dict[str, Any]) -> None:
@@ -80,32 +80,32 @@ def set_env_state(env: Any, state: dict[str, Any]) -> None:
             set_env_state(part, part_state)
 
 
-def _tells_its_state(env: Any) -> bool:
+def _has_own_state(env: Any) -> bool:
     return all(callable(getattr(env, name, None)) for name in ("get_state", "set_state"))
 
 
 def _check_attribute(env: Any, name: str) -> None:
-    """Lets data take the place of data alone: of no method, function, space or environment."""
+    """Lets data replace data alone, never a method, a function, a space or an environment."""
     now = vars(env).get(name)
     if (
         isinstance(now, (*CONSTANT_TYPES, spaces.Space))
         or _is_env(now)
         or callable(getattr(type(env), name, None))
     ):
-        raise ValueError(f"{_name(env)}.{name} is no data")
+        raise ValueError(f"{_name(env)}.{name} is not data")
 
 
 def _spaces(env: Any) -> dict[str, list[Any]]:
-    found = {
+    states = {
         name: _generators(value)
         for name, value in vars(env).items()
         if isinstance(value, spaces.Space)
     }
-    return {name: generators for name, generators in found.items() if any(generators)}
+    return {name: generators for name, generators in states.items() if any(generators)}
 
 
 def _generators(space: spaces.Space[Any]) -> list[Any]:
-    """The states of the generators of a space and of those within it; None for one not used yet."""
+    """Returns the generator states of a space and of those within it; None for one not used yet."""
     own = None if space._np_random is None else space._np_random.bit_generator.state
     return [own, *(state for part in _within(space) for state in _generators(part))]
 

@@ -1,233 +1,410 @@
-"""One run being trained: learner, environments, log and checkpoints, from its start or from a checkpoint to its end."""
+"""One run, from its start or from a checkpoint to its end."""
 
-import math
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
+import torch
+import torch._dynamo  # the first optimiser step would load it, and be counted as training
 
-from train.agents.registry import Agent
-from train.config import InputError
+from train.agents.registry import REGISTRY
+from train.config import AgentName, TrainConfig
+from train.divergence import DivergedError, has_diverged
 from train.env_state import get_env_state, set_env_state
-from train.environment import make_training_env
+from train.environment import flat_observation_space, make_env, make_training_env
+from train.errors import InputError, first_line
+from train.logs.tensorboard import write_outcome
 from train.logs.training_log import TrainingLog
-from train.signals import DivergedError, StopRequest, stop_on_signals
-from train.storage import run_folder
-from train.storage.checkpoint import Checkpoint, CheckpointWriter
-from train.storage.run_folder import Run, RunState
-from train.storage.state import NotPlainError, get_random_state, pack, set_random_state
+from train.play import Score, mean_score
+from train.signals import StopRequest, stop_on_signals
+from train.storage import records, run_folder
+from train.storage.checkpoint import (
+    Checkpoint,
+    has_older_format,
+    newest_checkpoint,
+    quarantine,
+    remove_partial,
+    write_checkpoint,
+)
+from train.storage.files import write_file
+from train.storage.run_folder import Run
+from train.storage.safe_load import MAX_BYTES
+from train.storage.state import NotPlainError, dump, get_random_state, set_random_state
 
-LARGEST_WEIGHT = 1e12
-ADVICE = "a lower learning_rate or max_grad_norm, or smaller rewards, may keep it within numbers"
+ADVICE = "a lower learning_rate or max_grad_norm, or smaller rewards, may keep training stable"
+
+Ending = Literal["interrupted", "finished"]
+
+
+class NewRun(NamedTuple):
+    """What a run is started with.
+
+    Attributes:
+        config: The experiment.
+        config_name: Stem of its file.
+        agent: Which part of it to train.
+        seed: Training seed.
+        runs_dir: Folder of the runs.
+        command: The command line, for the record.
+    """
+
+    config: TrainConfig
+    config_name: str
+    agent: AgentName
+    seed: int
+    runs_dir: Path
+    command: str
+
+
+class Outcome(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        run: The run.
+        state: How it ended.
+        score: How well the trained policy plays; None where training diverged.
+        seconds: How long it was trained [s].
+        fault: Why it diverged, or an empty string.
+    """
+
+    run: Run
+    state: Literal["interrupted", "diverged", "finished"]
+    score: Score | None
+    seconds: float
+    fault: str = ""
 
 
 class _StoppedError(Exception):
     """A signal has asked to stop, and a rollout starts."""
 
 
-class Session:
-    """What of a run is alive while it is trained.
+class TrainingRun:
+    """A run while it is trained, with its checkpoints.
 
     Args:
         run: The run.
-        learner: Its kind of agent.
-        agent: The agent.
         envs: Its environments.
         log: Its log.
         stop: Whether a signal has asked to stop.
-        last: Environment steps of the last checkpoint, 0 where there is none.
+        checkpoint: What to resume from; None starts from the beginning.
+
+    Raises:
+        InputError: The checkpoint does not fit the run.
     """
 
     def __init__(
         self,
         run: Run,
-        learner: Agent[Any, Any],
-        agent: Any,
         envs: Any,
         log: TrainingLog,
         stop: StopRequest,
-        last: int,
+        checkpoint: Checkpoint | None,
     ) -> None:
-        self._run, self._learner, self._agent, self._envs = run, learner, agent, envs
-        self._log, self._stop, self._last = log, stop, last
-        self._writer: CheckpointWriter | None = CheckpointWriter(run.folder)
-        self._asked = False
+        self._run, self._envs, self._log, self._stop = run, envs, log, stop
+        self._learner = REGISTRY[run.state.agent].module()
+        self._agent = self._learner.build(envs, run.config.agent(run.state.agent), run.state.seed)
+        self._last = 0 if checkpoint is None else checkpoint.timesteps
+        self._can_be_saved: bool | None = None
+        if checkpoint is not None:
+            with _explain_misfit(checkpoint):
+                self._restore(checkpoint.parts)
 
-    @property
-    def last(self) -> int:
-        """Environment steps of the last checkpoint, 0 where there is none."""
-        return self._last
+    def train(self) -> Ending:
+        """Trains to the end or to a signal, then writes the model and run.json.
 
-    def before_rollout(self, timesteps: int) -> None:
-        """Writes a checkpoint where one is due, and stops where a signal has asked for it."""
-        if not self._asked:
-            self._ask_environment()
-        stops = self._stop.asked
-        if timesteps > self._last and (
-            stops or timesteps - self._last >= self._run.config.checkpoint_every
-        ):
-            self.write(timesteps)
-        if stops:
-            raise _StoppedError
+        Raises:
+            DivergedError: Losses or weights are not finite; run.json says so, checkpoints stay.
+            OSError: A file cannot be written.
+        """
+        try:
+            state = self._learn()
+        except DivergedError as error:
+            self._write_state("diverged")
+            kept = f"the last good checkpoint is that of step {self._last:,}"
+            raise DivergedError(
+                f"run {self._run.folder}: {error}; {kept if self._last else 'no checkpoint yet'}; "
+                f"{ADVICE}"
+            ) from error
+        write_file(self._run.model, lambda path: self._learner.save(self._agent, path))
+        self._write_state(state)
+        return state
 
-    def write(self, timesteps: int) -> None:
+    def write_checkpoint(self, timesteps: int) -> None:
         """Writes a checkpoint, if the environment can be saved at all."""
-        if self._writer is not None:
-            self._writer.write(timesteps, self._state())
+        if self._can_be_saved:
+            parts = {
+                "config": self._run.config.model_dump(mode="json"),
+                "agent": self._learner.get_state(self._agent),
+                "environment": get_env_state(self._envs),
+                "random": get_random_state(),
+                "log": self._log.get_state(),
+            }
+            write_checkpoint(self._run.folder, timesteps, parts)
             self._last = timesteps
 
-    def close(self) -> None:
-        """Waits until the last checkpoint is on the disk."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer.wait()
+    def _restore(self, parts: dict[str, dict[str, Any]]) -> None:
+        self._learner.set_state(self._agent, self._envs, self._run.state.seed, parts["agent"])
+        set_env_state(self._envs, parts["environment"])
+        set_random_state(parts["random"])
 
-    def _state(self) -> dict[str, Any]:
-        return {
-            "agent": self._learner.get_state(self._agent),
-            "environment": get_env_state(self._envs),
-            "random": get_random_state(),
-            "log": self._log.get_state(),
-        }
-
-    def _ask_environment(self) -> None:
-        """Says at the start, and not after hours, that an environment cannot be saved."""
-        self._asked = True
+    def _learn(self) -> Ending:
+        total, seed, log = self._run.config.total_timesteps, self._run.state.seed, self._log
         try:
-            pack(get_env_state(self._envs))
+            if log.timesteps < total:  # else it was killed before its model was saved
+                self._learner.learn(self._agent, self._envs, total, seed, log, self._before_rollout)
+                self.write_checkpoint(log.timesteps)
+        except (KeyboardInterrupt, _StoppedError):
+            log.finish()
+            return "interrupted"
+        except (ValueError, RuntimeError, ArithmeticError) as error:
+            # Weights beyond all bounds make networks, distributions and environments fail, each in
+            # its own words.
+            if not has_diverged(self._learner.get_state(self._agent)):
+                raise
+            raise DivergedError(
+                f"training diverged after step {log.timesteps:,}: {first_line(error)}"
+            ) from error
+        return "finished"
+
+    def _before_rollout(self, timesteps: int) -> None:
+        """Writes a checkpoint where one is due, and stops where a signal has asked for it."""
+        if self._can_be_saved is None:
+            self._can_be_saved = self._check_environment()
+        must_stop = self._stop.is_made
+        is_due = timesteps - self._last >= self._run.config.checkpoint_every
+        if timesteps > self._last and (must_stop or is_due):
+            self.write_checkpoint(timesteps)
+        if must_stop:
+            raise _StoppedError
+
+    def _check_environment(self) -> bool:
+        """Whether the environment can be saved; says so at the start, not after hours."""
+        try:
+            size = len(dump(get_env_state(self._envs)))
+            reason = f"it takes {size:,} bytes, at most {MAX_BYTES:,} are read"
         except NotPlainError as error:
-            self._writer = None
+            size, reason = sys.maxsize, f"{error}, and it has no get_state() and set_state()"
+        if size > MAX_BYTES:
             print(
-                f"run {self._run.folder}: no checkpoints: {self._run.config.env.id} cannot be saved: {error}, and it "
-                "has no get_state() and set_state(); --resume will start anew",
+                f"run {self._run.folder}: no checkpoints: {self._run.config.env.id} cannot be "
+                f"saved: {reason}; --resume will start from the beginning",
                 file=sys.stderr,
             )
+        return size <= MAX_BYTES
+
+    def _write_state(self, state: Literal["interrupted", "diverged", "finished"]) -> None:
+        changes = {"state": state, "timesteps": self._log.timesteps}
+        run_folder.write_state(self._run.folder, self._run.state.model_copy(update=changes))
 
 
-def learn(
-    run: Run, learner: Agent[Any, Any], checkpoint: Checkpoint | None, show_progress: bool = True
-) -> tuple[Literal["interrupted", "finished"], int]:
-    """Trains a run and saves its model; how it ended, and after how many environment steps.
+def start_run(new: NewRun, show_progress: bool = True) -> Outcome:
+    """Trains one agent with one seed into a folder of its own.
 
     Raises:
-        DivergedError: What was learned is no number any more; the run's state says so, its
-            checkpoints stay.
+        InputError: The environment is refused, or a file cannot be written.
+    """
+    with _training_envs(new.config, new.agent) as envs:  # a bad one leaves no folder
+        run = run_folder.create_run(new.runs_dir, new.config_name, new.config, new.agent, new.seed)
+        with run_folder.explain_write_errors(run.folder), run_folder.lock(run.folder):
+            records.write_records(run, new.command)
+            return run_training(run, envs, None, show_progress)
+
+
+def resume_run(folder: Path, total_timesteps: int | None, command: str) -> Outcome | None:
+    """Resumes a run from its last checkpoint; None where it is finished already.
+
+    Args:
+        folder: The run's folder.
+        total_timesteps: Another end than that of its config; None keeps the config's.
+        command: The command line, for the record.
+
+    Raises:
+        InputError: It is not a run, cannot be resumed, or another process is writing it.
+    """
+    run_folder.find_run(folder)
+    with run_folder.explain_write_errors(folder), run_folder.lock(folder):
+        run = run_folder.find_run(folder)
+        if total_timesteps is None and run.is_finished:
+            print(
+                f"run {folder}: is finished already, after {run.state.timesteps:,} steps; "
+                "to train it further, give --total-timesteps"
+            )
+            return None
+        checkpoint = _last_checkpoint(run)
+        extended = run if total_timesteps is None else _extended(run, checkpoint, total_timesteps)
+        with _training_envs(run.config, run.state.agent) as envs:
+            _announce(extended, run, checkpoint)
+            quarantine(folder, newer_than=-1 if checkpoint is None else checkpoint.timesteps)
+            remove_partial(folder)
+            records.write_config(extended)
+            records.append_command(run, command)
+            return run_training(extended, envs, checkpoint)
+
+
+def run_training(
+    run: Run, envs: Any, checkpoint: Checkpoint | None, show_progress: bool = True
+) -> Outcome:
+    """Trains a run to its end, from its start or from a checkpoint, and scores its policy.
+
+    Raises:
         InputError: The checkpoint does not fit the run.
         OSError: A file cannot be written.
     """
-    config, seed = run.config, run.state.seed
-    part = config.agent(run.state.agent)
-    envs = make_training_env(config.env, part.n_envs, part.stats_window_size)
-    log_state = None if checkpoint is None else _part(run, checkpoint, "log")
-    label = f"{run.state.agent} seed {seed}"
-    with (
-        _quiet_writer_thread(),
-        stop_on_signals() as stop,
-        TrainingLog(
-            run.folder, config.total_timesteps, part.log_interval, label, show_progress, log_state
-        ) as log,
-    ):
-        agent = learner.build(envs, part, seed)
-        if checkpoint is not None:
-            _restore(run, learner, agent, envs, checkpoint)
-        session = Session(
-            run, learner, agent, envs, log, stop, 0 if checkpoint is None else checkpoint.timesteps
+    torch.set_num_threads(run.config.torch_threads)
+    run_folder.write_state(run.folder, run.state.model_copy(update={"state": "running"}))
+    start = time.perf_counter()
+    try:
+        with (
+            _quiet_writer_thread(),
+            stop_on_signals() as stop,
+            _open_log(run, checkpoint, show_progress) as log,
+        ):
+            state = TrainingRun(run, envs, log, stop, checkpoint).train()
+    except DivergedError as error:
+        return Outcome(run, "diverged", None, time.perf_counter() - start, str(error))
+    seconds = time.perf_counter() - start
+    score = _score(run)
+    if state == "finished":
+        agent, seed = run.state.agent, run.state.seed
+        write_outcome(run.folder, run.config, agent, seed, score.means, log.timesteps)
+    return Outcome(run, state, score, seconds)
+
+
+@contextmanager
+def _training_envs(config: TrainConfig, agent: AgentName) -> Iterator[Any]:
+    part = config.agent(agent)
+    with closing(make_training_env(config.env, part.n_envs, part.stats_window_size)) as envs:
+        yield envs
+
+
+def _open_log(run: Run, checkpoint: Checkpoint | None, show_progress: bool) -> TrainingLog:
+    agent, total = run.state.agent, run.config.total_timesteps
+    interval, label = run.config.agent(agent).log_interval, f"{agent} seed {run.state.seed}"
+    if checkpoint is None:
+        return TrainingLog(run.folder, total, interval, label, show_progress)
+    with _explain_misfit(checkpoint):
+        return TrainingLog(
+            run.folder, total, interval, label, show_progress, checkpoint.parts["log"]
         )
-        try:
-            state = _learn(run, learner, agent, envs, log, session)
-            session.close()
-        except DivergedError as error:
-            _write_state(run, "diverged", log.timesteps)
-            kept = (
-                f"the last good checkpoint is that of step {session.last:,}"
-                if session.last
-                else "no checkpoint yet"
+
+
+def _score(run: Run) -> Score:
+    """Plays the trained policy in the episodes of the config's evaluation."""
+    config, agent = run.config, run.state.agent
+    with closing(make_env(config.env, config.evaluation.n_eval_episodes)) as envs:
+        spaces = flat_observation_space(envs), envs.single_action_space
+        policy = REGISTRY[agent].module().load(run.model, config.agent(agent), *spaces)
+        return mean_score(policy, envs, config.evaluation.seed)
+
+
+def _last_checkpoint(run: Run) -> Checkpoint | None:
+    """The newest good checkpoint, made with the config as it is; damaged ones are named.
+
+    Raises:
+        InputError: An earlier version wrote the checkpoints, or config.yaml has changed since.
+    """
+    checkpoint, damaged = newest_checkpoint(run.folder)
+    for line in damaged:
+        print(f"{line}; the one before is taken", file=sys.stderr)
+    if checkpoint is None:
+        if has_older_format(run.folder):
+            raise InputError(
+                f"run {run.folder}: its checkpoints have the format of an earlier version, which "
+                "is not read any more; train it from the beginning, as command.txt says"
             )
-            raise DivergedError(f"run {run.folder}: {error}; {kept}; {ADVICE}") from error
-        run_folder.write_file(run.model, lambda path: learner.save(agent, path))
-        _write_state(run, state, log.timesteps)
-    envs.close()
-    return state, log.timesteps
-
-
-def _learn(
-    run: Run, learner: Agent[Any, Any], agent: Any, envs: Any, log: TrainingLog, session: Session
-) -> Literal["interrupted", "finished"]:
-    total = run.config.total_timesteps
-    if log.timesteps >= total:  # killed between its end and the saving of its model
-        return "finished"
-    try:
-        learner.learn(agent, envs, total, run.state.seed, log, session.before_rollout)
-    except (KeyboardInterrupt, _StoppedError):
-        log.finish()
-        return "interrupted"
-    except (ValueError, RuntimeError, ArithmeticError) as error:
-        # Weights far beyond all bounds make networks, distributions and environments fail, each in
-        # its own words.
-        if _largest(learner.get_state(agent)) < LARGEST_WEIGHT:
-            raise
-        raise DivergedError(
-            f"training diverged after step {log.timesteps:,}: {_first_line(error)}"
-        ) from error
-    session.write(log.timesteps)
-    return "finished"
-
-
-def _largest(state: dict[str, Any]) -> float:
-    """The largest magnitude of a float in what an agent is made of; infinity where one is no number."""
-    floats = [array for array in pack(state).arrays if array.dtype.kind == "f" and array.size]
-    largest = max((float(np.abs(array).max()) for array in floats), default=0.0)
-    return (
-        math.inf
-        if math.isnan(largest) or not all(np.isfinite(array).all() for array in floats)
-        else largest
-    )
-
-
-def _restore(
-    run: Run, learner: Agent[Any, Any], agent: Any, envs: Any, checkpoint: Checkpoint
-) -> None:
-    try:
-        learner.set_state(agent, envs, run.state.seed, checkpoint.state["agent"])
-        set_env_state(envs, checkpoint.state["environment"])
-        set_random_state(checkpoint.state["random"])
-    except (
-        Exception
-    ) as error:  # whatever a state of something else makes learner or environment raise
+        return None
+    with _explain_misfit(checkpoint):
+        changes = list(_changes(run, checkpoint, checkpoint.parts["config"]))
+    if changes:
         raise InputError(
-            f"{_named(run, checkpoint)} does not fit its run: {_first_line(error)}"
-        ) from error
+            f"run {run.folder}: {'; '.join(changes)}; put config.yaml back, or train a new run"
+        )
+    return checkpoint
 
 
-def _part(run: Run, checkpoint: Checkpoint, name: str) -> Any:
-    if not isinstance(checkpoint.state, dict) or not isinstance(checkpoint.state.get(name), dict):
-        raise InputError(f"{_named(run, checkpoint)} does not fit its run: it has no part {name!r}")
-    return checkpoint.state[name]
+def _changes(run: Run, checkpoint: Checkpoint, before: dict[str, Any]) -> Iterator[str]:
+    """What decides the weights and was changed since the checkpoint, a line for each value."""
+    now = run.config.model_dump(mode="json")
+    for key in ("env", "torch_threads", run.state.agent):
+        yield from _differences(key, now[key], before[key])
+    if now["total_timesteps"] <= checkpoint.timesteps:
+        yield from _differences(
+            "total_timesteps", now["total_timesteps"], before["total_timesteps"]
+        )
 
 
-def _named(run: Run, checkpoint: Checkpoint) -> str:
-    return f"checkpoint {run.folder / 'checkpoint' / str(checkpoint.timesteps)}"
+def _differences(name: str, now: Any, before: Any) -> Iterator[str]:
+    if isinstance(now, dict) and isinstance(before, dict):
+        for key in now | before:
+            yield from _differences(f"{name}.{key}", now.get(key), before.get(key))
+    elif now != before:
+        yield f"config.yaml says {name} {now}, the checkpoint was made with {before}"
 
 
-def _write_state(
-    run: Run, state: Literal["interrupted", "diverged", "finished"], timesteps: int
-) -> None:
-    run_folder.write_state(
-        run.folder,
-        RunState(agent=run.state.agent, seed=run.state.seed, state=state, timesteps=timesteps),
+def _extended(run: Run, checkpoint: Checkpoint | None, total_timesteps: int) -> Run:
+    """The run with another end.
+
+    Raises:
+        InputError: It has come further already.
+    """
+    steps = max(run.state.timesteps, 0 if checkpoint is None else checkpoint.timesteps)
+    if total_timesteps <= steps:
+        raise InputError(
+            f"--total-timesteps {total_timesteps}: run {run.folder} has {steps:,} steps already"
+        )
+    config = run.config.model_copy(update={"total_timesteps": total_timesteps})
+    return run._replace(config=config)
+
+
+def _announce(extended: Run, run: Run, checkpoint: Checkpoint | None) -> None:
+    """Says from where a run is resumed, and what may change its bits."""
+    for line in records.version_differences(run):
+        print(
+            f"run {run.folder}: {line}: the bits may differ from those of a run never stopped",
+            file=sys.stderr,
+        )
+    if extended.config != run.config:
+        print(
+            f"run {run.folder}: trains to {extended.config.total_timesteps:,} steps instead of "
+            f"{run.config.total_timesteps:,}; its schedules are stretched to that length, so the "
+            "result differs from that of a run of so many steps from the start"
+        )
+    print(
+        f"run {run.folder}: has no checkpoint: starts from the beginning"
+        if checkpoint is None
+        else f"run {run.folder}: resumes after step {checkpoint.timesteps:,}",
+        flush=True,
     )
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+@contextmanager
+def _explain_misfit(checkpoint: Checkpoint) -> Iterator[None]:
+    """Turns whatever the state of something else makes its reader raise into a message.
+
+    Raises:
+        InputError: The checkpoint does not fit its run.
+    """
+    try:
+        yield
+    except (InputError, OSError, MemoryError):
+        raise
+    except KeyError as error:
+        raise InputError(
+            f"checkpoint {checkpoint.path} does not fit its run: it has no part {error}"
+        ) from error
+    except Exception as error:
+        raise InputError(
+            f"checkpoint {checkpoint.path} does not fit its run: {first_line(error)}"
+        ) from error
 
 
 @contextmanager
 def _quiet_writer_thread() -> Iterator[None]:
-    """Keeps a full disk to one message: what TensorBoard's thread prints, the next write to it raises as well."""
+    """Silences TensorBoard's writer thread on a full disk; the next write to it raises as well."""
     before = threading.excepthook
     threading.excepthook = lambda args: None if issubclass(args.exc_type, OSError) else before(args)
     try:

@@ -1,66 +1,53 @@
-"""Why training stops before its end: a signal, or losses that are no numbers any more."""
+"""What Ctrl-C and SIGTERM do: they end a program, or stop training where it can be saved.
 
-import math
+A signal that is ignored when the program starts, as ``nohup`` and scripts do, stays ignored.
+"""
+
 import signal
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
-import torch
-
-from train.config import InputError
-
-
-class DivergedError(InputError):
-    """Training has left the numbers; the message says where."""
+Handler = Callable[[int, FrameType | None], object]
 
 
 class StopRequest:
     """Whether a signal has asked training to stop at the next start of a rollout."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.is_made = False
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def make(self, number: int, frame: FrameType | None) -> None:
+        """Handles a signal: the first one asks, a second one stops at once."""
+        if self.is_made:
             raise KeyboardInterrupt
-        self.asked = True
+        self.is_made = True
+
+
+def sigterm_as_ctrl_c() -> AbstractContextManager[None]:
+    """Lets SIGTERM end the program as Ctrl-C does, wherever it is."""
+    return _handle((signal.SIGTERM,), signal.default_int_handler)
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Lets the first Ctrl-C or SIGTERM stop training where a checkpoint can be written; a second one stops at once."""
+    """Lets the first Ctrl-C or SIGTERM stop training where a checkpoint can be written."""
     request = StopRequest()
+    with _handle((signal.SIGINT, signal.SIGTERM), request.make):
+        yield request
+
+
+@contextmanager
+def _handle(numbers: tuple[signal.Signals, ...], handler: Handler) -> Iterator[None]:
+    """Handles signals that are not ignored; only a main thread can."""
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, request._ask) for number in numbers}
+    handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in handled}
     try:
-        yield request
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def check_finite(timesteps: int, losses: Mapping[str, float], weights: torch.Tensor) -> None:
-    """Looks for what is no number after an update.
-
-    Args:
-        timesteps: Environment steps so far.
-        losses: The terms of the update by name.
-        weights: Any of the weights after it: one bound on the gradients of all of them carries what
-            is no number in one of them into every other.
-
-    Raises:
-        DivergedError: There is one; the message names it.
-    """
-    bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
-    if not bad and math.isfinite(weights.detach().sum().item()):
-        return
-    what = (
-        ", ".join(f"{name} is {value}" for name, value in bad.items())
-        or "the weights are no finite numbers"
-    )
-    raise DivergedError(f"training diverged at step {timesteps:,}: {what}")
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

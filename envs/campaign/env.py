@@ -20,14 +20,13 @@ from envs.campaign.latent import (
 from envs.campaign.observation import OBSERVATIONS, Observations
 from envs.campaign.params import (
     CHANNELS,
-    METRICS,
     RENAMED,
     CampaignParams,
     Latent,
     make_params,
     parameter_table,
 )
-from envs.campaign.past import History
+from envs.campaign.past import check_past
 
 METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
 RESET_OPTIONS = ("latent", "true_params", "past")
@@ -298,34 +297,8 @@ def parse_options(
     return ResetOptions(
         latent=parse_latent(params, latent, count) if "latent" in values else None,
         true_params=parse_true_params(params, true_params) if "true_params" in values else None,
-        past=checked_past(params, values.get("past", ())),
+        past=check_past(params, values.get("past", ())),
     )
-
-
-def checked_past(params: CampaignParams, past: Any) -> NDArray[np.float64]:
-    """The days played so far as numbers, (days so far, 6).
-
-    Raises:
-        ValueError: Another shape, too many days, a number that is negative or not finite, or more
-            than the budget.
-    """
-    try:
-        days = np.array(past, dtype=np.float64).reshape(-1, len(CHANNELS) + len(METRICS))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"reset: past: needs a row of {(*CHANNELS, *METRICS)} for each day: {error}"
-        ) from None
-    if len(days) >= params.days:
-        raise ValueError(
-            f"reset: past has {len(days)} days, must be fewer than the {params.days} of a campaign"
-        )
-    faults = History(params).faults(days)
-    if faults:
-        listed = "; ".join(
-            f"day {row + 1}, {column}: {text}" for (row, column), text in faults.items()
-        )
-        raise ValueError(f"reset: past: {listed}")
-    return days
 
 
 def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:

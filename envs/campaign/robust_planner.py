@@ -107,6 +107,24 @@ def best_fixed_plan(params: CampaignParams, rng: np.random.Generator) -> FloatAr
     return best
 
 
+def best_plan_after(
+    params: CampaignParams, past: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """The fixed plan (days left, 3) [bu/day] that earns most in the mean over what is likely.
+
+    Args:
+        params: The campaign.
+        past: Spend [bu/day] and metrics [counts/day] of the past days, (past days, 6).
+        rng: For drawing what is likely after them.
+    """
+    particles = draw_particles(params, rng, POSSIBLE)
+    weights, state = weigh(params, particles, past[np.newaxis])
+    likely = resample(particles, weights, state, FIXED_SCENARIOS, rng)
+    start = planner.plan(params).spend[np.newaxis, len(past) :]
+    best: FloatArray = best_plans(params, likely, start, FIXED_ITERATIONS)[0]
+    return best
+
+
 def clairvoyant_plans(params: CampaignParams, latent: Latent, fixed: FloatArray) -> FloatArray:
     """The best plan of every campaign whose latent (campaigns, ...) is known, (campaigns, days, 3) [bu/day]."""
     scenarios = at_start(latent, len(latent.loyalty_lift), 1)

@@ -14,7 +14,6 @@ from envs.campaign.batch import ALL, CampaignBatch, Day
 from envs.campaign.latent import PRIVILEGED_SIZE
 from envs.campaign.observation import Observations
 from envs.campaign.params import METRICS, Latent, make_params
-from envs.campaign.past import History
 
 Mask = NDArray[np.bool_]
 
@@ -123,11 +122,6 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             campaigns.reset(self.np_random, terminated)
         truncated = np.zeros(self.num_envs, dtype=bool)
         return campaigns.observations.copy(), rewards, terminated, truncated, infos
-
-    @property
-    def history(self) -> History:
-        """What days already played look like, for ``reset(options={"past": rows})``."""
-        return History(self.params)
 
     def get_state(self) -> dict[str, Any]:
         """The state of campaigns and generator as plain data: numbers, text and arrays."""

@@ -15,7 +15,7 @@ from evaluate.statistics import Kind
 from evaluate.targets import EvaluationTarget, state_of
 from train.config import dump_config
 from train.play import percent
-from train.storage.run_files import read_command, read_versions
+from train.storage.records import read_command, read_versions
 
 LEAST_SHOWN = -0.5  # of the gap; a policy further down would leave the others no room
 
@@ -63,14 +63,14 @@ def provenance(
     """How the report was made."""
     runs, settings = target.runs, evaluation.settings
     versions = [read_versions(run) for run in runs]
-    packages = [f"Python {v['python']}, {v['packages']}" for v in versions]
-    platforms = dict.fromkeys(v["platform"] for v in versions)
+    packages = [f"Python {v.python}, {v.packages_text}" for v in versions]
+    platforms = dict.fromkeys(v.platform for v in versions)
     times = (f"{name} {value:,.1f} s" for name, value in learning.seconds(progress).items())
     return {
         "command": command,
         "trained by": "\n".join(dict.fromkeys(read_command(run) for run in runs)),
         "config": dump_config(runs[0].config),
-        "commit": "\n".join(dict.fromkeys(v["commit"] for v in versions)),
+        "commit": "\n".join(dict.fromkeys(v.commit or "unknown" for v in versions)),
         "packages": "\n".join(dict.fromkeys(packages)),
         "machine": f"{', '.join(platforms)}, {os.cpu_count()} cores",
         "training seeds": ", ".join(map(str, sorted({run.state.seed for run in runs}))),
@@ -79,7 +79,7 @@ def provenance(
         ),
         "training time": f"{', '.join(times)} a run, the median",
         "runs": "\n".join(
-            f"{run.name}/{run.folder.name}: {run.state.timesteps:,} steps, {state_of(run)}"
+            f"{run.config_name}/{run.folder.name}: {run.state.timesteps:,} steps, {state_of(run)}"
             for run in [*runs, *target.unfinished]
         ),
     }

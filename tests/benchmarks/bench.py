@@ -43,7 +43,7 @@ from train.config import AgentName, EnvConfig, TrainConfig, load_config
 from train.environment import make_env, make_training_env
 from train.logs.training_log import TrainingLog
 from train.play import mean_score
-from train.run import Session, learn
+from train.run import TrainingRun, run_training
 from train.storage.run_folder import Run, RunState
 
 ROUNDS = 5
@@ -419,9 +419,8 @@ def growth() -> Iterator[Target]:
 def checkpoints() -> Iterator[Target]:
     """What checkpoints at the default interval take of the time of training, for each agent.
 
-    The time of a checkpoint is that of the call that writes it, measured in the run itself, so that
-    a slow moment of the machine is in both; what the disk still takes after it, training does not
-    wait for.
+    The time of a checkpoint is that of the call that writes it, until it is on the disk, measured
+    in the run itself, so that a slow moment of the machine is in both.
     """
     for agent in LINEAR.agents:
         for name, config in (("linear", LINEAR), ("dynamic", DYNAMIC)):
@@ -432,17 +431,19 @@ def checkpoints() -> Iterator[Target]:
 
 
 def _checkpoint_share(config: TrainConfig, agent: AgentName) -> float:
-    spent, write = [0.0], Session.write
+    spent, write = [0.0], TrainingRun.write_checkpoint
 
-    def timed(session: Session, timesteps: int) -> None:
-        spent[0] += _seconds(lambda: write(session, timesteps))
+    def timed(training: TrainingRun, timesteps: int) -> None:
+        spent[0] += _seconds(lambda: write(training, timesteps))
 
     longer = config.model_copy(update={"total_timesteps": 3 * config.checkpoint_every})
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "write", timed)
+        patch.setattr(TrainingRun, "write_checkpoint", timed)
         state = RunState(agent=agent, seed=0, state="running", timesteps=0)
         run = Run(Path(folder), longer, state)
-        whole = _seconds(lambda: learn(run, REGISTRY[agent].module(), None))
+        part = config.agent(agent)
+        envs = make_training_env(config.env, part.n_envs, part.stats_window_size)
+        whole = run_training(run, envs, None, show_progress=False).seconds
     return 100 * spent[0] / whole
 
 

@@ -21,7 +21,7 @@ from train.logs.training_log import TrainingLog
 from train.storage.run_folder import find_run
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.tools.resuming", "train.run", "torch._dynamo"])
+PROCESSES.set_forkserver_preload(["tests.tools.resuming", "train.run"])
 
 
 class Crash(BaseException):

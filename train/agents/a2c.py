@@ -21,10 +21,10 @@ from torch import nn
 from train.agents.privileged import mask_privileged_inputs
 from train.agents.vec_env import BatchInfos, LazyInfos, SB3VecEnv
 from train.config import AgentConfig
+from train.divergence import check_finite
 from train.environment import TrainingEnv
 from train.errors import InputError, first_line
 from train.logs.training_log import TrainingLog
-from train.signals import check_finite
 from train.storage.safe_load import load_weights, read_bytes, read_entry
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}

@@ -1,31 +1,31 @@
-"""The files that a log grows: how long they are now, and how to cut them back to what they were.
+"""The files of a log: how long they are, and how to truncate them to what they were.
 
 TensorBoard reads the event files of a folder in the order of their names, which begin with the time
-of day. A run that goes on after its checkpoint gives the files from before names that stand first,
-so that no clock can change the order.
+of day. A run that is resumed gives the files from before names that sort first, so that no clock
+can change the order.
 """
 
 import os
 from pathlib import Path, PurePosixPath
 
-from train.config import InputError
+from train.errors import InputError
+from train.logs.tables import TABLES
 
-TABLES = ("progress.csv", "timing.csv")
 EVENTS = "events.out.tfevents."
 EARLIER = f"{EVENTS}0-"
 
 
 def log_sizes(folder: Path) -> dict[str, int]:
-    """Names below ``folder`` of its tables and event files, in TensorBoard's order, to their sizes [bytes]."""
+    """Returns the sizes of tables and event files [bytes], by name, in TensorBoard's order."""
     paths = [folder / name for name in TABLES] + _event_files(folder)
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
 
 
 def truncate_logs(folder: Path, sizes: dict[str, int]) -> None:
-    """Makes the log what it was when ``log_sizes`` was asked; may be stopped half-way and be called again.
+    """Makes the log what it was at ``log_sizes``; may be stopped half-way and be called again.
 
     Raises:
-        InputError: A file is missing, shorter than it was, or no file of a log.
+        InputError: A file is missing, shorter than it was, or not a file of a log.
     """
     for name in TABLES:
         if (folder / name).is_symlink():
@@ -36,7 +36,8 @@ def truncate_logs(folder: Path, sizes: dict[str, int]) -> None:
     for name, (path, _) in places.items():
         if path.is_symlink() or not path.is_file() or path.stat().st_size < sizes[name]:
             raise InputError(
-                f"run {folder}: {name} is not what it was at the checkpoint: its first rows are gone"
+                f"run {folder}: {name} is not what it was at the checkpoint: "
+                "its first rows are gone"
             )
     for path in set(_event_files(folder)) - {path for path, _ in places.values()}:
         path.unlink()
@@ -50,13 +51,13 @@ def _event_files(folder: Path) -> list[Path]:
 
 
 def _place(folder: Path, name: str, index: int) -> tuple[Path, Path]:
-    """Where a file is, and where it belongs from now on: the two differ until an event file has been given its name."""
+    """Returns where a file is and where it belongs: an event file gets a name that sorts first."""
     path = folder / name
     if name in TABLES:
         return path, path
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or not pure.name.startswith(EVENTS):
-        raise InputError(f"run {folder}: {name!r} in its checkpoint is no file of a log")
+        raise InputError(f"run {folder}: {name!r} in its checkpoint is not a file of a log")
     if pure.name.startswith(EARLIER):
         return path, path
     target = path.with_name(f"{EARLIER}{index:06d}.{pure.name.removeprefix(EVENTS)}")

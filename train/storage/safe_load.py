@@ -1,28 +1,41 @@
-"""Reads files that strangers may have made: archives within limits, weights without running anything in them."""
+"""Reads files that strangers may have made: within limits, and without running what is in them."""
 
 import io
+import pickletools
 import re
 import struct
 import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from train.errors import first_line
 
 MAX_BYTES = 256 * 2**20
 MAX_ENTRIES = 10_000
 MAX_LISTING_BYTES = 4 * 2**20
 END_OF_LISTING = b"PK\x05\x06"
 LARGE_LOCATOR = b"PK\x06\x07"
+ALLOWED = {
+    "collections OrderedDict",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_parameter",
+    "_codecs encode",  # bytes
+    "__builtin__ set",
+}
 
 
 def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     """The content of a regular file.
 
     Raises:
-        ValueError: It is no regular file, or larger than ``limit`` bytes.
+        ValueError: It is not a regular file, or larger than ``limit`` bytes.
         OSError: It cannot be read.
     """
     if not path.is_file():
-        raise ValueError("is no regular file")
+        raise ValueError("is not a regular file")
     size = path.stat().st_size
     if size > limit:
         raise ValueError(f"takes {size:,} bytes, at most {limit:,} are read")
@@ -33,14 +46,14 @@ def open_archive(content: bytes) -> zipfile.ZipFile:
     """Opens a zip archive whose entries, once unpacked, stay within the limits and the archive.
 
     Raises:
-        ValueError: It is none, is too large, or an entry points out of the archive; the message
+        ValueError: It is not one, is too large, or an entry points out of the archive; the message
             says which.
     """
     _check_listing(content)
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except zipfile.BadZipFile as error:
-        raise ValueError(f"is no zip archive: {error}") from error
+        raise ValueError(f"is not a zip archive: {error}") from error
     for name in archive.namelist():
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in name:
@@ -68,26 +81,73 @@ def read_entry(content: bytes, name: str) -> bytes:
         raise ValueError(f"the entry {name!r} cannot be read: {error}") from error
 
 
-def load_weights(content: bytes) -> Any:
-    """What ``torch.save`` wrote, if it is made of tensors and plain data alone; nothing in it is run.
+def load_weights(content: bytes, functions: Sequence[Callable[..., Any]] = ()) -> Any:
+    """Returns what ``torch.save`` wrote, if it is tensors and plain data alone; none of it is run.
+
+    Args:
+        content: The archive.
+        functions: Functions of ours that it may ask to be called; they check what they are given.
 
     Raises:
         ValueError: The archive is refused, or it holds something else; the message names it.
     """
     import torch
 
-    open_archive(content)
+    archive = open_archive(content)
+    _check_sums(archive)
+    _check_globals(
+        archive, {f"{function.__module__} {function.__name__}" for function in functions}
+    )
     try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(functions)):
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file makes the reader raise
         raise ValueError(_refused(str(error))) from error
+
+
+def _check_sums(archive: zipfile.ZipFile) -> None:
+    """Compares every entry with its checksum: torch would take flipped bits for data."""
+    try:
+        damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+        raise ValueError(f"is damaged: {first_line(error)}") from error
+    if damaged is not None:
+        raise ValueError(f"the entry {damaged!r} does not match its checksum")
+
+
+def _check_globals(archive: zipfile.ZipFile, names: set[str]) -> None:
+    """Refuses what asks for anything but tensors and ``names``; torch itself would allow more."""
+    entries = [name.lower() for name in archive.namelist()]
+    if len(set(entries)) < len(entries):
+        raise ValueError("has two entries of the same name")
+    for entry in archive.namelist():
+        if not entry.lower().endswith(".pkl"):
+            continue
+        for asked in _globals(archive.read(entry)):
+            if asked not in names | ALLOWED and not re.fullmatch(r"torch \w+Storage", asked):
+                name = asked.replace(" ", ".")
+                raise ValueError(
+                    f"refused: it asks for {name}, which is not a tensor; nothing of it was run"
+                )
+
+
+def _globals(pickled: bytes) -> list[str]:
+    try:
+        return [str(name) for code, name, _ in pickletools.genops(pickled) if code.name == "GLOBAL"]
+    except Exception as error:  # whatever a damaged file makes the reader raise
+        raise ValueError(f"cannot be read: {first_line(error)}") from error
+
+
+def find_package(module: str) -> ModuleSpec | None:
+    """Returns where Python would import a module's outermost package from, without importing it."""
+    return PathFinder.find_spec(module.partition(".")[0]) if module else None
 
 
 def _check_listing(content: bytes) -> None:
     """Refuses a table of contents so long that to read it would fill the memory."""
     end = content.rfind(END_OF_LISTING, max(0, len(content) - 2**16 - 22))
     if end < 0 or end + 22 > len(content):
-        raise ValueError("is no zip archive")
+        raise ValueError("is not a zip archive")
     entries, size = struct.unpack_from("<HI", content, end + 10)
     if (
         end >= 76 and content[end - 20 : end - 16] == LARGE_LOCATOR
@@ -101,8 +161,6 @@ def _check_listing(content: bytes) -> None:
 
 def _refused(message: str) -> str:
     """What torch refused, without its advice to trust the file."""
-    if asked := re.search(r"GLOBAL (\S+)", message):
-        return f"refused: it asks for {asked[1]}, which is no tensor; nothing of it was run"
     if fault := re.search(r"WeightsUnpickler error: *(.+)", message):
         return f"refused: {fault[1]}; nothing of it was run"
     return next(iter(message.splitlines()), "") or "cannot be read"

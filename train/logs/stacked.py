@@ -1,0 +1,164 @@
+"""Metrics that are parts of one whole, such as spend by channel, as stacked curves and bars."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch.utils.tensorboard import SummaryWriter
+
+COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c")
+MAX_STEPS = 60  # that a picture can show side by side
+PICTURES = 5  # of a run; each costs as much as a rollout
+
+
+class StackedMetric(NamedTuple):
+    """Metrics that are parts of a whole: ``campaign/spend_posts`` and ``campaign/spend_ads``.
+
+    Attributes:
+        name: The whole: ``spend``, also its name in ``info`` of the steps.
+        parts: Names of the parts: ``posts``, ``ads``.
+        tags: Tags of the metrics.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """Tags of the curves above each other: zero, the first part, the first two, and so on."""
+        above = ["+".join(self.parts[: count + 1]) for count in range(len(self.parts))]
+        return tuple(f"stacked/{self.name}/{name}" for name in ("0", *above))
+
+    def heights(self, values: dict[str, float]) -> dict[str, float]:
+        """The heights of those curves, by tag."""
+        heights = np.cumsum([0.0, *(values[tag] for tag in self.tags)])
+        return dict(zip(self.curves, heights.tolist(), strict=True))
+
+
+def stacked_metrics(tags: Iterable[str]) -> list[StackedMetric]:
+    """Finds the metrics that share all of their name but the last word: two or more are stacked."""
+    groups: dict[str, list[str]] = {}
+    for tag in tags:
+        stem, _, word = tag.rpartition("_")
+        if stem and "/" not in word:
+            groups.setdefault(stem, []).append(tag)
+    return [
+        StackedMetric(
+            stem.rsplit("/", 1)[-1], tuple(tag[len(stem) + 1 :] for tag in group), tuple(group)
+        )
+        for stem, group in groups.items()
+        if len(group) > 1
+    ]
+
+
+class EpisodeTrace:
+    """Follows the environments through whole episodes, and keeps an info entry of each step.
+
+    Only where all environments end together is a step of one the same step of the others; their
+    mean is kept.
+
+    Attributes:
+        name: The entry of ``info``.
+        last: The last whole episode, (steps, parts); None before its end.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[NDArray[np.float64]] = []
+        self._is_from_start = True
+        self.name = ""
+        self.last: NDArray[np.float64] | None = None
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns what ``set_state`` takes."""
+        return {"steps": list(self._steps), "from_start": self._is_from_start, "last": self.last}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Resumes from a state."""
+        self._steps, self._is_from_start = list(state["steps"]), state["from_start"]
+        self.last = state["last"]
+
+    def step(self, infos: dict[str, Any]) -> None:
+        """Takes in the batched info of one vector step."""
+        ended = infos.get("_episode")
+        is_over = ended is not None and bool(np.any(ended))
+        values = (infos.get("final_info", {}) if is_over else infos).get(self.name)
+        if self._is_from_start and values is not None and len(self._steps) < MAX_STEPS:
+            self._steps.append(np.asarray(values).mean(axis=0))
+        if is_over:
+            is_together = bool(np.all(ended))
+            if self._is_from_start and is_together and self._steps:
+                self.last = np.stack(self._steps)
+            self._is_from_start, self._steps = is_together, []
+
+
+class Pictures:
+    """Draws the first stacked metric of an episode as bars, a few times in a run.
+
+    Args:
+        total_timesteps: Environment steps of the run.
+    """
+
+    def __init__(self, total_timesteps: int) -> None:
+        self._every = max(1, total_timesteps // PICTURES)
+        self._next = self._every
+        self._trace = EpisodeTrace()
+        self._metric: StackedMetric | None = None
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns what ``set_state`` takes."""
+        return {"next": self._next, "trace": self._trace.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Resumes from a state."""
+        self._next = state["next"]
+        self._trace.set_state(state["trace"])
+
+    def show(self, metrics: list[StackedMetric]) -> None:
+        """Chooses what to draw, once the metrics are known."""
+        self._metric = next(iter(metrics), None)
+        self._trace.name = self._metric.name if self._metric else ""
+
+    def step(self, infos: dict[str, Any]) -> None:
+        """Takes in the batched info of one vector step."""
+        self._trace.step(infos)
+
+    def write(self, events: SummaryWriter, timesteps: int) -> None:
+        """Writes a picture where one is due."""
+        if timesteps < self._next or self._metric is None or self._trace.last is None:
+            return
+        picture = stacked_bars(self._trace.last, self._metric.parts)
+        tag = f"allocation/{self._metric.name}"
+        events.add_image(tag, picture, timesteps, dataformats="HWC")
+        self._next = (timesteps // self._every + 1) * self._every
+
+
+def stacked_bars(steps: NDArray[np.float64], names: tuple[str, ...]) -> NDArray[np.uint8]:
+    """A picture (height, width, 3) of a bar for each step, made of its parts (steps, parts)."""
+    width, height, left, top, bottom = 560, 300, 16, 40, 28
+    picture = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
+    place = left
+    for name, colour in zip(names, COLOURS, strict=False):
+        draw.rectangle((place, 14, place + 12, 26), fill=colour)
+        draw.text((place + 18, 20), name, fill="black", font=font, anchor="lm")
+        place += 40 + int(draw.textlength(name, font=font))
+    most = max(float(steps.sum(axis=1).max()), 1e-12)
+    draw.text((width - left, 20), f"full height: {most:.4g}", fill="black", font=font, anchor="rm")
+    slot = (width - 2 * left) / len(steps)
+    for number, parts in enumerate(steps):
+        x, y = left + number * slot, float(height - bottom)
+        for value, colour in zip(parts, COLOURS, strict=False):
+            up = y - max(float(value), 0.0) / most * (height - top - bottom)
+            if round(y) > round(up):
+                draw.rectangle(
+                    (x + 0.1 * slot, round(up), x + 0.9 * slot, round(y) - 1), fill=colour
+                )
+            y = up
+        if slot >= 20:
+            draw.text(
+                (x + slot / 2, height - 14), str(number + 1), fill="black", font=font, anchor="mm"
+            )
+    return np.asarray(picture)

@@ -1,0 +1,70 @@
+"""Files and folders on disk: written whole or not at all, and held by one process at a time."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MAX_TEXT_BYTES = 65_536  # of a small text file that a program writes and reads back
+
+
+def write_file(path: Path, write: Callable[[Path], object], sync: bool = False) -> None:
+    """Lets ``write`` fill a temporary file beside ``path``, then puts it in its place in one step.
+
+    Args:
+        path: The file.
+        write: Takes the path of the temporary file.
+        sync: Whether to wait until the file and its name are on the disk, so that they survive a
+            loss of power.
+
+    Raises:
+        OSError: It cannot be written; what was there before is as it was.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        if sync:
+            _sync(temporary)
+        temporary.replace(path)
+        if sync:
+            _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all."""
+    write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+@contextmanager
+def lock(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Holds a folder; the system releases it in whatever way the process ends.
+
+    Args:
+        folder: The folder.
+        wait: Whether to wait for another process that holds it.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+        OSError: The folder cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
