@@ -375,11 +375,12 @@ def test_a_plan_without_support_is_not_called_the_optimum(
 
 @pytest.mark.parametrize("budget", [100.0, 0.05, 1e6])
 def test_the_plan_to_copy_never_costs_more_than_the_budget(budget: float) -> None:
-    shares = np.random.default_rng(0).dirichlet(np.ones(3), 200)
-    days = pd.DataFrame(budget * shares, columns=["posts", "ads", "rewards"])
-    days = days.assign(day=range(1, 201), seed=0, campaign=0)
-    rows = _the_plan(days, "a2c").tables[0].rows
-    for row, exact in zip(rows, budget * shares, strict=True):
+    params = make_params("linear", days=28, daily_budget=budget)
+    plan = budget * np.random.default_rng(0).dirichlet(np.ones(3), 28)
+    days = pd.DataFrame(plan, columns=["posts", "ads", "rewards"])
+    days = days.assign(day=range(1, 29), seed=0, campaign=0)
+    rows = _the_plan(days, "a2c", params).tables[0].rows
+    for row, exact in zip(rows, plan, strict=True):
         spend = [float(value) for value in row[1:4]]
         assert sum(spend) <= budget * (1 + 1e-9)
         assert float(row[4]) == pytest.approx(sum(spend))

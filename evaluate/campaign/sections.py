@@ -6,6 +6,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
+from envs.campaign.planner import limits_of
 from evaluate.campaign import charts
 from evaluate.campaign.explain import PlanDiagnostics, explanation, how_sure, plan_diagnostics
 from evaluate.campaign.plan import places, rounded
@@ -47,7 +48,7 @@ def campaign_sections(evaluation: Evaluation, params: CampaignParams) -> Campaig
     text = [*([NOMINAL] if params.is_drawn else []), explanation(params), how_sure(params)]
     pictures = [_spend(days, drawn, params), *why_charts(diagnostics, evaluation.colours)]
     return CampaignSections(
-        _the_plan(leading, trained[0]),
+        _the_plan(leading, trained[0], params),
         _the_days(leading, trained[0], params),
         Section("Why this split", text, [], pictures),
     )
@@ -100,15 +101,15 @@ def _spend(days: pd.DataFrame, drawn: list[str], params: CampaignParams) -> Char
     )
 
 
-def _the_plan(days: pd.DataFrame, leading: str) -> Section:
+def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Section:
     """The leading policy's spend as a picture and as a table to copy."""
     counted = [f"{days[name].nunique()} {label}" for name, label in VARIED if _varies(days, name)]
     mean = f", the mean over {' and '.join(counted)}" if counted else ""
-    spend = _plan(days)
-    digits = places(spend)
+    spend, limits = _plan(days), limits_of(params)
+    digits = places(spend, *limits)
     rows = [
         [str(day), *(f"{value:.{digits}f}" for value in (*split, split.sum()))]
-        for day, split in enumerate(rounded(spend), 1)
+        for day, split in enumerate(rounded(spend, *limits), 1)
     ]
     table = Table(
         f"Spend in budget units by day and channel, as {leading} decides{mean}, rounded so that no "
