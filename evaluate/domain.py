@@ -93,7 +93,8 @@ class Domain:
     Attributes:
         episode: What the report calls an episode.
         step: What it calls a step.
-        objective: What it calls the quantity that policies are compared by.
+        objective: The episode metric that policies are compared by; an environment without metrics
+            has the return under this name.
         baselines: Which baselines have a part of their own in the report.
         comparison_key: What two environments of an id must share for policies to be compared.
         baseline_policies: The baselines of an environment; the seed is for those that draw.

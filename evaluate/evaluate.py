@@ -21,7 +21,7 @@ from evaluate.results import (
     means,
     policy_results,
 )
-from evaluate.rollouts import Candidate, play_all
+from evaluate.rollouts import RETURN, Candidate, play_all
 from evaluate.targets import EvaluationTarget, state_of
 from train.errors import InputError
 from train.storage.run_folder import Run
@@ -43,7 +43,7 @@ def _evaluate(target: EvaluationTarget, out: Path, command: str, brand: Brand) -
     progress = learning.read_progress(target.runs, target.name)
     _check_alike(target.runs)
     evaluation = _played(target)
-    domain, results, policies = evaluation.domain, evaluation.results, evaluation.policies
+    domain, results = evaluation.domain, evaluation.results
     family = domain.sections(evaluation)
     parts = [
         *family.first,
@@ -52,25 +52,19 @@ def _evaluate(target: EvaluationTarget, out: Path, command: str, brand: Brand) -
         training(evaluation, progress),
         sections.uncertain(evaluation),
     ]
-    report = Report(
-        title=brand.title or f"Evaluation report: {target.name}",
-        logo=brand.logo,
-        result=result(evaluation),
-        sections=[part for part in parts if part],
-        provenance=sections.provenance(command, evaluation, target, progress),
-    )
-    figures = {name: row | family.numbers.get(name, {}) for name, row in as_json(policies).items()}
+    title = brand.title or f"Evaluation report: {target.name}"
+    provenance = sections.provenance(command, evaluation, target, progress)
+    shown = [part for part in parts if part]
+    report = Report(title, brand.logo, result(evaluation), shown, provenance)
+    figures = {
+        name: row | family.numbers.get(name, {})
+        for name, row in as_json(evaluation.policies).items()
+    }
     steps = results.steps.rename(columns={"episode": domain.episode, "step": domain.step})
     table = means(results.episodes)
     page.write(out, report, steps, table, figures)
-    lines = (
-        _printed(table, evaluation),
-        _not_finished(target.unfinished),
-        sections.cut_episodes(evaluation),
-        report.result,
-        f"report: {out / 'index.html'}",
-    )
-    print(*filter(None, lines), sep="\n")
+    _print(target, evaluation, table)
+    print(report.result, f"report: {out / 'index.html'}", sep="\n")
 
 
 def _played(target: EvaluationTarget) -> Evaluation:
@@ -85,11 +79,13 @@ def _played(target: EvaluationTarget) -> Evaluation:
     baselines = domain.baseline_policies(target.env, settings.seed)
     print(_announced(domain, trained, baselines, settings.n_eval_episodes), flush=True)
     results = play_all(trained + baselines, settings.n_eval_episodes, settings.seed, domain.columns)
-    columns = [name for name in results.episodes if name not in KEYS]
+    episodes = results.episodes.rename(columns={RETURN: domain.objective})
+    results = results._replace(episodes=episodes)
+    columns = [name for name in episodes if name not in KEYS]
     metric = domain.objective if domain.objective in columns else str(columns[0])
-    metric = comparison_metric(results.episodes, metric, domain.baselines)
+    metric = comparison_metric(episodes, metric, domain.baselines)
     unfinished = _unfinished(target, agents)
-    policies = policy_results(results.episodes, list(agents), metric, domain.baselines, unfinished)
+    policies = policy_results(episodes, list(agents), metric, domain.baselines, unfinished)
     colours = charts.policy_colours([policy.name for policy in policies], list(agents))
     return Evaluation(domain, target.env, settings, results, policies, metric, colours)
 
@@ -165,8 +161,8 @@ def _short(value: object, beside: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _printed(table: pd.DataFrame, evaluation: Evaluation) -> str:
-    """What is printed of each policy."""
+def _print(target: EvaluationTarget, evaluation: Evaluation, table: pd.DataFrame) -> None:
+    """Prints what each policy earns, and what is missing or cut."""
     metric = evaluation.metric
     closed = {part.name: part.gap_closed.value for part in evaluation.policies if part.gap_closed}
     if closed:
@@ -175,4 +171,7 @@ def _printed(table: pd.DataFrame, evaluation: Evaluation) -> str:
         share = share_name(evaluation).replace(" the ", " ").replace(" ", "_")
         columns = [name for name in (metric, SHARE, "seeds", "worst_seed") if name in table]
         shown = table[columns].rename(columns={SHARE: share})
-    return shown.to_string(float_format=lambda value: f"{value:,.4f}")
+    print(shown.to_string(float_format=lambda value: f"{value:,.4f}"))
+    for line in (_not_finished(target.unfinished), sections.cut_episodes(evaluation)):
+        if line:
+            print(line)

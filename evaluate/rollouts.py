@@ -14,6 +14,8 @@ from train.environment import BatchEnv, make_env
 from train.errors import InputError
 from train.play import Policy, Step, episode_metrics, play
 
+RETURN = "return"  # the one metric of an environment that has none of its own
+
 Columns = Callable[[BatchEnv, Step], dict[str, NDArray[Any]]]
 """What a step was, from the environments and the step: names to arrays (n_envs,)."""
 
@@ -102,7 +104,7 @@ def _play(
     everywhere = np.ones(episodes, dtype=bool)
     return Results(
         pd.concat(rows).sort_values(["episode", "step"], kind="stable"),
-        _frame(candidate, everywhere, metrics or {"return": returns}),
+        _frame(candidate, everywhere, metrics or {RETURN: returns}),
         {candidate.name: int(cut.sum())} if cut.any() else {},
     )
 

@@ -184,6 +184,7 @@ def test_a_sibling_is_added_in_an_afternoon(
     page = (tmp_path / "report/index.html").read_text()
     assert f"<p>{results['passed'].sum():.0f} in all.</p>" in page
     assert "<h2>Comparison with the baselines</h2>" in page
+    assert "a2c earns a mean throughput of " in page
     assert "<td>longest queue first</td>" in page
     assert "throughput_over_training" in {path.stem for path in (tmp_path / "report").iterdir()}
     assert "campaign" not in re.sub(r"base64,[^\"]*", "", page)
