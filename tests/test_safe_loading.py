@@ -332,7 +332,7 @@ def test_no_tag_of_a_config_runs(
         ),
         ("a: &a [*a]", "holds itself through an alias"),
         ("a: &a {b: *a}", "holds itself through an alias"),
-        ("[" * 1500, "is no YAML"),
+        ("[" * 1500, "is not YAML"),
         ("x" * 2_000_000, "is larger than"),
     ],
 )
