@@ -25,7 +25,8 @@ from evaluate.results import means
 from evaluate.rollouts import play_all
 from tests.tools.programs import ROOT, run
 from train.__main__ import main as train
-from train.config import EnvConfig, InputError
+from train.config import EnvConfig
+from train.errors import InputError
 from train.storage.run_folder import load_run
 
 FIGURES = json.loads((ROOT / "tests/article_figures.json").read_text(encoding="utf-8"))["seeds"]

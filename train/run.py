@@ -24,11 +24,11 @@ from train.signals import StopRequest, stop_on_signals
 from train.storage import records, run_folder
 from train.storage.checkpoint import (
     Checkpoint,
+    CheckpointWriter,
     has_older_format,
     newest_checkpoint,
     quarantine,
     remove_partial,
-    write_checkpoint,
 )
 from train.storage.files import write_file
 from train.storage.run_folder import Run
@@ -90,6 +90,7 @@ class TrainingRun:
         envs: Its environments.
         log: Its log.
         stop: Whether a signal has asked to stop.
+        writer: Writes its checkpoints.
         checkpoint: What to resume from; None starts from the beginning.
 
     Raises:
@@ -102,9 +103,11 @@ class TrainingRun:
         envs: Any,
         log: TrainingLog,
         stop: StopRequest,
+        writer: CheckpointWriter,
         checkpoint: Checkpoint | None,
     ) -> None:
-        self._run, self._envs, self._log, self._stop = run, envs, log, stop
+        self._run, self._envs, self._log = run, envs, log
+        self._stop, self._writer = stop, writer
         self._learner = REGISTRY[run.state.agent].module()
         self._agent = self._learner.build(envs, run.config.agent(run.state.agent), run.state.seed)
         self._last = 0 if checkpoint is None else checkpoint.timesteps
@@ -143,7 +146,7 @@ class TrainingRun:
                 "random": get_random_state(),
                 "log": self._log.get_state(),
             }
-            write_checkpoint(self._run.folder, timesteps, parts)
+            self._writer.write(timesteps, parts)
             self._last = timesteps
 
     def _restore(self, parts: dict[str, dict[str, Any]]) -> None:
@@ -261,9 +264,10 @@ def run_training(
         with (
             _quiet_writer_thread(),
             stop_on_signals() as stop,
+            closing(CheckpointWriter(run.folder)) as writer,
             _open_log(run, checkpoint, show_progress) as log,
         ):
-            state = TrainingRun(run, envs, log, stop, checkpoint).train()
+            state = TrainingRun(run, envs, log, stop, writer, checkpoint).train()
     except DivergedError as error:
         return Outcome(run, "diverged", None, time.perf_counter() - start, str(error))
     seconds = time.perf_counter() - start

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import csv
-import fcntl
 import io
 import json
 import os
@@ -22,6 +21,7 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from train.errors import InputError
+from train.storage.files import lock
 
 LOGO_KINDS = ("png", "jpeg", "gif", "webp", "svg+xml")
 LOGO_BYTES = 500_000
@@ -111,24 +111,19 @@ def lock_report_dir(out: Path) -> Iterator[None]:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        handle = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+        with lock(out):
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    out.rmdir()
+    except BlockingIOError:
+        raise InputError(
+            f"reports folder {out}: another evaluation is writing into it; wait for it, or name "
+            "another with --out"
+        ) from None
     except OSError as error:
         raise InputError(f"reports folder {out}: cannot be written: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"reports folder {out}: another evaluation is writing into it; wait for it, or "
-                "name another with --out"
-            ) from None
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                out.rmdir()
-    finally:
-        os.close(handle)
 
 
 def read_logo(path: Path) -> str:

@@ -297,7 +297,9 @@ def every_seed() -> Iterator[Target]:
                 learner.learn(agent, envs, total, seed, log)
             policy = agent.policy if name == "a2c" else ReferencePolicy(agent)
             shares.append(
-                mean_score(policy, make_env(DYNAMIC.env, 1), seed=0).means["campaign/share_of_optimum"]
+                mean_score(policy, make_env(DYNAMIC.env, 1), seed=0).means[
+                    "campaign/share_of_optimum"
+                ]
             )
         detail = f"worst {min(shares):.5f}, mean {statistics.mean(shares):.5f} of the seeds 0 to {seeds - 1}"
         yield Target(
@@ -419,8 +421,9 @@ def growth() -> Iterator[Target]:
 def checkpoints() -> Iterator[Target]:
     """What checkpoints at the default interval take of the time of training, for each agent.
 
-    The time of a checkpoint is that of the call that writes it, until it is on the disk, measured
-    in the run itself, so that a slow moment of the machine is in both.
+    The time of a checkpoint is that of the call that writes it, measured in the run itself, so that
+    a slow moment of the machine is in both; what the disk still takes after it, training does not
+    wait for.
     """
     for agent in LINEAR.agents:
         for name, config in (("linear", LINEAR), ("dynamic", DYNAMIC)):

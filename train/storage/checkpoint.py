@@ -1,10 +1,11 @@
 """A run's checkpoints, ``checkpoint/<timesteps>.pt``: each whole or not there, two of them kept."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from train.errors import first_line
-from train.storage.files import write_file
+from train.storage.files import sync, write_file
 from train.storage.safe_load import read_bytes
 from train.storage.state import dump, load
 
@@ -25,21 +26,49 @@ class Checkpoint(NamedTuple):
     parts: dict[str, dict[str, Any]]
 
 
-def write_checkpoint(folder: Path, timesteps: int, parts: dict[str, dict[str, Any]]) -> None:
-    """Writes a checkpoint of the run in ``folder``, and removes all but the last two.
+class CheckpointWriter:
+    """Writes the checkpoints of one run.
 
-    It is on the disk when an older one goes.
+    A checkpoint is in its place before ``write`` returns. That it has reached the disk, which
+    matters in a loss of power alone, is waited for before the next one is written.
 
-    Raises:
-        OSError: It cannot be written; those before it are as they were.
-        NotPlainError: The state holds something that is not plain data.
+    Args:
+        folder: The run's folder.
     """
-    content = dump({"timesteps": timesteps, "parts": parts})
-    path = _path(folder, timesteps)
-    path.parent.mkdir(exist_ok=True)
-    write_file(path, lambda temporary: temporary.write_bytes(content), sync=True)
-    for older in _timesteps(folder)[KEPT:]:
-        _path(folder, older).unlink()
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._synced: Future[None] | None = None
+
+    def write(self, timesteps: int, parts: dict[str, dict[str, Any]]) -> None:
+        """Writes a checkpoint, and removes all but the last two.
+
+        Raises:
+            OSError: It cannot be written; those before it are as they were.
+            NotPlainError: The state holds something that is not plain data.
+        """
+        content = dump({"timesteps": timesteps, "parts": parts})
+        self._wait()
+        path = _path(self._folder, timesteps)
+        path.parent.mkdir(exist_ok=True)
+        write_file(path, lambda temporary: temporary.write_bytes(content))
+        self._synced = self._thread.submit(sync, path)
+        for older in _timesteps(self._folder)[KEPT:]:
+            _path(self._folder, older).unlink()
+
+    def close(self) -> None:
+        """Waits until the last checkpoint is on the disk.
+
+        Raises:
+            OSError: It could not be put there.
+        """
+        self._thread.shutdown()
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._synced is not None:
+            self._synced.result()
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:

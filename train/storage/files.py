@@ -10,14 +10,8 @@ from pathlib import Path
 MAX_TEXT_BYTES = 65_536  # of a small text file that a program writes and reads back
 
 
-def write_file(path: Path, write: Callable[[Path], object], sync: bool = False) -> None:
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Lets ``write`` fill a temporary file beside ``path``, then puts it in its place in one step.
-
-    Args:
-        path: The file.
-        write: Takes the path of the temporary file.
-        sync: Whether to wait until the file and its name are on the disk, so that they survive a
-            loss of power.
 
     Raises:
         OSError: It cannot be written; what was there before is as it was.
@@ -28,11 +22,7 @@ def write_file(path: Path, write: Callable[[Path], object], sync: bool = False) 
     try:
         write(temporary)
         temporary.chmod(0o644)
-        if sync:
-            _sync(temporary)
         temporary.replace(path)
-        if sync:
-            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -62,9 +52,11 @@ def lock(folder: Path, wait: bool = False) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def sync(path: Path) -> None:
+    """Waits until a file and its name are on the disk, where they survive a loss of power."""
+    for place in (path, path.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
