@@ -1,6 +1,7 @@
 """A family of environments describes itself: any environment, the campaign, and a sibling."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from evaluate.campaign.explain import explanation, how_sure, plan_diagnostics
 from evaluate.campaign.policies import baseline_policies, best_name
 from evaluate.campaign.sections import _the_plan
 from evaluate.domain import Domain, domain_of, opened
+from evaluate.policies import label
 from evaluate.rollouts import play_all
 from evaluate.targets import find_target
 from tests.toy_envs import REPETITIVE
@@ -442,6 +444,19 @@ def test_a_seed_without_a_finished_run_may_be_asked_for(series: Path) -> None:
     newest = find_target((series / "short.yaml",), (), series / "runs")
     assert [run.state.seed for run in newest.runs] == [3]
     assert newest.unfinished == []
+
+
+def test_the_newest_run_does_not_depend_on_the_clock(series: Path) -> None:
+    os.utime(series / "runs/short/reference-seed3-1/model.pt", (0, 0))
+    newest = find_target((series / "short.yaml",), (), series / "runs")
+    assert [run.state.seed for run in newest.runs] == [3]
+
+
+def test_a_linked_folder_of_runs_keeps_its_name(series: Path, tmp_path: Path) -> None:
+    (tmp_path / "short").symlink_to((series / "runs/short").rename(series / "runs/elsewhere"))
+    runs = find_target((series / "short.yaml",), (), tmp_path).runs
+    (series / "runs/elsewhere").rename(series / "runs/short")
+    assert [label(run, "short") for run in runs] == ["reference"]
 
 
 def test_baselines_are_played_with_the_day_in_sight() -> None:
