@@ -1,4 +1,4 @@
-"""Bad input by the hundred: good configs, command lines and runs, changed at random, through the programs' ``main``."""
+"""Bad input by the hundred: good configs, command lines and runs, changed at random."""
 
 import contextlib
 import io
@@ -23,7 +23,9 @@ PROGRAMS: dict[Program, Callable[[list[str]], int]] = {"train": train, "evaluate
 AGENTS = {"cartpole": "a2c", "linear": "reference"}
 CONFIGS = {
     "cartpole": "env:\n  id: CartPole-v1\n  kwargs: {}\n",
-    "linear": "env:\n  id: envs:LinearCampaign-v0\n  kwargs:\n    days: 2\n    reward_scale: 0.001\n",
+    "linear": (
+        "env:\n  id: envs:LinearCampaign-v0\n  kwargs:\n    days: 2\n    reward_scale: 0.001\n"
+    ),
 }
 REST = """total_timesteps: 96
 checkpoint_every: 16
@@ -168,7 +170,7 @@ CASES = st.builds(
 
 
 def make_runs(folder: Path) -> Path:
-    """Runs that died in the middle beside finished ones, to be changed: ``folder/<config>/<agent>-seed<0 or 1>-1``."""
+    """Runs that died in the middle beside finished ones, to be changed."""
     for name, env in CONFIGS.items():
         config = folder / f"{name}.yaml"
         config.write_text(env + REST)
@@ -180,7 +182,7 @@ def make_runs(folder: Path) -> Path:
 
 
 def survives(case: Case, runs: Path, as_process: bool = False) -> int:
-    """Gives a changed input to its program; the exit code, which is 0 or 2, with no traceback and no file lost."""
+    """Gives a changed input to its program; its exit code, 0 or 2, without a traceback."""
     program: Program = "train" if case.kind == "config" else case.program
     with tempfile.TemporaryDirectory() as name:
         argv, folder = _prepare(case, runs, Path(name))
