@@ -514,7 +514,7 @@ def test_the_report_of_the_dynamic_campaign_says_why_the_budget_is_split_so(tmp_
             "reports folder README.md/report: cannot be written",
         ),
         (["nothing"], "run nothing: no such folder"),
-        (["configs"], "configs: is no complete run, config.yaml and run.json missing"),
+        (["configs"], "configs: is not a complete run, config.yaml and run.json missing"),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(
