@@ -97,7 +97,9 @@ def find_target(args: Args) -> EvaluationTarget:
     runs = [run for target in targets for run in _runs(target, seeds, args.runs_dir)]
     first = targets[0]
     if first.suffix not in {".yaml", ".yml"}:
-        return EvaluationTarget(runs[0].config_name, runs[0].config.env, runs[0].config.evaluation, runs)
+        return EvaluationTarget(
+            runs[0].config_name, runs[0].config.env, runs[0].config.evaluation, runs
+        )
     config = load_config(first)
     return EvaluationTarget(first.stem, config.env, config.evaluation, runs)
 

@@ -30,7 +30,9 @@ def read_progress(runs: list[Run], main: str) -> pd.DataFrame:
     """
     frames = []
     for run in runs:
-        label = run.state.agent if run.config_name == main else f"{run.config_name}/{run.state.agent}"
+        label = (
+            run.state.agent if run.config_name == main else f"{run.config_name}/{run.state.agent}"
+        )
         progress = read_table(run, "progress.csv", ("timesteps",))
         timing = read_table(run, "timing.csv", ("timesteps", "seconds"))
         joined = progress.merge(timing[["timesteps", "seconds"]], on="timesteps")
