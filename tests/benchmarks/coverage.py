@@ -157,7 +157,7 @@ def table(
         for when, method in methods
         for name, share in coverage(layout, (count, count), repeats, method).items()
     }
-    frame: pd.DataFrame = pd.Series(cells).unstack([2, 3])
+    frame: pd.DataFrame = pd.Series(cells).unstack([2, 3])  # noqa: PD010 - of a series
     return frame.reindex(list(dict.fromkeys(key[:2] for key in cells)))
 
 

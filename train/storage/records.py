@@ -140,7 +140,7 @@ def _commit() -> str | None:
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     pipes: dict[str, Any] = {"capture_output": True, "text": True}
     try:
-        result = subprocess.run(describe, cwd=here, timeout=10, check=True, **pipes)
+        result = subprocess.run(describe, cwd=here, timeout=10, check=True, **pipes)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return None
     return str(result.stdout).strip()

@@ -63,7 +63,7 @@ def get_random_state() -> dict[str, Any]:
     """Returns the state of the generators of the process: Python's, NumPy's and torch's."""
     return {
         "python": random.getstate(),
-        "numpy": np.random.get_state(legacy=False),
+        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002 - SB3 seeds it
         "torch": torch.get_rng_state(),
     }
 
@@ -71,7 +71,7 @@ def get_random_state() -> dict[str, Any]:
 def set_random_state(state: dict[str, Any]) -> None:
     """Puts the generators of the process back to ``state``."""
     random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
+    np.random.set_state(state["numpy"])  # noqa: NPY002
     torch.set_rng_state(state["torch"])
 
 
@@ -99,7 +99,7 @@ class _Writer(Pickler):
         self._blocks: dict[tuple[int, int], _Memory] = {}
         self._contents: set[int] = set()
 
-    def reducer_override(self, value: Any) -> Any:
+    def reducer_override(self, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
         """Returns the function that makes an object again, and its arguments."""
         kind = type(value)
         if kind is _Memory:

@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         "--",
         str(args.runs_dir),
     ]
-    return os.execv(sys.executable, command)
+    return os.execv(sys.executable, command)  # noqa: S606 - this very interpreter, and no shell
 
 
 if __name__ == "__main__":

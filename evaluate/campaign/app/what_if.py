@@ -202,7 +202,7 @@ def agents_of(folder: Path) -> list[str]:
 def agents_plan(
     run: Path,
     agent: str,
-    model_mtime: float,
+    model_mtime: float,  # noqa: ARG001 - for the cache
     problem: Problem,
 ) -> Outcome:
     """What a trained agent does on the days left.
