@@ -122,7 +122,7 @@ def test_a_copy_in_mid_campaign_resumes_like_the_original(
     env.action_space.seed(0)
     first, *actions = [env.action_space.sample() for _ in range(3)]
     env.step(first)
-    copies = [pickle.loads(pickle.dumps(env)), copy.deepcopy(env), restored]  # noqa: S301
+    copies = [pickle.loads(pickle.dumps(env)), copy.deepcopy(env), restored]
     restored.set_state(env.get_state())
     expected = play(env, actions)
     for other in copies:

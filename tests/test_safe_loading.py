@@ -24,7 +24,10 @@ from train.storage.safe_load import load_weights, open_archive
 from train.storage.state import dump, load, restore_array, restore_bit_generator, restore_memory
 
 PART = "{n_envs: 2, n_steps: 4, policy_kwargs: {net_arch: [4]}}"
-CONFIG = f"env: {{id: CartPole-v1}}\ntotal_timesteps: 32\ncheckpoint_every: 8\na2c: {PART}\nreference: {PART}\n"
+CONFIG = (
+    "env: {id: CartPole-v1}\ntotal_timesteps: 32\ncheckpoint_every: 8\n"
+    f"a2c: {PART}\nreference: {PART}\n"
+)
 
 
 class Payload:

@@ -208,7 +208,8 @@ def test_other_spaces_are_learned_too(env_id: str, tmp_path: Path) -> None:
     config = tmp_path / "other.yaml"
     part = "{n_envs: 4, n_steps: 8, log_interval: 1}"
     config.write_text(
-        f"env: {{id: {env_id}}}\ntotal_timesteps: 1100\na2c: {part}\nreference: {part}\nevaluation: {{n_eval_episodes: 1}}\n"
+        f"env: {{id: {env_id}}}\ntotal_timesteps: 1100\na2c: {part}\nreference: {part}\n"
+        "evaluation: {n_eval_episodes: 1}\n"
     )
     assert main([str(config), "--runs-dir", str(tmp_path / "runs")]) == 0
     assert len(finished_runs(tmp_path / "runs", "other")) == 2
@@ -221,9 +222,10 @@ def test_a_cut_off_episode_is_valued_as_if_it_went_on(tmp_path: Path) -> None:
 
     for agent in ("a2c", "reference"):
         config = tmp_path / f"{agent}.yaml"
-        part = "{n_envs: 16, n_steps: 5, gamma: 0.9, learning_rate: 0.01, use_rms_prop: false, log_interval: 50}"
+        part = "{n_envs: 16, n_steps: 5, gamma: 0.9, learning_rate: 0.01, use_rms_prop: false}"
         config.write_text(
-            f"env: {{id: {ENDLESS}}}\ntotal_timesteps: 24000\n{agent}: {part}\nevaluation: {{n_eval_episodes: 1}}\n"
+            f"env: {{id: {ENDLESS}}}\ntotal_timesteps: 24000\n{agent}: {part}\n"
+            "evaluation: {n_eval_episodes: 1}\n"
         )
         assert main([str(config), "--runs-dir", str(tmp_path)]) == 0
         value = critic_value(tmp_path / agent / f"{agent}-seed0-1")
@@ -348,7 +350,8 @@ def test_bad_environments_are_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     ):
         config = tmp_path / "c.yaml"
         config.write_text(
-            f"env: {{id: 'envs:LinearCampaign-v0', kwargs: {kwargs}}}\ntotal_timesteps: 10\na2c: {{}}\n"
+            f"env: {{id: 'envs:LinearCampaign-v0', kwargs: {kwargs}}}\n"
+            "total_timesteps: 10\na2c: {}\n"
         )
         assert main([str(config), "--runs-dir", str(tmp_path / "runs")]) == 2
         assert message in capsys.readouterr().err
@@ -363,8 +366,9 @@ def test_bad_input_comes_from_the_program_without_a_traceback() -> None:
 
 def test_help_does_not_wait_for_torch() -> None:
     script = (
-        "import sys\nfrom train.__main__ import main\ntry: main(['configs/linear.yaml', '--help'])\n"
-        "except SystemExit: pass\nassert 'torch' not in sys.modules and 'gymnasium' not in sys.modules"
+        "import sys\nfrom train.__main__ import main\n"
+        "try: main(['configs/linear.yaml', '--help'])\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'gymnasium' not in sys.modules"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
@@ -431,7 +435,26 @@ def test_the_newest_finished_run_of_a_seed_counts(tmp_path: Path) -> None:
     assert found.folder.name == "reference-seed0-1"
 
 
-def test_a_nan_is_no_number_of_the_log(runs: Path) -> None:
+def test_which_run_is_newest_does_not_depend_on_the_clock(tmp_path: Path) -> None:
+    words = "configs/article.yaml --total-timesteps 14 --jobs 1 --seeds 2 1 --runs-dir"
+    assert main([*words.split(), str(tmp_path)]) == 0
+    os.utime(tmp_path / "article/reference-seed1-1/model.pt", (0, 0))
+    runs = finished_runs(tmp_path, "article")
+    assert [(run.state.seed, run.state.order) for run in runs] == [(1, 2), (2, 1)]
+    path = runs[0].folder / "run.json"
+    path.write_text(path.read_text().replace(',\n  "order": 2', ""))
+    assert load_run(runs[0].folder).state.order == 0
+
+
+def test_a_run_is_called_after_the_folder_that_was_named(tmp_path: Path) -> None:
+    config = load_config(Path("configs/linear.yaml"))
+    run = create_run(tmp_path, "linear", config, "a2c", 0)
+    (tmp_path / "alias").symlink_to(tmp_path / "linear")
+    assert run.config_name == "linear"
+    assert run._replace(folder=tmp_path / "alias" / run.folder.name).config_name == "alias"
+
+
+def test_infinity_is_not_in_the_log(runs: Path) -> None:
     progress = pd.read_csv(runs / "reference-seed0-1/progress.csv")
     assert not any(
         math.isinf(value) for value in progress.select_dtypes("number").to_numpy().flatten()

@@ -109,21 +109,22 @@ def lock_report_dir(out: Path) -> Iterator[None]:
     Raises:
         InputError: Another evaluation has it, or it cannot be written.
     """
+    busy = (
+        f"reports folder {out}: another evaluation is writing into it; wait for it, or name another "
+        "with --out"
+    )
+    held = contextlib.ExitStack()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with lock(out):
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):
-                    out.rmdir()
-    except BlockingIOError:
-        raise InputError(
-            f"reports folder {out}: another evaluation is writing into it; wait for it, or name "
-            "another with --out"
-        ) from None
+        held.enter_context(lock(out, busy))
     except OSError as error:
         raise InputError(f"reports folder {out}: cannot be written: {error.strerror}") from error
+    with held:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                out.rmdir()
 
 
 def read_logo(path: Path) -> str:

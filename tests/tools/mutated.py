@@ -1,4 +1,4 @@
-"""Bad input by the hundred: good configs, command lines and runs, changed at random, through the programs' ``main``."""
+"""Bad input by the hundred: good configs, command lines and runs, changed at random."""
 
 import contextlib
 import io
@@ -23,7 +23,8 @@ PROGRAMS: dict[Program, Callable[[list[str]], int]] = {"train": train, "evaluate
 AGENTS = {"cartpole": "a2c", "linear": "reference"}
 CONFIGS = {
     "cartpole": "env:\n  id: CartPole-v1\n  kwargs: {}\n",
-    "linear": "env:\n  id: envs:LinearCampaign-v0\n  kwargs:\n    days: 2\n    reward_scale: 0.001\n",
+    "linear": "env:\n  id: envs:LinearCampaign-v0\n  kwargs:\n"
+    "    days: 2\n    reward_scale: 0.001\n",
 }
 REST = """total_timesteps: 96
 checkpoint_every: 16
@@ -168,7 +169,7 @@ CASES = st.builds(
 
 
 def make_runs(folder: Path) -> Path:
-    """Runs that died in the middle beside finished ones, to be changed: ``folder/<config>/<agent>-seed<0 or 1>-1``."""
+    """Makes finished runs (seed 0) and ones that died in the middle (seed 1), to be changed."""
     for name, env in CONFIGS.items():
         config = folder / f"{name}.yaml"
         config.write_text(env + REST)
@@ -180,7 +181,7 @@ def make_runs(folder: Path) -> Path:
 
 
 def survives(case: Case, runs: Path, as_process: bool = False) -> int:
-    """Gives a changed input to its program; the exit code, which is 0 or 2, with no traceback and no file lost."""
+    """Gives a changed input to its program; the exit code, 0 or 2, and no file is lost."""
     program: Program = "train" if case.kind == "config" else case.program
     with tempfile.TemporaryDirectory() as name:
         argv, folder = _prepare(case, runs, Path(name))
@@ -208,7 +209,7 @@ def _prepare(case: Case, runs: Path, folder: Path) -> tuple[list[str], Path]:
         return [str(config), *out, "--agents", AGENTS[case.config]], folder
     config.write_bytes(text)
     judged = case.program == "evaluate"
-    name = "cartpole" if judged else case.config  # it has no yardsticks to be played as well
+    name = "cartpole" if judged else case.config  # it has no baselines to be played as well
     origin = runs / name / f"{AGENTS[name]}-seed{0 if judged else 1}-1"
     run = Path(shutil.copytree(origin, folder / name / "run"))
     argv = [str(run), "--out", str(folder / "report")] if judged else ["--resume", str(run)]

@@ -121,7 +121,7 @@ def start(argv: list[str]) -> BaseProcess:
 
 
 def kill_at_random(argv: list[str], folder: Path, rng: random.Random, longest: float) -> bool:
-    """Starts the program and ends it with SIGKILL, at a random moment or while a checkpoint is being written.
+    """Starts the program and kills it at a random moment or while a checkpoint is being written.
 
     Returns:
         Whether it was still at work.

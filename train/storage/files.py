@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from train.errors import InputError
+
 MAX_TEXT_BYTES = 65_536  # of a small text file that a program writes and reads back
 
 
@@ -33,20 +35,23 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def lock(folder: Path, wait: bool = False) -> Iterator[None]:
+def lock(folder: Path, busy: str = "") -> Iterator[None]:
     """Holds a folder; the system releases it in whatever way the process ends.
 
     Args:
         folder: The folder.
-        wait: Whether to wait for another process that holds it.
+        busy: What to say where another process holds it; by default it is waited for.
 
     Raises:
-        BlockingIOError: Another process holds it.
+        InputError: Another process holds it.
         OSError: The folder cannot be opened.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise InputError(busy) from None
         yield
     finally:
         os.close(descriptor)

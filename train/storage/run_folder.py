@@ -81,7 +81,7 @@ def create_run(
     parent = runs_dir / config_name
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        with files.lock(parent, wait=True):  # or two runs could take the same place in the order
+        with files.lock(parent):  # or two runs could take the same place in the order
             others = list(_run_folders(parent))
             folder = parent / f"{agent}-seed{seed}-1"
             while folder.exists():
@@ -100,28 +100,22 @@ def write_state(folder: Path, state: RunState) -> None:
     write_text(folder / "run.json", state.model_dump_json(indent=2) + "\n")
 
 
-@contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Holds the folder of a run.
 
     Raises:
         InputError: Another process is writing the run.
     """
-    try:
-        with files.lock(folder):
-            yield
-    except BlockingIOError:
-        raise InputError(
-            f"run {folder}: another process is writing it; wait for its end, or end it"
-        ) from None
+    busy = f"run {folder}: another process is writing it; wait for its end, or end it"
+    return files.lock(folder, busy)
 
 
 def is_alive(folder: Path) -> bool:
     """Whether a process is writing the run."""
     try:
-        with files.lock(folder):
+        with lock(folder):
             return False
-    except BlockingIOError:
+    except InputError:
         return True
 
 
