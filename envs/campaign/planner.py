@@ -20,8 +20,9 @@ from envs.campaign import model
 from envs.campaign.limits import fill, nearest
 from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 
-STARTS, MORE_STARTS, MOST_STARTS = 10, 4, 18
+STARTS, MORE_STARTS, MOST_STARTS = 10, 3, 16
 FOUND_BY = 2
+AGREEING = 0.4  # share of the starts that have to reach the best plan for no more to be drawn
 PROMISING = 3
 ROUNDS = 5
 ITERATIONS = 100
@@ -294,7 +295,7 @@ class _Program:
 
 
 def _search(program: _Program, rng: np.random.Generator) -> Plan:
-    """The best plan that many starts lead to; more are drawn where only one start reached it."""
+    """The best plan that many starts lead to; more are drawn where few of them reached it."""
     params = program.params
     starts = [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
     ends: list[FloatArray] = []
@@ -302,7 +303,8 @@ def _search(program: _Program, rng: np.random.Generator) -> Plan:
         ends += [_climb(program, _leap(params, start, ROUGH), COARSE) for start in starts]
         _improve(program, ends)
         best = _best(program, np.stack(ends))
-        if best.check.found_by >= FOUND_BY or len(ends) >= MOST_STARTS:
+        agreed = max(FOUND_BY, AGREEING * len(ends))
+        if best.check.found_by >= agreed or len(ends) >= MOST_STARTS:
             return best
         starts = _drawn_starts(params, rng, MORE_STARTS)
 
@@ -393,7 +395,8 @@ def _leap(params: CampaignParams, spend: FloatArray, gain: float) -> FloatArray:
     """
     earned = expected_engagement(params, spend)
     for _ in range(HOPS):
-        plans = np.concatenate([_respent(params, spend), _moved(params, spend)])
+        moves = (_respent(params, spend), _moved(params, spend), _levelled(params, spend))
+        plans = np.concatenate(moves)
         leapt = expected_engagement(params, plans)
         if leapt.max() <= earned * (1.0 + gain):
             break
@@ -428,6 +431,23 @@ def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
     day, to = (number.reshape(-1, 1) for number in np.meshgrid(days, days))
     order = np.where(days == day, to + 0.5 * np.sign(to - day), days).argsort(axis=1)
     return spend[order] if params.limits is None else _within(params, spend[order])
+
+
+def _levelled(params: CampaignParams, spend: FloatArray) -> FloatArray:
+    """Plans (..., days, 3) [bu/day] in which up to three days spend as the day beside them does.
+
+    It takes away a day of many ads together with the days that spare them for it.
+    """
+    days = np.arange(len(spend))
+    orders = [
+        np.where((days >= start) & (days < start + length), source, days)
+        for length in (1, 2, 3)
+        for start in days
+        for source in (start - 1, start + length)
+        if 0 <= source < len(days)
+    ]
+    plans = spend[np.array(orders, dtype=int).reshape(-1, len(days))]
+    return plans if params.limits is None else _within(params, plans)
 
 
 def _full_reward(params: CampaignParams) -> float:
