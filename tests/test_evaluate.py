@@ -523,7 +523,7 @@ def test_a_plan_tells_what_one_more_unit_is_worth_and_where_a_limit_holds_it() -
             "reports folder README.md/report: cannot be written",
         ),
         (["nothing"], "run nothing: no such folder"),
-        (["configs"], "configs: is no complete run, config.yaml and run.json missing"),
+        (["configs"], "configs: is not a complete run, config.yaml and run.json missing"),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(
