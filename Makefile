@@ -7,7 +7,6 @@ ARGS   ?=
 
 name     := $(basename $(notdir $(CONFIG)))
 python   := .venv/bin/python
-articles  = $(if $(and $(filter linear,$(name)),$(shell grep -ls '"state": "finished"' runs/article/*/run.json)),configs/article.yaml)
 
 .DEFAULT_GOAL := help
 .PHONY: help train evaluate robustness plan app tensorboard test bench mutants clean
@@ -19,16 +18,17 @@ train: .venv/run ## train the agents of CONFIG (default configs/dynamic.yaml) on
 	@echo "== training $(CONFIG), seeds $(SEEDS)"
 	@$(python) -m train $(CONFIG) --seeds $(SEEDS) $(ARGS)
 
-evaluate: .venv/run ## judge the newest run of each agent on CONFIG (trains first if there is none)
+evaluate: .venv/run ## evaluate the newest run of each agent on CONFIG (trains first if there is none)
 	@grep -qs '"state": "finished"' runs/$(name)/*/run.json || $(MAKE) --no-print-directory train ARGS=
 	@echo "== evaluating $(CONFIG)"
-	@$(python) -m evaluate $(CONFIG) $(articles) $(ARGS)
+	@$(python) -m evaluate $(CONFIG) $(ARGS)
 
 robustness: .venv/run ## the agents of configs/uncertain.yaml where draws are wider, days noisier or a channel is dead
 	@$(python) -m evaluate.campaign.robustness $(ARGS)
 
-plan: .venv/run ## tomorrow's split after the days in HISTORY, a CSV file: by RUN, or the newest run on CONFIG
-	@$(python) -m evaluate.campaign.plan $(or $(RUN),$(CONFIG)) $(if $(HISTORY),--history "$(HISTORY)") $(ARGS)
+plan: .venv/run ## tomorrow's split after the days in PAST, a CSV file: by RUN, or the newest run on CONFIG
+	$(if $(HISTORY),$(error HISTORY is now called PAST: make plan PAST=$(HISTORY)))
+	@$(python) -m evaluate.campaign.plan $(or $(RUN),$(CONFIG)) $(if $(PAST),--past "$(PAST)") $(ARGS)
 
 app: .venv/app ## a page to try other budgets, limits and plans of your own on the trained runs
 	@$(python) -m evaluate.campaign.app $(ARGS)

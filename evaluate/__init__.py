@@ -1,1 +1,1 @@
-"""The evidence: trained agents and yardsticks on the same campaigns, as tables, charts and a report."""
+"""The evidence: trained agents and baselines on the same episodes, as tables and charts."""

@@ -1,4 +1,4 @@
-"""How the agents learned: what their runs logged, as curves over steps and over time with bands over training seeds."""
+"""How the agents learned: what their runs logged, as curves with bands over training seeds."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from evaluate import statistics
+from evaluate.policies import label
 from evaluate.statistics import FloatArray
 from train.storage.records import read_table
 from train.storage.run_folder import Run
@@ -14,7 +15,10 @@ POINTS = 100
 
 
 class Curve(NamedTuple):
-    """One policy's learning: the mean over training seeds and its interval, each (points,); NaN ends of one seed."""
+    """One policy's learning: the mean over training seeds, its interval, each (points,).
+
+    Ends are NaN below 3 seeds.
+    """
 
     x: FloatArray
     center: FloatArray
@@ -23,32 +27,26 @@ class Curve(NamedTuple):
 
 
 def read_progress(runs: list[Run], main: str) -> pd.DataFrame:
-    """The rows of every run's ``progress.csv`` with the ``seconds`` of its ``timing.csv``, its policy and its seed.
+    """Every run's ``progress.csv`` with ``seconds`` of its ``timing.csv``, its policy and seed.
 
     Raises:
         InputError: A file is missing, empty or damaged.
     """
     frames = []
     for run in runs:
-        label = (
-            run.state.agent if run.config_name == main else f"{run.config_name}/{run.state.agent}"
-        )
         progress = read_table(run, "progress.csv", ("timesteps",))
         timing = read_table(run, "timing.csv", ("timesteps", "seconds"))
         joined = progress.merge(timing[["timesteps", "seconds"]], on="timesteps")
-        frames.append(joined.assign(policy=label, seed=run.state.seed))
+        frames.append(joined.assign(policy=label(run, main), seed=run.state.seed))
     return pd.concat(frames, ignore_index=True)
 
 
-def curves(
-    progress: pd.DataFrame, x: str, column: str, rng: np.random.Generator
-) -> dict[str, Curve]:
+def curves(progress: pd.DataFrame, x: str, column: str) -> dict[str, Curve]:
     """A curve for each policy over ``timesteps`` or ``seconds``.
 
-    It starts where all of its seeds have; one that is done before the others goes on with what it
-    ended with.
+    It starts where all of its seeds have; a seed that ends before the others keeps its last value.
     """
-    found = {}
+    by_policy = {}
     for policy, rows in progress.dropna(subset=[column]).groupby("policy", sort=False):
         seeds = [group.sort_values(x) for _, group in rows.groupby("seed")]
         first, last = (
@@ -61,8 +59,8 @@ def curves(
         values = np.stack(
             [np.interp(shared, group[x], group[column]) for group in seeds]
         )  # (seeds, points)
-        found[str(policy)] = Curve(shared, *statistics.band(values, rng))
-    return found
+        by_policy[str(policy)] = Curve(shared, *statistics.band(values))
+    return by_policy
 
 
 def seconds(progress: pd.DataFrame) -> "pd.Series[float]":

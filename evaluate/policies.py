@@ -1,134 +1,60 @@
-"""Everything that can be judged: trained runs and the yardsticks of their environment."""
+"""The trained policies of runs, ready to be played, and whether they may be compared."""
 
-from typing import Any, NamedTuple
+from functools import partial
 
-import gymnasium
 from gymnasium import spaces
-from numpy.typing import NDArray
 
-from train.agents.registry import REGISTRY, Agent
-from train.config import EnvConfig, InputError
-from train.environment import find_spec, flat_observation_space, make_env
-from train.play import Policy
+from evaluate.domain import domain_of
+from evaluate.rollouts import Candidate
+from train.agents.registry import REGISTRY
+from train.config import EnvConfig
+from train.environment import flat_observation_space, make_env
+from train.errors import InputError
 from train.storage.run_folder import Run
 
 
-class Candidate(NamedTuple):
-    """A policy, the environment it is played in, and what it is called.
-
-    Attributes:
-        name: Label in tables and charts.
-        seed: Seed that it was trained with; none for a yardstick.
-        env: The environment in the form that the policy was made for.
-        policy: What decides.
-        learned: Whether it was trained.
-    """
-
-    name: str
-    seed: int | None
-    env: EnvConfig
-    policy: Policy
-    learned: bool
+def label(run: Run, main: str) -> str:
+    """What a run's agent is called: by its name under the config ``main``, else with its config."""
+    return run.state.agent if run.config_name == main else f"{run.config_name}/{run.state.agent}"
 
 
-class Mix(NamedTuple):
-    """A channel policy that spreads the budget by its probabilities instead of picking the likeliest channel."""
+def load_candidates(runs: list[Run], main: str) -> list[Candidate]:
+    """The policies of every run, those of one run beside each other.
 
-    learner: Agent[Any, Any]
-    policy: Policy
-    environment: Any
-
-    def predict(
-        self,
-        observation: NDArray[Any],
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-    ) -> tuple[NDArray[Any], Any]:
-        """Observations (n_envs, size) to actions under the environment's ``baseline_env_kwargs``."""
-        return self.environment.mix(self.learner.probabilities(self.policy, observation)), state
-
-
-def single_env(env: EnvConfig) -> Any:
-    """The unwrapped environment itself, for what it tells about its problem.
+    Args:
+        runs: What to load.
+        main: Name of the config whose agents go by their plain names.
 
     Raises:
-        InputError: The id is unknown or a keyword argument is refused.
+        InputError: A run's model cannot be loaded.
     """
-    try:
-        return gymnasium.make(find_spec(env.id), **env.kwargs).unwrapped
-    except (TypeError, ValueError, gymnasium.error.Error) as error:
-        raise InputError(f"env {env.id}: {error}") from error
-
-
-def problem(env: EnvConfig) -> Any:
-    """What two environments must share for their policies to be compared: the id and the parameters."""
-    return env.id, getattr(single_env(env), "problem", env.kwargs)
+    return [candidate for run in runs for candidate in _candidates(run, label(run, main))]
 
 
 def check_comparable(first: EnvConfig, where: str, runs: list[Run]) -> None:
     """Raises ``InputError`` for the first run that was trained on another problem."""
-    expected = problem(first)
+    domain = domain_of(first)
+    expected = domain.comparison_key(first)
     for run in runs:
-        other = problem(run.config.env)
-        if other != expected:
+        env = run.config.env
+        if env.id != first.id or domain.comparison_key(env) != expected:
             raise InputError(
-                f"run {run.folder}: was trained on another campaign, {_short(run.config.env)}, than {where}, "
-                f"{_short(first)}; only action, observation and reward_scale may differ"
+                f"run {run.folder}: was trained on another {domain.episode}, {_short(env)}, than "
+                f"{where}, {_short(first)}; what defines a {domain.episode} must be the same"
             )
 
 
-def entries(runs: list[Run], main: str) -> list[Candidate]:
-    """Every run; an agent that picks a channel twice: as it was trained, and as the mix of its probabilities.
-
-    Args:
-        runs: What to load.
-        main: Name of the config whose agents go by their plain names; the others are called
-            ``<config>/<agent>``.
-    """
-    return [
-        entry
-        for run in runs
-        for entry in _of_run(run, run.state.agent if run.config_name == main else _full_name(run))
-    ]
-
-
-def yardsticks(env: EnvConfig, seed: int) -> list[Candidate]:
-    """The yardsticks that the environment offers; none where it offers none."""
-    unwrapped = single_env(env)
-    if not hasattr(unwrapped, "yardsticks"):
-        return []
-    form = _yardstick_form(env, unwrapped)
-    return [
-        Candidate(name, None, form, policy, learned=False)
-        for name, policy in unwrapped.yardsticks(seed).items()
-    ]
-
-
-def _of_run(run: Run, name: str) -> list[Candidate]:
-    agent, seed = run.state.agent, run.state.seed
-    learner = REGISTRY[agent].module()
-    spaces_of = make_env(run.config.env, n_envs=1)
-    action = spaces_of.single_action_space
-    policy = learner.load(
-        run.model, run.config.agent(agent), flat_observation_space(spaces_of), action
-    )
-    unwrapped = single_env(run.config.env)
-    found = [Candidate(name, seed, run.config.env, policy, learned=True)]
-    if isinstance(action, spaces.Discrete) and hasattr(unwrapped, "mix"):
-        form = _yardstick_form(run.config.env, unwrapped)
-        found.append(
-            Candidate(f"{name} (mix)", seed, form, Mix(learner, policy, unwrapped), learned=True)
-        )
-    return found
-
-
-def _yardstick_form(env: EnvConfig, unwrapped: Any) -> EnvConfig:
-    return EnvConfig(id=env.id, kwargs=env.kwargs | unwrapped.baseline_env_kwargs)
-
-
-def _full_name(run: Run) -> str:
-    return f"{run.config_name}/{run.state.agent}"
+def _candidates(run: Run, name: str) -> list[Candidate]:
+    env, agent = run.config.env, run.state.agent
+    learner, envs = REGISTRY[agent].module(), make_env(env, n_envs=1)
+    action, observation = envs.single_action_space, flat_observation_space(envs)
+    envs.close()
+    policy = learner.load(run.model, run.config.agent(agent), observation, action)
+    trained = Candidate(name, run.state.seed, env, policy)
+    if not isinstance(action, spaces.Discrete):
+        return [trained]
+    probabilities = partial(learner.probabilities, policy)
+    return [trained, *domain_of(env).variants(trained, probabilities)]
 
 
 def _short(env: EnvConfig) -> str:

@@ -1,4 +1,4 @@
-"""Where each policy stands: what it earns, how sure that is, and how the leading agent compares with it."""
+"""What each policy earns, how sure that is, and how the leading agent compares with it."""
 
 from typing import Any, NamedTuple
 
@@ -6,18 +6,44 @@ import numpy as np
 import pandas as pd
 
 from evaluate import statistics
-from evaluate.statistics import FloatArray, Interval, Rate, Scores, scores_of
+from evaluate.statistics import FailureRate, FloatArray, Interval, Scores, scores_of
 
 SHARE = "share_of_optimum"
-FAILURE_THRESHOLD = (
-    0.99  # a seed that stays below this part of what the best yardstick earns has failed
-)
-BEST_FIXED, CLAIRVOYANT = (
-    "best fixed plan",
-    "clairvoyant",
-)  # where both are played, what counts is the gap between them
-REPLANNER = "daily re-planner"
-LEAST_GAP = 1e-4  # of what the floor earns; less is no more than how exactly plans are solved
+KEYS = ("policy", "seed", "episode")  # columns that are not metrics
+FAILURE_THRESHOLD = 0.99  # of what the best baseline earns; a seed below it has failed
+LEAST_GAP = 1e-4  # relative; smaller gaps are within the tolerance of the planner
+
+OPTIMUM = "optimum"  # what shares are shares of
+
+Unfinished = dict[str, dict[int, str]]  # {"a2c": {3: "diverged"}}
+
+
+class BaselineNames(NamedTuple):
+    """What baselines with a part of their own in the report are called; none where there is none.
+
+    Attributes:
+        optimum: Earns the most that is possible.
+        best_found: Takes its place where that is not certain: the best that a search came upon.
+        best_fixed: The best policy that does not adapt; the lower end of the gap.
+        clairvoyant: Knows the latent parameters; the upper end of the gap.
+        replanner: Adapts without being trained.
+        planners: All that are not simple rules.
+    """
+
+    optimum: str | None = None
+    best_found: str | None = None
+    best_fixed: str | None = None
+    clairvoyant: str | None = None
+    replanner: str | None = None
+    planners: tuple[str, ...] = ()
+
+    def best(self, policies: "list[PolicyResult]") -> str:
+        """What shares are shares of."""
+        played = {policy.name for policy in policies}
+        return self.best_found if self.best_found and self.best_found in played else OPTIMUM
+
+
+NO_NAMES = BaselineNames()
 
 
 class PolicyResult(NamedTuple):
@@ -25,134 +51,182 @@ class PolicyResult(NamedTuple):
 
     Attributes:
         name: Label of the policy.
-        learned: Whether it was trained.
-        seeds: Its training seeds, in the order of the rows of its scores; none for a rule.
+        is_trained: Whether it was trained.
+        seeds: Its training seeds, in the order of the rows of its scores; none for a baseline.
         scores: Its totals, in the unit of the metric.
-        total: Mean total.
-        middle: Interquartile mean of the total.
-        share: Mean share of the optimum; none where there is no optimum, or a gap is what counts.
-        closed: Which part of the gap between the best fixed plan and the clairvoyant it closes;
-            none without these two.
-        closed_by_seed: The same of each training seed, (seeds,).
-        gap: Optimality gap: how far it stays below the optimum, what is above counting as no more;
-            none as above.
-        lead: By how much the leading agent earns more, campaign by campaign; none for the agent
-            itself.
-        beaten: The chance that the leading agent earns more on a campaign; none for the agent
-            itself.
-        failures: How many training seeds failed; none for a rule, or where there is no rule to be
-            measured by.
+        mean: Mean total.
+        iqm: Interquartile mean of the total.
+        share_of_optimum: Mean share; none where there is no optimum, or a gap is what counts.
+        gap_closed: Which part of the gap between the best fixed policy and the clairvoyant it
+            closes; none without these two.
+        gap_closed_by_seed: The same of each training seed, (seeds,).
+        optimality_gap: How far it stays below the optimum, what is above counting as the optimum;
+            none where ``share_of_optimum`` is none.
+        difference: By how much the leading agent earns more, episode by episode; none for the
+            agent itself.
+        probability_of_improvement: The chance that the leading agent earns more on an episode; none
+            for the agent itself.
+        failures: How many training seeds failed; none for a baseline, or where nothing says what a
+            failure is.
     """
 
     name: str
-    learned: bool
+    is_trained: bool
     seeds: list[int]
     scores: Scores
-    total: Interval
-    middle: Interval
-    share: Interval | None
-    closed: Interval | None
-    closed_by_seed: FloatArray | None
-    gap: Interval | None
-    lead: Interval | None
-    beaten: Interval | None
-    failures: Rate | None
+    mean: Interval
+    iqm: Interval
+    share_of_optimum: Interval | None
+    gap_closed: Interval | None
+    gap_closed_by_seed: FloatArray | None
+    optimality_gap: Interval | None
+    difference: Interval | None
+    probability_of_improvement: Interval | None
+    failures: FailureRate | None
 
 
-def comparison_metric(campaigns: pd.DataFrame, metric: str) -> str:
-    """The column that policies are compared by: where a gap counts, what was to be expected, free of the days' luck."""
+def means(episodes: pd.DataFrame) -> pd.DataFrame:
+    """A row per policy in the order played: each metric's mean, the worst seed, how many seeds.
+
+    Args:
+        episodes: A row per policy, training seed and episode.
+    """
+    metrics = [name for name in episodes.columns if name not in KEYS]
+    worst = SHARE if SHARE in metrics else metrics[0]
+    rows = {}
+    for policy in episodes["policy"].unique():
+        scores = {metric: scores_of(episodes, policy, metric) for metric in metrics}
+        rows[policy] = {name: float(values.values.mean()) for name, values in scores.items()} | {
+            "worst_seed": float(scores[worst].by_seed.min()),
+            "seeds": len(scores[worst].values) if scores[worst].is_trained else 0,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("policy")
+
+
+def comparison_metric(episodes: pd.DataFrame, metric: str, names: BaselineNames) -> str:
+    """The column that policies are compared by: its expectation where a gap counts."""
     expected = f"expected_{metric}"
-    return expected if expected in campaigns and _gap(_totals(campaigns, expected)) else metric
+    return expected if expected in episodes and _gap(_totals(episodes, expected), names) else metric
 
 
 def policy_results(
-    campaigns: pd.DataFrame, learned: list[str], metric: str, seed: int
+    episodes: pd.DataFrame,
+    trained: list[str],
+    metric: str,
+    names: BaselineNames,
+    unfinished: Unfinished | None = None,
 ) -> list[PolicyResult]:
-    """The leading agent, the other agents, then every yardstick with the best one first.
+    """The leading agent, the other agents, then every baseline with the best one first.
 
     Args:
-        campaigns: A row per policy, training seed and campaign.
-        learned: Names of the trained policies, the leading one first.
+        episodes: A row per policy, training seed and episode.
+        trained: Names of the trained policies, the leading one first.
         metric: Column of the total that is compared.
-        seed: Seed of the resamples, the same for every statistic.
+        names: Which of the baselines have a part of their own.
+        unfinished: Training seeds without a finished run and what became of them, by policy.
     """
-    totals = _totals(campaigns, metric)
-    rules = sorted(set(totals) - set(learned), key=lambda name: -totals[name].values.mean())
-    bar = FAILURE_THRESHOLD * float(totals[rules[0]].values.mean()) if rules else None
-    if _gap(totals):
-        bar = float(totals[BEST_FIXED].values.mean())
-    return [_standing(campaigns, name, totals, learned, bar, seed) for name in [*learned, *rules]]
+    totals = _totals(episodes, metric)
+    baselines = sorted(set(totals) - set(trained), key=lambda name: -totals[name].values.mean())
+    threshold, missing = _failure_threshold(totals, baselines, names), unfinished or {}
+    failures = {
+        name: statistics.failure_rate(totals[name], threshold, missing.get(name))
+        for name in trained
+        if name in missing or np.isfinite(threshold)
+    }
+    return [
+        _policy_result(episodes, name, totals, trained, names, failures.get(name))
+        for name in [*trained, *baselines]
+    ]
 
 
-def _totals(campaigns: pd.DataFrame, metric: str) -> dict[str, Scores]:
-    return {name: scores_of(campaigns, name, metric) for name in campaigns["policy"].unique()}
+def best_simple_rule(results: list[PolicyResult], names: BaselineNames) -> PolicyResult | None:
+    """The best of the baselines that neither plan ahead nor know more than an agent."""
+    rules = (part for part in results if not part.is_trained and part.name not in names.planners)
+    return next(rules, None)
 
 
-def _gap(totals: dict[str, Scores]) -> tuple[Scores, Scores] | None:
-    """The two rules between which policies stand, if both were played and knowing more is worth anything."""
-    if not {BEST_FIXED, CLAIRVOYANT} <= set(totals):
+def as_json(results: list[PolicyResult]) -> dict[str, dict[str, Any]]:
+    """Estimates, ends and kinds of the intervals for ``summary.json``; null where there is none."""
+    return {
+        result.name: {
+            field: value._asdict()
+            for field, value in result._asdict().items()
+            if isinstance(value, Interval | FailureRate)
+        }
+        for result in results
+    }
+
+
+def _totals(episodes: pd.DataFrame, metric: str) -> dict[str, Scores]:
+    return {name: scores_of(episodes, name, metric) for name in episodes["policy"].unique()}
+
+
+def _gap(totals: dict[str, Scores], names: BaselineNames) -> tuple[Scores, Scores] | None:
+    """The baselines between which policies stand, if both were played and they differ."""
+    floor, ceiling = totals.get(names.best_fixed or ""), totals.get(names.clairvoyant or "")
+    if floor is None or ceiling is None:
         return None
-    least, most = (float(totals[name].values.mean()) for name in (BEST_FIXED, CLAIRVOYANT))
-    return (
-        (totals[BEST_FIXED], totals[CLAIRVOYANT]) if most - least > LEAST_GAP * abs(least) else None
-    )
+    least, most = float(floor.values.mean()), float(ceiling.values.mean())
+    return (floor, ceiling) if most - least > LEAST_GAP * abs(least) else None
 
 
-def _standing(
-    campaigns: pd.DataFrame,
+def _failure_threshold(
+    totals: dict[str, Scores], baselines: list[str], names: BaselineNames
+) -> float:
+    """What a seed must earn not to have failed; minus infinity without a baseline."""
+    if gap := _gap(totals, names):
+        return float(gap[0].values.mean())
+    if not baselines:
+        return -np.inf
+    return FAILURE_THRESHOLD * float(totals[baselines[0]].values.mean())
+
+
+def _policy_result(
+    episodes: pd.DataFrame,
     name: str,
     totals: dict[str, Scores],
-    learned: list[str],
-    bar: float | None,
-    seed: int,
+    trained: list[str],
+    names: BaselineNames,
+    failures: FailureRate | None,
 ) -> PolicyResult:
-    def rng() -> np.random.Generator:
-        return np.random.default_rng(seed)
-
-    scores, leader = totals[name], totals[learned[0]]
-    gap = _gap(totals)
-    shares = scores_of(campaigns, name, SHARE) if SHARE in campaigns and not gap else None
-    led = name != learned[0]
+    scores, leading = totals[name], totals[trained[0]]
+    gap, optimum = _gap(totals, names), _optimum(totals, names)
+    shares = _shares(episodes, name) if not gap else None
+    is_led = name != trained[0]
+    seeds = episodes.loc[episodes["policy"] == name, "seed"].dropna().unique()
     return PolicyResult(
         name=name,
-        learned=name in learned,
-        seeds=sorted(campaigns.loc[campaigns["policy"] == name, "seed"].dropna().unique().tolist()),
+        is_trained=name in trained,
+        seeds=sorted(seeds.tolist()),
         scores=scores,
-        total=statistics.interval(scores, rng()),
-        middle=statistics.interval(scores, rng(), statistics.interquartile_mean),
-        share=statistics.interval(shares, rng()) if shares else None,
-        closed=statistics.gap_closed(scores, *gap, rng()) if gap else None,
-        closed_by_seed=_by_seed(scores, *gap) if gap else None,
-        gap=statistics.interval(shares, rng(), statistics.optimality_gap) if shares else None,
-        lead=statistics.difference(leader, scores, rng()) if led else None,
-        beaten=statistics.probability_of_improvement(leader, scores, rng()) if led else None,
-        failures=statistics.failure_rate(scores, bar)
-        if name in learned and bar is not None
-        else None,
+        mean=statistics.mean(scores, optimum),
+        iqm=statistics.interquartile_mean(scores),
+        share_of_optimum=statistics.mean(shares, optimum and 1.0) if shares else None,
+        gap_closed=statistics.gap_closed(scores, *gap) if gap else None,
+        gap_closed_by_seed=_closed_by_seed(scores, *gap) if gap else None,
+        optimality_gap=statistics.optimality_gap(shares) if shares else None,
+        difference=statistics.difference(leading, scores) if is_led else None,
+        probability_of_improvement=(
+            statistics.probability_of_improvement(leading, scores) if is_led else None
+        ),
+        failures=failures,
     )
 
 
-def _by_seed(scores: Scores, floor: Scores, ceiling: Scores) -> FloatArray:
+def _optimum(totals: dict[str, Scores], names: BaselineNames) -> float | None:
+    """The most that a policy can earn; none where episodes vary, as luck may then pass it."""
+    optimal = totals.get(names.optimum or "")
+    return float(optimal.values.mean()) if optimal and optimal.is_deterministic else None
+
+
+def _shares(episodes: pd.DataFrame, name: str) -> Scores | None:
+    """Shares of the optimum; none where there is no optimum, or it is 0."""
+    if SHARE not in episodes:
+        return None
+    shares = scores_of(episodes, name, SHARE)
+    return shares if np.isfinite(shares.values).all() else None
+
+
+def _closed_by_seed(scores: Scores, floor: Scores, ceiling: Scores) -> FloatArray:
     least, most = floor.values.mean(), ceiling.values.mean()
     return np.asarray((scores.by_seed - least) / (most - least), dtype=np.float64)
-
-
-def numbers(found: list[PolicyResult]) -> dict[str, dict[str, Any]]:
-    """The policy_results as plain data for ``summary.json``: the estimate and its ends, null where one seed has none."""
-    fields = ("total", "middle", "share", "closed", "gap", "lead", "beaten")
-    names = {
-        "total": "mean",
-        "middle": "interquartile_mean",
-        "share": SHARE,
-        "gap": "optimality_gap",
-    }
-    names["closed"] = "gap_closed"
-    return {
-        standing.name: {
-            names.get(field, field): list(value)
-            for field in fields
-            if (value := getattr(standing, field)) is not None
-        }
-        | ({"failed_seeds": standing.failures.failed} if standing.failures else {})
-        for standing in found
-    }

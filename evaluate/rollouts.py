@@ -1,66 +1,120 @@
-"""Policies times campaigns: plays each policy on the same campaigns into tidy frames."""
+"""Policies times episodes: plays each policy on the same episodes into tidy frames."""
 
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from evaluate.policies import Candidate
-from train.environment import make_env
-from train.play import episode_metrics, play
+from train.config import EnvConfig
+from train.environment import BatchEnv, make_env
+from train.errors import InputError
+from train.play import Policy, Step, episode_metrics, play
+
+RETURN = "return"  # the one metric of an environment that has none of its own
+
+Columns = Callable[[BatchEnv, Step], dict[str, NDArray[Any]]]
+"""What a step was, from the environments and the step: names to arrays (n_envs,)."""
+
+
+class Candidate(NamedTuple):
+    """A policy, the environment it is played in, and what it is called.
+
+    Attributes:
+        name: Label in tables and charts.
+        seed: Seed that it was trained with; none for a baseline.
+        env: The environment in the form that the policy was made for.
+        policy: What decides.
+    """
+
+    name: str
+    seed: int | None
+    env: EnvConfig
+    policy: Policy
 
 
 class Results(NamedTuple):
     """What was played.
 
     Attributes:
-        days: A row per policy, training seed, campaign and day, with the environment's own columns.
-        campaigns: A row per policy, training seed and campaign, with its episode metrics.
+        steps: A row per policy, training seed, episode and step, with the columns of its family.
+        episodes: A row per policy, training seed and episode, with its episode metrics.
+        cut: How many episodes of a policy did not end by themselves, where there are any.
     """
 
-    days: pd.DataFrame
-    campaigns: pd.DataFrame
+    steps: pd.DataFrame
+    episodes: pd.DataFrame
+    cut: dict[str, int]
 
 
 def play_all(
-    entries: list[Candidate], campaigns: int, seed: int, options: dict[str, Any] | None = None
+    candidates: list[Candidate],
+    episodes: int,
+    seed: int,
+    columns: Columns,
+    options: dict[str, Any] | None = None,
 ) -> Results:
-    """Plays every policy on the same campaigns: all environments are reset with the same seed and options."""
-    played = [_play(entry, campaigns, seed, options) for entry in entries]
-    days = pd.concat([result.days for result in played], ignore_index=True)
-    totals = pd.concat([result.campaigns for result in played], ignore_index=True)
-    return Results(days, totals)
+    """Plays every policy on the same episodes: all are reset with the same seed and options.
 
-
-def _play(entry: Candidate, campaigns: int, seed: int, options: dict[str, Any] | None) -> Results:
-    envs = make_env(entry.env, campaigns)
-    rows, ends = [], []
-    returns = np.zeros(campaigns)
-    for day, step in enumerate(play(entry.policy, envs, seed, options), start=1):
-        returns += np.where(step.active, step.rewards, 0.0)
-        record = (
-            envs.unwrapped.day_record(step.infos)
-            if hasattr(envs.unwrapped, "day_record")
-            else {"reward": step.rewards}
-        )
-        rows.append(_frame(entry, step.active, {"day": np.full(campaigns, day), **record}))
-        if step.ended.any():
-            metrics = {
-                name.rsplit("/", 1)[-1]: value
-                for name, value in episode_metrics(step.infos).items()
-            }
-            ends.append(_frame(entry, step.ended, metrics or {"return": returns.copy()}))
-    envs.close()
-    order = ["campaign", "day"]
+    Raises:
+        InputError: An episode with metrics of its own does not end.
+    """
+    played = [_play(candidate, episodes, seed, columns, options) for candidate in candidates]
+    cut: Counter[str] = Counter()
+    for results in played:
+        cut.update(results.cut)
     return Results(
-        pd.concat(rows).sort_values(order, kind="stable"), pd.concat(ends).sort_values("campaign")
+        pd.concat([results.steps for results in played], ignore_index=True),
+        pd.concat([results.episodes for results in played], ignore_index=True),
+        dict(cut),
     )
 
 
-def _frame(entry: Candidate, mask: Any, columns: dict[str, Any]) -> pd.DataFrame:
-    """The rows of the campaigns that the mask marks."""
+def reward_column(_envs: BatchEnv, step: Step) -> dict[str, NDArray[Any]]:
+    """All that is known of a step of any environment."""
+    return {"reward": step.rewards}
+
+
+def _play(
+    candidate: Candidate,
+    episodes: int,
+    seed: int,
+    columns: Columns,
+    options: dict[str, Any] | None,
+) -> Results:
+    rows, returns, cut = [], np.zeros(episodes), np.zeros(episodes, dtype=bool)
+    metrics: dict[str, NDArray[np.float64]] = {}
+    with closing(make_env(candidate.env, episodes)) as envs:
+        for number, step in enumerate(play(candidate.policy, envs, seed, options), start=1):
+            returns += np.where(step.active, step.rewards, 0.0)
+            cut |= step.cut
+            record = {"step": np.full(episodes, number), **columns(envs, step)}
+            rows.append(_frame(candidate, step.active, record))
+            for name, values in episode_metrics(step.infos).items():
+                short = name.rsplit("/", 1)[-1]
+                metrics.setdefault(short, np.zeros(episodes))[step.ended] = values[step.ended]
+    if metrics and cut.any():
+        raise InputError(
+            f"env {candidate.env.id}: an episode of {candidate.name} did not end within "
+            f"{number:,} steps, so its metrics are unknown; set env.kwargs.max_episode_steps"
+        )
+    everywhere = np.ones(episodes, dtype=bool)
+    return Results(
+        pd.concat(rows).sort_values(["episode", "step"], kind="stable"),
+        _frame(candidate, everywhere, metrics or {RETURN: returns}),
+        {candidate.name: int(cut.sum())} if cut.any() else {},
+    )
+
+
+def _frame(
+    candidate: Candidate, mask: NDArray[np.bool_], columns: dict[str, NDArray[Any]]
+) -> pd.DataFrame:
+    """The rows of the episodes that the mask marks."""
     chosen = {name: value[mask] for name, value in columns.items()}
-    seeds = pd.array([entry.seed] * int(mask.sum()), dtype="Int64")
+    seeds = pd.array([candidate.seed] * int(mask.sum()), dtype="Int64")
     return pd.DataFrame(
-        {"policy": entry.name, "seed": seeds, "campaign": np.flatnonzero(mask), **chosen}
+        {"policy": candidate.name, "seed": seeds, "episode": np.flatnonzero(mask), **chosen}
     )

@@ -1,14 +1,18 @@
-"""What scores say beyond the runs at hand, with the training seed as the unit that is repeated.
+"""Estimates from scores, with 95% intervals that count training seeds and episodes as two layers.
 
-The measures are those of Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
-Statistical Precipice". Their bootstrap draws the runs of each task apart, because there every task
-has runs of its own. Here one network plays all campaigns of its seed, so a seed is drawn with all
-of its campaigns, and campaigns are drawn as a second layer that all seeds and policies share. To
-take every campaign of every seed for a repetition would make intervals far too narrow.
+Every seed of an agent plays the same episodes, and so does every other policy. Each layer adds its
+own squared standard error, times the squared Student quantile of its own degrees of freedom:
+
+    half width^2 = t(seeds)^2 se(seeds)^2 + t(episodes)^2 se(episodes)^2        Banerjee 1960
+
+S. K. Banerjee, "Approximate confidence interval for linear functions of means of k populations when
+the population variances are not equal", Sankhya 22. It covers normal layers at least as often as
+stated, from two seeds on, where a percentile bootstrap of few seeds covers far less; measured by
+``python -m tests.benchmarks.coverage``. The measures are those of Agarwal et al. 2021, "Deep
+Reinforcement Learning at the Edge of the Statistical Precipice".
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,11 +20,20 @@ from numpy.typing import NDArray
 from scipy import stats
 
 FloatArray = NDArray[np.float64]
+Kind = Literal[
+    "exact",
+    "episodes",
+    "one episode",
+    "one seed",
+    "one seed on one episode",
+    "seeds",
+    "seeds on one episode",
+]
 
 LEVEL = 0.95
-RESAMPLES = 2000
-_BATCH = 2_000_000  # numbers drawn at once, so that many campaigns do not fill the memory
-_NO_SPREAD = 1e-9  # relative; identical campaigns differ by as much where a batch is split
+LEAST_BAND = 3  # seeds; with two the band of a learning curve is 18 standard errors wide
+_QUARTER = 0.25  # of the scores is left out at each end of the interquartile mean
+_NO_SPREAD = 1e-9  # relative; rounding differs by as much between batches
 
 
 class Interval(NamedTuple):
@@ -28,295 +41,316 @@ class Interval(NamedTuple):
 
     Attributes:
         value: The estimate from all scores.
-        low: Lower end; none where a single training seed tells nothing of others.
+        low: Lower end; none where the scores say nothing about the spread.
         high: Upper end.
+        kind: What the interval covers. ``exact``: nothing varies. ``episodes``: other episodes,
+            for policies without training. ``one episode``: nothing, as only one was played.
+            ``one seed``: other episodes, where they vary, but not other training seeds.
+            ``one seed on one episode``: nothing.
+            ``seeds``: other training seeds, and other episodes where they vary.
+            ``seeds on one episode``: other training seeds alone.
     """
 
     value: float
     low: float | None
     high: float | None
+    kind: Kind
 
     @property
-    def exact(self) -> bool:
-        """Whether nothing varied: neither seeds nor campaigns."""
-        return self.low is not None and self.low == self.high
-
-    def show(self, form: Callable[[float], str]) -> str:
-        """In words, ``form`` writing each number: with its ends, ``exact``, or that one seed has no spread to tell."""
-        ends = self.ends(form)
-        return f"{form(self.value)} ({f'{LEVEL:.0%} interval ' if ' to ' in ends else ''}{ends})"
-
-    def ends(self, form: Callable[[float], str]) -> str:
-        """The two ends alone, or why there are none to show."""
+    def sign(self) -> int:
+        """1 or -1 where the whole interval lies on that side of 0, otherwise 0."""
         if self.low is None or self.high is None:
-            return "one training seed, spread unknown"
-        if self.exact:
-            return "exact"
-        low, high = form(self.low), form(self.high)
-        return f"{low} to {high}" if low != high else "spread smaller than the last digit"
+            return 0
+        return int(self.low > 0) - int(self.high < 0)
 
-    def __str__(self) -> str:
-        return self.show(lambda value: f"{value:,.4g}")
+    def __neg__(self) -> "Interval":
+        """The same interval with the other sign."""
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        return Interval(-self.value, low, high, self.kind)
 
 
 class Scores(NamedTuple):
     """What one policy scored.
 
     Attributes:
-        values: A row for each training seed, a column for each campaign, (seeds, campaigns).
-        trained: Whether its rows are training seeds; a rule has no training that could be repeated,
-            and one row.
+        values: A row for each training seed, a column for each episode, (seeds, episodes).
+        is_trained: Whether its rows are training seeds; otherwise there is one row.
+        is_deterministic: Whether several episodes gave the same scores; one column stands for all.
     """
 
     values: FloatArray
-    trained: bool = True
+    is_trained: bool = True
+    is_deterministic: bool = False
 
     @property
     def by_seed(self) -> FloatArray:
-        """Mean over campaigns, (seeds,)."""
+        """Mean over episodes, (seeds,)."""
         return np.asarray(self.values.mean(axis=1), dtype=np.float64)
 
 
-class Rate(NamedTuple):
-    """How many of the training seeds failed, with the exact (Clopper-Pearson) interval of the chance to fail."""
+class FailureRate(NamedTuple):
+    """How many training seeds failed, with the Clopper-Pearson interval of the chance to fail.
+
+    Attributes:
+        failed: Seeds that scored too little or did not finish.
+        seeds: All seeds, those that did not finish included.
+        low: Lower end of the chance.
+        high: Upper end of the chance.
+        unfinished: Seeds that did not finish, and what became of them: ``{3: "diverged"}``.
+    """
 
     failed: int
     seeds: int
     low: float
     high: float
-
-    def __str__(self) -> str:
-        chance = f"chance to fail {self.low:.0%} to {self.high:.0%} at {LEVEL:.0%}"
-        return f"{self.failed} of {self.seeds} ({chance})"
+    unfinished: dict[int, str]
 
 
-Statistic = Callable[[FloatArray], FloatArray]
+class _Layer(NamedTuple):
+    """What one layer of chance adds: its squared standard error, and the degrees of freedom."""
+
+    variance: float
+    freedom: float
 
 
-def scores_of(campaigns: pd.DataFrame, policy: str, metric: str) -> Scores:
-    """The scores of one policy from a frame with a row per policy, training seed and campaign.
-
-    Where every seed scores the same on all campaigns, as in one that draws nothing, they are one
-    campaign.
+def scores_of(episodes: pd.DataFrame, policy: str, metric: str) -> Scores:
+    """The scores of one policy from a frame with a row per policy, training seed and episode.
 
     Raises:
-        ValueError: The policy is not there, or a seed did not play every campaign once.
+        ValueError: The policy is not there, or a seed did not play every episode once.
     """
-    rows = campaigns[campaigns["policy"] == policy]
+    rows = episodes[episodes["policy"] == policy]
     if rows.empty:
-        raise ValueError(
-            f"no scores of {policy!r}; there are {', '.join(campaigns['policy'].unique())}"
-        )
-    trained = bool(rows["seed"].notna().all())
+        names = ", ".join(episodes["policy"].unique())
+        raise ValueError(f"no scores of {policy!r}; there are {names}")
+    is_trained = bool(rows["seed"].notna().all())
     table = rows.assign(seed=rows["seed"].fillna(0)).pivot_table(
-        index="seed", columns="campaign", values=metric, aggfunc=["mean", "count"], dropna=False
+        index="seed", columns="episode", values=metric, aggfunc=["mean", "size"], dropna=False
     )
-    if not (table["count"] == 1).to_numpy().all():
-        raise ValueError(f"{policy}: every training seed must play every campaign once")
-    values = table["mean"].to_numpy(dtype=np.float64)
+    if not (table["size"] == 1).to_numpy().all():
+        raise ValueError(f"{policy}: every training seed must play every episode once")
+    values: FloatArray = table["mean"].to_numpy(dtype=np.float64)
     same = np.ptp(values, axis=1) <= _NO_SPREAD * np.abs(values).max(axis=1)
-    return Scores(values[:, :1] if same.all() else values, trained)
+    if values.shape[1] > 1 and same.all():
+        return Scores(values[:, :1], is_trained, is_deterministic=True)
+    return Scores(values, is_trained)
 
 
-def mean(values: FloatArray) -> FloatArray:
-    """Mean over seeds and campaigns, (..., seeds, campaigns) to (...)."""
-    return np.asarray(values.mean(axis=(-2, -1)), dtype=np.float64)
+def mean(scores: Scores, most: float | None = None) -> Interval:
+    """Mean over seeds and episodes; its interval ends at ``most``, which no score can exceed."""
+    estimate = _interval([scores])
+    if most is None or estimate.high is None:
+        return estimate
+    return estimate._replace(high=min(estimate.high, max(most, estimate.value)))
 
 
-def interquartile_mean(values: FloatArray) -> FloatArray:
-    """Mean of the middle half of all scores, (..., seeds, campaigns) to (...); Agarwal et al. 2021, section 4.3."""
-    flat = values.reshape(*values.shape[:-2], -1)
-    return np.asarray(stats.trim_mean(flat, proportiontocut=0.25, axis=-1), dtype=np.float64)
+def interquartile_mean(scores: Scores) -> Interval:
+    """Mean of the middle half of all scores; Agarwal et al. 2021, section 4.3.
+
+    Its standard error is that of the winsorized scores, with fewer degrees of freedom; Yuen 1974.
+    """
+    values = scores.values
+    ordered = np.sort(values, axis=None)
+    out = int(_QUARTER * values.size)
+    winsorized = values.clip(ordered[out], ordered[-1 - out])
+    influence = winsorized * values.size / (values.size - 2 * out)
+    centre = stats.trim_mean(values, _QUARTER, axis=None)
+    return _interval([scores._replace(values=influence - influence.mean() + centre)], _QUARTER)
 
 
-def optimality_gap(values: FloatArray, target: float = 1.0) -> FloatArray:
-    """How far scores stay below the target on average; what is beyond it is worth no more, (..., s, c) to (...)."""
-    return target - mean(np.minimum(values, target))
+def optimality_gap(scores: Scores, target: float = 1.0) -> Interval:
+    """How far scores stay below the target on average; what is beyond it counts as the target."""
+    return _interval([scores._replace(values=target - np.minimum(scores.values, target))])
 
 
 def performance_profile(values: FloatArray, thresholds: FloatArray) -> FloatArray:
-    """Share of the scores above each threshold, (..., seeds, campaigns) to (..., thresholds)."""
-    return np.asarray((values[..., np.newaxis] > thresholds).mean(axis=(-3, -2)), dtype=np.float64)
+    """Share of the scores above each threshold, (seeds, episodes) to (thresholds,)."""
+    return np.asarray((values[..., np.newaxis] > thresholds).mean(axis=(0, 1)), dtype=np.float64)
 
 
-def interval(scores: Scores, rng: np.random.Generator, statistic: Statistic = mean) -> Interval:
-    """A statistic of one policy's scores with its bootstrap interval.
+def difference(first: Scores, second: Scores) -> Interval:
+    """By how much one policy scores more than another on the same episodes.
+
+    Episodes are paired, so what an episode does to both cancels. Seeds are not: those of two
+    agents share nothing but their number.
+
+    Raises:
+        ValueError: They did not play the same number of episodes.
+    """
+    first, second = _on_same_episodes(first, second)
+    return _interval([first, second._replace(values=-second.values)])
+
+
+def probability_of_improvement(first: Scores, second: Scores) -> Interval:
+    """The chance that a seed of an agent beats a seed of another on an episode; ties count half.
+
+    The Mann-Whitney statistic of each episode over the number of pairs of seeds, averaged over
+    episodes. Its interval is that of a proportion of as many trials as would spread as much (Korn
+    and Graubard 1998, "Confidence intervals for proportions with small expected number of positive
+    counts estimated from survey data"); where all agree, of a trial for each seed or episode.
+
+    Raises:
+        ValueError: They did not play the same number of episodes.
+    """
+    first, second = _on_same_episodes(first, second)
+    pairs = first.values[:, np.newaxis] - second.values  # (seeds, other seeds, episodes)
+    ties = np.abs(pairs) <= _NO_SPREAD * np.abs(first.values[:, np.newaxis])
+    wins = np.where(ties, 0.5, pairs > 0)
+    rows = wins.mean(axis=0) - wins.mean(axis=(0, 1))
+    estimate = _interval([first._replace(values=wins.mean(axis=1)), second._replace(values=rows)])
+    if estimate.low is None or estimate.kind == "exact":
+        return estimate
+    seeds = min(len(scores.values) for scores in (first, second) if scores.is_trained)
+    trials = float(seeds if seeds > 1 else wins.shape[-1])
+    half, chance = estimate.value - estimate.low, estimate.value
+    if half > 0 and 0 < chance < 1:
+        trials = chance * (1 - chance) * (_quantile(seeds * wins.shape[-1] - 1) / half) ** 2
+    low, high = _proportion_interval(chance * trials, trials)
+    return estimate._replace(low=low, high=high)
+
+
+def gap_closed(scores: Scores, floor: Scores, ceiling: Scores) -> Interval:
+    """Which part of the way from one baseline to another a policy earns on the same episodes.
+
+    (policy - floor) / (ceiling - floor), each a mean over episodes. The interval is that of a
+    ratio estimator, from numerator - ratio * denominator (Cochran 1977, chapter 6).
 
     Args:
-        scores: What it scored.
-        rng: Draws the resamples.
-        statistic: (..., seeds, campaigns) to (...).
-    """
-
-    def of(seeds: NDArray[np.intp], campaigns: NDArray[np.intp]) -> FloatArray:
-        return statistic(_chosen(scores.values, seeds, campaigns))
-
-    return _interval(of, [scores], rng)
-
-
-def difference(
-    one: Scores, other: Scores, rng: np.random.Generator, statistic: Statistic = mean
-) -> Interval:
-    """By how much one policy scores more than another on the same campaigns, with its interval.
-
-    CampaignBatch are paired: each is drawn for both policies at once, so what it does to both cancels.
-        Seeds are not: those
-    of two agents have nothing in common but their number.
+        scores: The policy.
+        floor: What it should beat, without training.
+        ceiling: The most that is possible, without training.
 
     Raises:
-        ValueError: They did not play the same number of campaigns.
-    """
-    one, other = _same_campaigns(one, other)
-
-    def of(
-        seeds: NDArray[np.intp], others: NDArray[np.intp], campaigns: NDArray[np.intp]
-    ) -> FloatArray:
-        first = statistic(_chosen(one.values, seeds, campaigns))
-        return first - statistic(_chosen(other.values, others, campaigns))
-
-    return _interval(of, [one, other], rng)
-
-
-def probability_of_improvement(one: Scores, other: Scores, rng: np.random.Generator) -> Interval:
-    """The chance that a seed of one policy beats a seed of another on a campaign; a tie counts half.
-
-    The Mann-Whitney statistic of each campaign over the number of pairs of seeds, averaged over
-    campaigns.
-
-    Raises:
-        ValueError: They did not play the same number of campaigns.
-    """
-    one, other = _same_campaigns(one, other)
-    pairs = one.values[:, np.newaxis] - other.values  # (seeds, other seeds, campaigns)
-    ties = np.abs(pairs) <= _NO_SPREAD * np.abs(one.values[:, np.newaxis])
-    won = np.where(ties, 0.5, pairs > 0)
-
-    def of(
-        seeds: NDArray[np.intp], others: NDArray[np.intp], campaigns: NDArray[np.intp]
-    ) -> FloatArray:
-        chosen = won[
-            seeds[..., :, None, None], others[..., None, :, None], campaigns[..., None, None, :]
-        ]
-        return np.asarray(chosen.mean(axis=(-3, -2, -1)))
-
-    return _interval(of, [one, other], rng)
-
-
-def gap_closed(one: Scores, floor: Scores, ceiling: Scores, rng: np.random.Generator) -> Interval:
-    """Which part of the way from one rule to another a policy goes on the same campaigns, with its interval.
-
-    (policy - floor) / (ceiling - floor), each a mean over campaigns. A resample takes the same
-    campaigns for all three, so above and below the line stands the same luck.
-
-    Args:
-        one: The policy.
-        floor: What it should beat, a rule.
-        ceiling: The most that is possible, a rule.
-        rng: Draws the resamples.
-
-    Raises:
-        ValueError: They did not play the same number of campaigns, or the ceiling is not above the
+        ValueError: They did not play the same number of episodes, or the ceiling is not above the
             floor.
     """
-    ceiling, floor = _same_campaigns(ceiling, floor)
-    one, floor = _same_campaigns(one, floor)
-    one, ceiling = _same_campaigns(one, ceiling)
-    if not ceiling.values.mean() - floor.values.mean() > _NO_SPREAD * np.abs(floor.values).mean():
+    ceiling, floor = _on_same_episodes(ceiling, floor)
+    scores, floor = _on_same_episodes(scores, floor)
+    scores, ceiling = _on_same_episodes(scores, ceiling)
+    gap = ceiling.values - floor.values  # (1, episodes)
+    if not gap.mean() > _NO_SPREAD * np.abs(floor.values).mean():
         means = f"{ceiling.values.mean():g} and {floor.values.mean():g}"
         raise ValueError(
             f"no gap to close: the ceiling's mean must be above the floor's; they are {means}"
         )
-
-    gain, gap = (
-        one.values - floor.values,
-        ceiling.values - floor.values,
-    )  # (seeds, campaigns), (1, campaigns)
-
-    def of(seeds: NDArray[np.intp], campaigns: NDArray[np.intp]) -> FloatArray:
-        whole = np.asarray(gap[0][campaigns].mean(axis=-1))
-        earned = mean(_chosen(gain, seeds, campaigns))
-        return np.asarray(np.divide(earned, whole, out=np.zeros_like(whole), where=whole != 0))
-
-    return _interval(of, [one], rng)
+    gain = scores.values - floor.values  # (seeds, episodes)
+    ratio = gain.mean() / gap.mean()
+    return _interval([scores._replace(values=ratio + (gain - ratio * gap) / gap.mean())])
 
 
-def band(curves: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean over training seeds at each point, and the ends of its interval; NaN ends where there is one seed.
+def band(curves: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean over training seeds at each point, and the ends of its interval; NaN ends below 3 seeds.
 
     Args:
         curves: A row for each seed, (seeds, points).
-        rng: Draws the resamples, the same seeds for all points.
     """
-    center = curves.mean(axis=0)
-    if len(curves) < 2:
-        nothing = np.full_like(center, np.nan)
-        return center, nothing, nothing
-    drawn = rng.integers(len(curves), size=(RESAMPLES, len(curves)))
-    weights = np.stack(
-        [(drawn == seed).mean(axis=1) for seed in range(len(curves))], axis=1
-    )  # (resamples, seeds)
-    low, high = np.quantile(weights @ curves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return center, low, high
+    centre = curves.mean(axis=0)
+    if len(curves) < LEAST_BAND:
+        return centre, np.full_like(centre, np.nan), np.full_like(centre, np.nan)
+    half = _quantile(len(curves) - 1) * stats.sem(curves, axis=0)
+    return centre, centre - half, centre + half
 
 
-def failure_rate(scores: Scores, least: float) -> Rate:
-    """How many training seeds stay below ``least`` on average."""
-    failed = int((scores.by_seed < least).sum())
-    chance = stats.binomtest(failed, len(scores.values)).proportion_ci(LEVEL, method="exact")
-    return Rate(failed, len(scores.values), float(chance.low), float(chance.high))
+def failure_rate(
+    scores: Scores, threshold: float, unfinished: dict[int, str] | None = None
+) -> FailureRate:
+    """How many training seeds scored less than ``threshold`` on average or did not finish."""
+    missing = unfinished or {}
+    failed = int((scores.by_seed < threshold).sum()) + len(missing)
+    seeds = len(scores.values) + len(missing)
+    return FailureRate(failed, seeds, *_proportion_interval(failed, seeds), missing)
 
 
-def _interval(
-    of: Callable[..., FloatArray], samples: list[Scores], rng: np.random.Generator
-) -> Interval:
-    """Percentile bootstrap of a function of indices: the seeds of each sample, then the campaigns that they share."""
-    sizes = [len(sample.values) for sample in samples] + [samples[0].values.shape[1]]
-    fixed = [np.arange(size) for size in sizes]
-    value = float(of(*fixed))
-    drawn = [position for position, size in enumerate(sizes) if size > 1]
-    if any(sample.trained and size == 1 for sample, size in zip(samples, sizes, strict=False)):
-        return Interval(value, None, None)
-    if not drawn:
-        return Interval(value, value, value)
-
-    def statistic(*indices: NDArray[np.intp], axis: int) -> FloatArray:
-        every = list(fixed)
-        for position, index in zip(drawn, indices, strict=True):
-            every[position] = index
-        lead = indices[0].shape[:-1]
-        return of(*(np.broadcast_to(index, (*lead, index.shape[-1])) for index in every))
-
-    found = stats.bootstrap(
-        [fixed[position] for position in drawn],
-        statistic,
-        n_resamples=RESAMPLES,
-        batch=max(1, _BATCH // int(np.prod(sizes))),
-        vectorized=True,
-        axis=-1,
-        confidence_level=LEVEL,
-        method="percentile",  # the bias-corrected one is NaN where nothing varies
-        rng=rng,
-    ).confidence_interval
-    low, high = float(found.low), float(found.high)
-    if high - low <= _NO_SPREAD * abs(value):
-        return Interval(value, value, value)
-    return Interval(value, low, high)
+def _interval(samples: list[Scores], trimmed: float = 0.0) -> Interval:
+    """The interval of a sum of means, one for each sample of seeds, all on the same episodes."""
+    value = float(sum(sample.values.mean() for sample in samples))
+    kind = _kind(samples)
+    repeated = [sample for sample in samples if sample.is_trained and kind.startswith("seeds")]
+    layers = [_seed_layer(repeated, trimmed)] if repeated else []
+    if samples[0].values.shape[1] > 1:
+        layers.append(_episode_layer(samples, repeated, trimmed))
+    if not layers and kind != "exact":
+        return Interval(value, None, None, kind)
+    half = sum(_quantile(layer.freedom) ** 2 * layer.variance for layer in layers) ** 0.5
+    if half <= _NO_SPREAD * max(np.abs(sample.values).max() for sample in samples):
+        half, kind = 0.0, "exact" if kind == "episodes" else kind
+    return Interval(value, value - half, value + half, kind)
 
 
-def _chosen(values: FloatArray, seeds: NDArray[np.intp], campaigns: NDArray[np.intp]) -> FloatArray:
-    """Rows and columns by their indices (..., n) and (..., m): (..., n, m)."""
-    return values[seeds[..., :, np.newaxis], campaigns[..., np.newaxis, :]]
+def _kind(samples: list[Scores]) -> Kind:
+    """What an interval of these samples covers."""
+    trained = [sample for sample in samples if sample.is_trained]
+    varies = samples[0].values.shape[1] > 1
+    is_fixed = all(sample.is_deterministic for sample in samples)
+    if any(len(sample.values) == 1 for sample in trained):
+        return "one seed" if varies or is_fixed else "one seed on one episode"
+    if trained:
+        return "seeds" if varies or is_fixed else "seeds on one episode"
+    return "episodes" if varies else "exact" if is_fixed else "one episode"
 
 
-def _same_campaigns(one: Scores, other: Scores) -> tuple[Scores, Scores]:
-    """Both with the same campaigns; what scores the same on all of them fits any number."""
-    counts = [sample.values.shape[1] for sample in (one, other)]
+def _seed_layer(samples: list[Scores], trimmed: float) -> _Layer:
+    """The seeds of all agents together, with the degrees of freedom of their sum; Welch 1947."""
+    parts = [_layer(sample.by_seed, trimmed) for sample in samples]
+    variance = sum(part.variance for part in parts)
+    if variance == 0:
+        return _Layer(0.0, 1.0)
+    shares = sum((part.variance / variance) ** 2 / part.freedom for part in parts)
+    return _Layer(variance, 1 / shares)
+
+
+def _episode_layer(samples: list[Scores], repeated: list[Scores], trimmed: float) -> _Layer:
+    """The episodes, without what their means owe to the seeds' layer, which has counted that."""
+    layer = _layer(np.asarray(sum(sample.values.mean(axis=0) for sample in samples)), trimmed)
+    counted = sum(_residual_variance(sample.values) / sample.values.size for sample in repeated)
+    return layer._replace(variance=max(layer.variance - counted, 0.0))
+
+
+def _layer(means: FloatArray, trimmed: float) -> _Layer:
+    """Squared standard error of the mean of ``means``, (n,), and its degrees of freedom.
+
+    Of winsorized ``means`` only those that were not ``trimmed`` count as observations; Yuen 1974.
+    """
+    count = len(means)
+    left = count - 2 * int(trimmed * count)
+    lost = (count - 1) * left / (count * (left - 1))
+    return _Layer(float(means.var(ddof=1)) / count * lost, left - 1)
+
+
+def _residual_variance(values: FloatArray) -> float:
+    """Variance of what neither seed nor episode explains, (seeds, episodes) to a number."""
+    by_seed, by_episode = values.mean(axis=1, keepdims=True), values.mean(axis=0)
+    residual = values - by_seed - by_episode + values.mean()
+    seeds, episodes = values.shape
+    return float(np.square(residual).sum() / ((seeds - 1) * (episodes - 1)))
+
+
+def _quantile(freedom: float) -> float:
+    """Student's two-sided quantile."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+
+
+def _proportion_interval(count: float, trials: float) -> tuple[float, float]:
+    """Clopper-Pearson ends of a proportion; count and trials need not be whole numbers."""
+    tail = (1 - LEVEL) / 2
+    low = stats.beta.ppf(tail, count, trials - count + 1) if count > 0 else 0.0
+    high = stats.beta.ppf(1 - tail, count + 1, trials - count) if count < trials else 1.0
+    return float(low), float(high)
+
+
+def _on_same_episodes(first: Scores, second: Scores) -> tuple[Scores, Scores]:
+    """Both with the same episodes; the one column of a deterministic policy fits any number.
+
+    Raises:
+        ValueError: Both have several episodes, but not as many.
+    """
+    counts = [scores.values.shape[1] for scores in (first, second)]
     if counts[0] != counts[1] and 1 not in counts:
         raise ValueError(
-            f"policies that played {counts[0]} and {counts[1]} campaigns cannot be paired"
+            f"policies that played {counts[0]} and {counts[1]} episodes cannot be paired"
         )
-    first, second = (
-        sample._replace(values=np.broadcast_to(sample.values, (len(sample.values), max(counts))))
-        for sample in (one, other)
+    left, right = (
+        scores._replace(values=np.broadcast_to(scores.values, (len(scores.values), max(counts))))
+        for scores in (first, second)
     )
-    return first, second
+    return left, right

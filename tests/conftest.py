@@ -28,6 +28,27 @@ def _event_files_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
+def few_draws() -> Iterator[None]:
+    """Baselines that plan over a few draws only."""
+    from envs.campaign import baselines, robust_planner
+    from evaluate.campaign import policies
+
+    quick = pytest.MonkeyPatch()
+    for name, value in (
+        ("SCENARIOS", 4),
+        ("DAILY_ITERATIONS", 6),
+        ("FIXED_SCENARIOS", 50),
+        ("FIXED_ITERATIONS", 15),
+    ):
+        quick.setattr(robust_planner, name, value)
+    quick.setattr(policies, "PARTICLES", 300)
+    baselines.best_fixed.cache_clear()
+    yield
+    quick.undo()
+    baselines.best_fixed.cache_clear()
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A real browser: Chromium as the system has it."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

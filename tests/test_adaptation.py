@@ -2,23 +2,20 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pandas as pd
 import pytest
 
-from envs.campaign import baselines, robust_planner
-from evaluate import statistics
+from envs.campaign.params import make_params
 from evaluate.__main__ import main
 from evaluate.campaign import robustness
-from evaluate.campaign.adaptation import choose
-from evaluate.report.sections import result
-from evaluate.results import comparison_metric, policy_results
+from evaluate.campaign.adaptation import Strengths, choose_examples, strengths_of
 from train.__main__ import main as train
+from train.config import EnvConfig, EvaluationConfig
+from train.environment import make_env
 
 ID = "envs:UncertainCampaign-v0"
 CONFIG = """\
@@ -40,27 +37,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def few_draws() -> Iterator[None]:
-    """Rivals that plan over a few draws only."""
-    quick = pytest.MonkeyPatch()
-    for name, value in (
-        ("SCENARIOS", 4),
-        ("DAILY_ITERATIONS", 6),
-        ("FIXED_SCENARIOS", 50),
-        ("FIXED_ITERATIONS", 15),
-    ):
-        quick.setattr(robust_planner, name, value)
-    quick.setattr(baselines, "PARTICLES", 300)
-    quick.setattr(statistics, "RESAMPLES", 300)
-    baselines.best_fixed.cache_clear()
-    yield
-    quick.undo()
-    baselines.best_fixed.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def report(trained: list[str], few_draws: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(
+    trained: list[str], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Path:
     """The report of these runs."""
+    request.getfixturevalue("few_draws")
     out = tmp_path_factory.mktemp("judged") / "report"
     assert main([*trained, "--out", str(out)]) == 0
     return out
@@ -68,7 +49,7 @@ def report(trained: list[str], few_draws: None, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")
 def totals(report: Path) -> pd.DataFrame:
-    """Expected engagement, a row for each campaign and a column for each policy, the mean over its seeds."""
+    """Expected engagement by campaign and policy, the mean over its seeds."""
     days = pd.read_csv(report / "results.csv").fillna({"seed": -1})
     by_seed = days.groupby(["policy", "seed", "campaign"], as_index=False)[
         "expected_engagement"
@@ -80,11 +61,10 @@ def totals(report: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def latent() -> dict[str, Any]:
-    """What held in the campaigns of the report."""
-    envs: Any = gymnasium.make_vec(ID, num_envs=24, vectorization_mode="vector_entry_point")
-    envs.reset(seed=20000)
-    found: dict[str, Any] = envs.latent
+def strengths() -> Strengths:
+    """How strong the channels were in the campaigns of the report."""
+    found = strengths_of(EnvConfig(id=ID), EvaluationConfig(n_eval_episodes=24, seed=20000))
+    assert found is not None
     return found
 
 
@@ -99,13 +79,15 @@ def test_the_gap_closed_is_what_the_results_say(report: Path, totals: pd.DataFra
     found = statistics_of(report)
     assert set(found) == set(means.index)
     for policy, values in found.items():
-        value, low, high = values["gap_closed"]
-        assert value == pytest.approx((means[policy] - floor) / (ceiling - floor), abs=1e-6)
-        assert low <= value <= high
-        assert values["mean"][0] == pytest.approx(means[policy])
-    assert found["best fixed plan"]["gap_closed"] == [0.0, 0.0, 0.0]
-    assert found["clairvoyant"]["gap_closed"] == [1.0, 1.0, 1.0]
-    assert found["daily re-planner"]["gap_closed"][0] > 0.0
+        closed = values["gap_closed"]
+        expected = (means[policy] - floor) / (ceiling - floor)
+        assert closed["value"] == pytest.approx(expected, abs=1e-6)
+        assert closed["low"] <= closed["value"] <= closed["high"]
+        assert values["mean"]["value"] == pytest.approx(means[policy])
+    for policy, whole in (("best fixed plan", 0.0), ("clairvoyant", 1.0)):
+        exact = dict.fromkeys(("value", "low", "high"), pytest.approx(whole)) | {"kind": "exact"}
+        assert found[policy]["gap_closed"] == exact
+    assert found["daily re-planner"]["gap_closed"]["value"] > 0.0
 
 
 def test_the_page_leads_with_the_gap_and_says_who_wins(report: Path, totals: pd.DataFrame) -> None:
@@ -113,16 +95,18 @@ def test_the_page_leads_with_the_gap_and_says_who_wins(report: Path, totals: pd.
     sentence = re.findall(r'class="result">(.*?)</p>', page)[0]
     gap, lead = (
         statistics_of(report)["a2c"]["gap_closed"],
-        statistics_of(report)["daily re-planner"]["lead"],
+        statistics_of(report)["daily re-planner"]["difference"],
     )
-    assert sentence.startswith(f"a2c closes {gap[0]:.1%} of the gap".replace("-", "\N{MINUS SIGN}"))
-    assert "over 2 training seeds and all campaigns)" in sentence
-    assert lead[0] == pytest.approx((totals["a2c"] - totals["daily re-planner"]).mean())
-    assert lead[2] < 0.0  # untrained, as good as
+    assert sentence.startswith(
+        f"a2c closes {gap['value']:.1%} of the gap".replace("-", "\N{MINUS SIGN}")
+    )
+    assert "over 2 training seeds and 24 campaigns)" in sentence
+    assert lead["value"] == pytest.approx((totals["a2c"] - totals["daily re-planner"]).mean())
+    assert lead["high"] < 0.0  # untrained, as good as
     assert "The winner is the daily re-planner" in sentence
     assert (
-        f"it earns {-lead[0]:,.1f} (95% interval {-lead[2]:,.1f} to {-lead[1]:,.1f}) more than a2c"
-        in sentence
+        f"it earns {-lead['value']:,.1f} (95% interval {-lead['high']:,.1f} to "
+        f"{-lead['low']:,.1f}) more than a2c on the same campaigns." in sentence
     )
     assert "share of the optimum" not in page
     assert not re.search(r"\bnan\b", re.sub(r"base64,[^\"]*", "", page))
@@ -131,25 +115,25 @@ def test_the_page_leads_with_the_gap_and_says_who_wins(report: Path, totals: pd.
 
 
 def test_the_gain_by_draw_is_taken_in_quarters_of_the_campaigns(
-    report: Path, totals: pd.DataFrame, latent: dict[str, Any]
+    report: Path, totals: pd.DataFrame, strengths: Strengths
 ) -> None:
-    distance = np.linalg.norm((np.log(latent["strength"]) + 0.125) / 0.5, axis=1)
+    distance = np.linalg.norm((np.log(strengths.strength) + 0.125) / 0.5, axis=1)
     quarter = pd.Series(distance, index=totals.index).rank(method="first").sub(1).floordiv(6)
     for policy in ("a2c", "daily re-planner", "clairvoyant"):
         gain = (totals[policy] - totals["best fixed plan"]).groupby(quarter).mean()
         found = statistics_of(report)[policy]["gain_by_draw"]
-        assert [part["gain"][0] for part in found] == pytest.approx(gain.tolist())
+        assert [part["gain"]["value"] for part in found] == pytest.approx(gain.tolist())
         assert [part["from"] for part in found] == pytest.approx(np.sort(distance)[::6])
         assert [part["to"] for part in found] == pytest.approx(np.sort(distance)[5::6])
 
 
-def test_single_campaigns_are_told_as_they_were(
-    report: Path, totals: pd.DataFrame, latent: dict[str, Any]
+def test_single_campaigns_are_shown_as_they_were(
+    report: Path, totals: pd.DataFrame, strengths: Strengths
 ) -> None:
     page = (report / "index.html").read_text()
     days = pd.read_csv(report / "results.csv")
-    for single in choose(latent["deviation"]):
-        strength = [f"{value:.2f}" for value in latent["strength"][single.campaign]]
+    for single in choose_examples(strengths.deviation):
+        strength = [f"{value:.2f}" for value in strengths.strength[single.campaign]]
         known = f"{totals['clairvoyant'].loc[single.campaign]:,.0f}"
         row = next(part for part in page.split("<tr>") if f"<td>{single.label}</td>" in part)
         cells = re.findall(r"<td>(.*?)</td>", row)
@@ -173,133 +157,66 @@ def test_single_campaigns_are_chosen_by_their_draws() -> None:
     deviation = np.array(
         [[0.5, 0.5, 0.5], [0.1, 1.9, 0.0], [2.5, 2.5, 0.0], [0.1, 0.0, -0.1], [0.3, 0.0, -1.7]]
     )
-    found = {single.label: single.campaign for single in choose(deviation)}
+    found = {single.label: single.campaign for single in choose_examples(deviation)}
     assert found == {
         "as usual as it gets": 3,
         "ads unusually strong": 1,
         "rewards unusually weak": 4,
     }
-    assert [single.campaign for single in choose(deviation[:1])] == [0]
+    assert [single.campaign for single in choose_examples(deviation[:1])] == [0]
 
 
-def test_what_truly_holds_is_told_of_campaigns_that_differ() -> None:
-    envs: Any = gymnasium.make_vec(
-        ID, num_envs=4000, vectorization_mode="vector_entry_point", counts_log_sd=0.3
-    )
+def test_strengths_are_those_of_the_campaigns_played() -> None:
+    settings = EvaluationConfig(n_eval_episodes=4000, seed=1)
+    env = EnvConfig(id=ID, kwargs={"counts_log_sd": 0.3})
+    envs: Any = make_env(env, 4000)
     envs.reset(seed=1)
-    strength, deviation = envs.latent["strength"], envs.latent["deviation"]
-    counts = envs._campaigns.latent.counts
-    nominal = envs.params.counts_array
+    counts, nominal = envs.latent_params.counts, envs.params.counts_array
+    found = strengths_of(env, settings)
+    assert found is not None
+    strength, deviation = found
     assert strength == pytest.approx(counts[:, :, 1] / nominal[:, 1])
     assert deviation.mean(axis=0) == pytest.approx([0.0] * 3, abs=0.06)
     assert deviation.std(axis=0) == pytest.approx([1.0] * 3, abs=0.04)
-    alike: Any = gymnasium.make_vec(
-        "envs:DynamicCampaign-v0", num_envs=2, vectorization_mode="vector_entry_point"
-    )
-    alike.reset(seed=1)
-    assert alike.latent is None
+    assert strengths_of(EnvConfig(id="envs:DynamicCampaign-v0"), settings) is None
 
 
-def frame(**values: list[float]) -> pd.DataFrame:
-    """CampaignBatch of one seed that every policy played."""
-    return pd.concat(
-        pd.DataFrame(
-            {
-                "policy": policy.replace("_", " "),
-                "seed": pd.array([0 if policy == "a2c" else None] * len(earned), dtype="Int64"),
-                "campaign": range(len(earned)),
-                "engagement": earned,
-                "expected_engagement": earned,
-                "share_of_optimum": earned,
-            }
-        )
-        for policy, earned in values.items()
-    )
-
-
-def test_the_gap_counts_only_where_there_is_one() -> None:
-    both = frame(a2c=[3.0, 4.0], best_fixed_plan=[2.0, 3.0], clairvoyant=[4.0, 7.0])
-    assert comparison_metric(both, "engagement") == "expected_engagement"
-    agent, *_ = policy_results(both, ["a2c"], "expected_engagement", 0)
-    assert agent.closed is not None
-    assert agent.closed.value == pytest.approx(1 / 3)
-    assert agent.share is None
-    same = frame(a2c=[3.0, 4.0], best_fixed_plan=[2.0, 3.0], clairvoyant=[2.0, 3.0])
-    for other in (same, frame(a2c=[3.0, 4.0], best_fixed_plan=[2.0, 3.0])):
-        assert comparison_metric(other, "engagement") == "engagement"
-        agent, *_ = policy_results(other, ["a2c"], "engagement", 0)
-        assert (agent.closed, agent.share is None) == (None, False)
-
-
-@pytest.mark.parametrize(
-    ("agents", "sentence"),
-    [
-        (
-            [14.0, 15.0],
-            "a2c wins against the daily re-planner, which closes 20.0%: it earns 2.5 (95% interval 2.0 to 3.0)",
-        ),
-        (
-            [8.0, 9.0],
-            "The winner is the daily re-planner, which closes 20.0%: it earns 3.5 (95% interval 3.0 to 4.0) more",
-        ),
-        (
-            [11.0, 14.0],
-            "win: on the same campaigns it earns +0.5 (95% interval \N{MINUS SIGN}1.0 to +2.0).",
-        ),
-    ],
-)
-def test_who_wins_is_said_only_where_it_can_be_told(agents: list[float], sentence: str) -> None:
-    rules = frame(
-        daily_re__planner=[12.0, 12.0], best_fixed_plan=[10.0, 10.0], clairvoyant=[20.0, 20.0]
-    )
-    rules["policy"] = rules["policy"].replace("daily re  planner", "daily re-planner")
-    seeds = [frame(a2c=[earned, earned]).assign(seed=seed) for seed, earned in enumerate(agents)]
-    found = policy_results(pd.concat([*seeds, rules]), ["a2c"], "expected_engagement", 0)
-    assert sentence in result(found, "expected_engagement")
-
-
-@pytest.mark.parametrize(("shift", "failed"), [(-0.01, 1), (0.01, 0)])
-def test_a_seed_fails_that_earns_less_than_the_best_fixed_plan(shift: float, failed: int) -> None:
-    played = frame(
-        a2c=[2.0 + shift, 3.0 + shift], best_fixed_plan=[2.0, 3.0], clairvoyant=[4.0, 7.0]
-    )
-    agent, *_ = policy_results(played, ["a2c"], "expected_engagement", 0)
-    assert agent.failures is not None
-    assert agent.failures.failed == failed
-
-
-def test_where_the_world_is_as_expected_the_report_is_repeated_and_elsewhere_not(
-    trained: list[str], report: Path
-) -> None:
+def test_robustness_repeats_the_report_without_a_shift(trained: list[str], report: Path) -> None:
     config, *_, runs = trained
     table = robustness.robustness(robustness.Args(Path(config), ("all",), 24, Path(runs)))
-    rows = table[["world", "policy", "expected engagement", "gap closed"]].itertuples(
+    rows = table[["case", "policy", "expected engagement", "gap closed"]].itertuples(
         index=False, name=None
     )
     found = {
-        (world, policy): (float(earned.replace(",", "")), closed)
-        for world, policy, earned, closed in rows
+        (case, policy): (float(earned.replace(",", "")), closed)
+        for case, policy, earned, closed in rows
     }
-    worlds = {world for world, _ in found}
-    assert worlds == {"as expected", "draws twice as wide", "noise twice as strong"} | {
+    cases = {case for case, _ in found}
+    assert cases == {"as expected", "draws twice as wide", "noise twice as strong"} | {
         f"{name} dead" for name in ("posts", "ads", "rewards")
     }
-    for policy in (
-        "a2c",
-        "best fixed plan",
-        "clairvoyant",
-    ):  # what the re-planner draws depends on who played before
-        told = statistics_of(report)[policy]
+    for policy in ("a2c", "best fixed plan", "daily re-planner", "clairvoyant"):
+        reported = statistics_of(report)[policy]
         earned, closed = found["as expected", policy]
-        assert earned == pytest.approx(told["mean"][0], abs=0.51)
-        assert closed.startswith(f"{told['gap_closed'][0]:.2f}")
-        assert len({found[world, policy] for world in worlds - {"as expected"}}) == len(worlds) - 1
+        assert earned == pytest.approx(reported["mean"]["value"], abs=0.51)
+        assert closed.startswith(f"{reported['gap_closed']['value']:.2f}")
+        assert len({found[case, policy] for case in cases - {"as expected"}}) == len(cases) - 1
     for policy, affected in (
         ("best fixed plan", False),
         ("clairvoyant", False),
         ("daily re-planner", True),
     ):
         assert (found["noise twice as strong", policy] != found["as expected", policy]) == affected
+
+
+def test_a_doubled_field_stays_in_its_range() -> None:
+    params = make_params("uncertain", carry_over_range=0.6, counts_log_sd=1.0)
+    cases = robustness.shifts(params)
+    wide = cases["draws twice as wide (carry_over_range at most 1)"]
+    assert (wide["carry_over_range"], wide["counts_log_sd"]) == (1.0, 2.0)
+    envs: Any = make_env(EnvConfig(id=ID, kwargs={"carry_over_range": 0.6}), 2)
+    for case in cases.values():
+        envs.reset(seed=0, options={"true_params": case})
 
 
 def test_what_cannot_be_asked_of_robustness_is_a_message(

@@ -36,7 +36,7 @@ def test_logits_beyond_the_box_are_clipped_to_it() -> None:
 
 
 @given(arrays(np.float64, (4, 3), elements=st.floats(0, 1e6)))
-def test_spends_over_the_budget_are_scaled_down_in_proportion_and_others_kept(asked: Any) -> None:
+def test_only_spends_over_the_budget_are_scaled_down(asked: Any) -> None:
     spend = spend_from_spend(LINEAR, asked, (4,))
     for wanted, got in zip(asked, spend, strict=True):
         if wanted.sum() <= 100.0:
@@ -72,7 +72,7 @@ def test_a_channel_takes_the_whole_day(channel: Any) -> None:
         (spend_from_channel, [1], r"channel: shape \(1,\), must be \(\)"),
     ],
 )
-def test_what_is_no_action_is_refused(allocate: Any, action: Any, message: str) -> None:
+def test_a_bad_action_is_refused(allocate: Any, action: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         allocate(LINEAR, action, ())
 

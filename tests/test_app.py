@@ -1,4 +1,4 @@
-"""The what-if page: its numbers are the model's, whatever is wrong is a message, and a browser shows it."""
+"""The what-if page: numbers of the model, messages for what is wrong, and a browser shows it."""
 
 import importlib.util
 import os
@@ -19,12 +19,17 @@ import pytest
 from matplotlib.figure import Figure
 
 from envs.campaign import baselines, robust_planner
+from envs.campaign.model import rollout
 from envs.campaign.params import PRESETS, CampaignParams, make_params
-from envs.campaign.planner import expected_engagement, marginal_engagement, plan, trajectory
+from envs.campaign.planner import engagement_and_gradient, expected_engagement, plan
+from evaluate.campaign import charts, fit
+from evaluate.campaign import plan as plan_module
 from evaluate.campaign import sections as campaign_sections
 from evaluate.campaign.app import __main__ as program
+from evaluate.campaign.app import what_if
 from evaluate.campaign.app.what_if import (
     Change,
+    Problem,
     after,
     agents_plan,
     best_plan,
@@ -33,26 +38,32 @@ from evaluate.campaign.app.what_if import (
     settings_of,
     trained,
 )
+from evaluate.campaign.explain import plan_diagnostics
 from evaluate.campaign.plan import make_plan
-from evaluate.report import charts
 from tests.tools.programs import ROOT
 from train.__main__ import main as train
-from train.config import EnvConfig, InputError
+from train.config import EnvConfig
+from train.environment import make_env
+from train.errors import InputError
 from train.storage.run_folder import load_run
 
 DYNAMIC = EnvConfig(id="envs:DynamicCampaign-v0")
 UNSET = (None, None, None)
 PAST = ((20.0, 30.0, 50.0, 240.0, 70.0, 121.0), (45.5, 14.5, 40.0, 402.0, 97.5, 118.0))
-HISTORY = b"day,posts,ads,rewards,likes,comments,shares\n1,20,30,50,240,70,121\n2,45.5,14.5,40,402,97.5,118\n"
+SO_FAR = (
+    b"day,posts,ads,rewards,likes,comments,shares\n1,20,30,50,240,70,121\n"
+    b"2,45.5,14.5,40,402,97.5,118\n"
+)
 SERVER_STARTS = 60  # seconds, on a busy machine
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short run on the dynamic campaign, and one on another problem."""
+    """A short run of each agent on the dynamic campaign, the reference's the newest."""
     folder = tmp_path_factory.mktemp("runs")
-    quick = ["--agents", "a2c", "--total-timesteps", "896", "--runs-dir", str(folder)]
-    assert train(["configs/dynamic.yaml", *quick]) == 0
+    for agent in ("a2c", "reference"):
+        quick = ["--agents", agent, "--total-timesteps", "896", "--runs-dir", str(folder)]
+        assert train(["configs/dynamic.yaml", *quick]) == 0
     return folder
 
 
@@ -81,10 +92,11 @@ def test_the_plans_earn_what_the_model_says(runs: Path) -> None:
             True,
         )
         np.testing.assert_allclose(
-            outcome.insight["loyalty"], trajectory(params, outcome.spend).loyalty
+            outcome.diagnostics.loyalty, plan_diagnostics(params, outcome.spend).loyalty
         )
         np.testing.assert_allclose(
-            outcome.insight["marginal"], marginal_engagement(params, outcome.spend)
+            outcome.diagnostics.marginal_engagement,
+            engagement_and_gradient(params, outcome.spend)[1],
         )
     np.testing.assert_array_equal(own.spend, every_day(60, 35, 30))
 
@@ -110,6 +122,58 @@ def test_after_days_played_only_those_left_are_decided_and_counted(runs: Path) -
         near = np.concatenate([played, 0.9 * best.spend[2:] + 0.1 * other[2:]])
         assert max(engagement(other), engagement(near)) < before + best.total
     assert agent.total <= best.total
+
+
+def test_the_page_starts_with_a2c(runs: Path) -> None:
+    agents = [run.state.agent for run in trained(ROOT / "configs", runs)["dynamic"]]
+    assert agents == ["a2c", "reference"]
+
+
+@pytest.mark.parametrize("env_id", ["envs:DynamicCampaign-v0", "envs:LinearCampaign-v0"])
+def test_past_sums_rounded_over_the_budget_are_planned_after(env_id: str) -> None:
+    rng = np.random.default_rng(0)
+    env = EnvConfig(id=env_id, kwargs={"days": 4})
+    for _ in range(10):
+        spend = 100 * rng.dirichlet(np.ones(3), 3)
+        past = np.concatenate([np.round(spend, 6), np.full((3, 3), 100.0)], axis=1)
+        past[:, 0] += 1e-6
+        problem = Problem(changed(env, settings_of(env)), tuple(map(tuple, past.tolist())), 0)
+        assert best_plan(problem).spend[:3].sum(axis=1).max() <= 100
+
+
+def test_the_best_plan_after_uncertain_days_uses_their_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(robust_planner, "FIXED_SCENARIOS", 500)
+    env = EnvConfig(id="envs:UncertainCampaign-v0")
+    strong_ads = np.array(PRESETS["uncertain"].counts) * np.array([[1.0], [2.5], [0.5]])
+    params = make_params("dynamic", counts=strong_ads.tolist())
+    spend = np.tile([30.0, 30.0, 40.0], (3, 1))
+    past = np.concatenate([spend, rollout(params, spend)[0].round()], axis=1)
+    problem = Problem(changed(env, settings_of(env)), tuple(map(tuple, past.tolist())), 0)
+    best = best_plan(problem)
+    assert best.name == "best fixed plan"
+    np.testing.assert_allclose(best.spend[:3], spend)
+    assert best.notes == ("Planned for what is likely after the past days.",)
+    for split in ([45, 45, 10], [40, 55, 5], [55, 35, 10], [34, 33, 33]):
+        assert earned(problem, "own", every_day(*split)).total < best.total * 1.001
+
+
+def test_every_environment_asked_is_closed(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def recorded(env: EnvConfig, n_envs: int) -> Any:
+        made.append(make_env(env, n_envs))
+        return made[-1]
+
+    for module in (what_if, plan_module, fit):
+        monkeypatch.setattr(module, "make_env", recorded)
+    run = load_run(runs / "dynamic/a2c-seed0-1")
+    problem = after(run, settings_of(run.config.env), PAST)
+    agents_plan(run.folder, "a2c", -1.0, problem)
+    earned(problem, "own", every_day(30, 30, 40))
+    assert len(made) == 3
+    assert all(env.closed for env in made)
 
 
 def test_limits_by_hand_leave_the_other_channels_as_the_config_has_them() -> None:
@@ -185,7 +249,8 @@ def test_the_sliders_earn_what_the_model_says(page: Any) -> None:
     table = page.table[2].value
     assert table["posts"].tolist() == ["50.0"] * 7
     assert table["loyalty"].tolist() == [
-        f"{value:.2f}" for value in trajectory(PRESETS["dynamic"], every_day(50, 10, 40)).loyalty
+        f"{value:.2f}"
+        for value in plan_diagnostics(PRESETS["dynamic"], every_day(50, 10, 40)).loyalty
     ]
 
 
@@ -230,17 +295,18 @@ def test_more_than_the_budget_is_brought_back_to_it(page: Any) -> None:
     assert "240 a day is more than can be spent" in page.info[0].value
 
 
-def test_a_history_is_read_and_a_bad_one_refused(page: Any, runs: Path) -> None:
-    page.file_uploader[0].set_value(("so_far.csv", HISTORY, "text/csv")).run()
+def test_past_days_are_read_and_bad_ones_refused(page: Any, runs: Path) -> None:
+    page.file_uploader[0].set_value(("so_far.csv", SO_FAR, "text/csv")).run()
     expected = make_plan([load_run(runs / "dynamic/a2c-seed0-1")], None, np.array(PAST)).expected
     assert metrics(page)[0] == f"{expected:,.1f}"
     assert page.metric[0].label == "a2c: engagement, days 3 to 7"
     assert page.table[2].value["posts"].tolist()[:3] == ["20.0", "45.5", "33.0"]
+    assert page.warning[0].value.startswith("The past days do not fit this campaign. Furthest off:")
     page.file_uploader[0].set_value(
-        ("so_far.csv", HISTORY.replace(b"402", b"many"), "text/csv")
+        ("so_far.csv", SO_FAR.replace(b"402", b"many"), "text/csv")
     ).run()
     assert metrics(page) == []
-    assert "history so_far.csv: 1 fault" in page.error[0].value
+    assert "past so_far.csv: 1 fault" in page.error[0].value
     assert "row 3, column likes: 'many', must be a number" in page.error[0].value
 
 
@@ -267,7 +333,7 @@ def test_where_campaigns_differ_plans_are_measured_by_the_best_fixed_one(
     assert page.metric[1].label == "best fixed plan: engagement"
     assert sum("of the best fixed plan; loyalty" in caption.value for caption in page.caption) == 3
     page.file_uploader[0].set_value(
-        ("so_far.csv", HISTORY.replace(b"97.5", b"97"), "text/csv")
+        ("so_far.csv", SO_FAR.replace(b"97.5", b"97"), "text/csv")
     ).run()
     assert len(metrics(page)) == 3
     assert page.metric[1].label == "best fixed plan: engagement, days 3 to 7"
@@ -322,13 +388,13 @@ def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(
     page.wait_for_function(f"document.body.innerText.includes('{more}')")
     assert shown.all_inner_texts()[1:] == ["4,659.8", more]
     page.wait_for_function("document.images.length >= 3")
-    told = [image.get_attribute("alt") or "" for image in page.locator("img").all()]
+    alternatives = [image.get_attribute("alt") or "" for image in page.locator("img").all()]
     for words in (
         "Stacked bars of spend on posts, ads, rewards",
         "loyalty",
         "Heat maps of the worth of one more unit",
     ):
-        assert any(words in alternative for alternative in told), told
+        assert any(words in alternative for alternative in alternatives), words
     with page.expect_download() as download:
         page.get_by_text("Download as CSV").last.click()
     download.value.save_as(tmp_path / "plan.csv")

@@ -1,4 +1,4 @@
-"""The yardsticks: known values, and the same plan in every form of the environment."""
+"""The baselines: known values, and the same decision in every form of the environment."""
 
 import itertools
 from typing import Any
@@ -9,8 +9,8 @@ import pytest
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from envs.campaign import baselines, model, planner
-from envs.campaign.env import CampaignEnv
 from envs.campaign.params import PRESETS, make_params
+from evaluate.campaign.policies import baseline_env_kwargs, baseline_policies
 
 KNOWN: dict[str, dict[str, float]] = {
     "linear": {
@@ -39,6 +39,12 @@ LIMITS: dict[str, Any] = {
 IDS = {"linear": "envs:LinearCampaign-v0", "dynamic": "envs:DynamicCampaign-v0"}
 
 
+def made(preset: str, **kwargs: Any) -> Any:
+    """An environment in the form in which baselines decide."""
+    form = baseline_env_kwargs(make_params(preset, **kwargs))
+    return gymnasium.make(IDS[preset], **form, **kwargs)
+
+
 def played(env: Any, policy: Any) -> float:
     observation, _ = env.reset()
     total, over = 0.0, False
@@ -49,18 +55,16 @@ def played(env: Any, policy: Any) -> float:
     return total
 
 
-@pytest.mark.parametrize("observation", ["history", "totals"])
 @pytest.mark.parametrize("preset", KNOWN)
-def test_every_yardstick_earns_what_is_known(preset: str, observation: str) -> None:
-    env: Any = gymnasium.make(IDS[preset], action="spend", observation=observation)
-    policies = env.unwrapped.yardsticks()
+def test_every_baseline_earns_what_is_known(preset: str) -> None:
+    policies = baseline_policies(PRESETS[preset], 0)
     assert set(policies) == {*KNOWN[preset], "random"}
     for name, engagement in KNOWN[preset].items():
-        assert played(env, policies[name]) == pytest.approx(engagement, abs=0.1), name
+        assert played(made(preset), policies[name]) == pytest.approx(engagement, abs=0.1), name
 
 
-@pytest.mark.parametrize("observation", ["history", "totals"])
-def test_campaigns_of_a_batch_on_different_days_get_each_its_own_day(observation: str) -> None:
+@pytest.mark.parametrize("observation", ["history", "day"])
+def test_campaigns_on_different_days_get_each_its_own(observation: str) -> None:
     envs: Any = gymnasium.make_vec(
         IDS["dynamic"],
         3,
@@ -70,7 +74,7 @@ def test_campaigns_of_a_batch_on_different_days_get_each_its_own_day(observation
         autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED,
     )
     plan = planner.plan(PRESETS["dynamic"]).spend
-    policy = CampaignEnv("dynamic").yardsticks()["optimal plan"]
+    policy = baseline_policies(PRESETS["dynamic"], 0)["optimal plan"]
     observations, _ = envs.reset()
     for day in range(3):
         spend, _ = policy.predict(observations)
@@ -80,10 +84,9 @@ def test_campaigns_of_a_batch_on_different_days_get_each_its_own_day(observation
     assert (policy.predict(observations)[0] == plan[[3, 0, 3]]).all()
 
 
-@pytest.mark.parametrize("observation", ["history", "totals"])
-def test_after_the_last_day_a_yardstick_still_answers(observation: str) -> None:
-    env: Any = gymnasium.make(IDS["dynamic"], action="spend", observation=observation)
-    policy = env.unwrapped.yardsticks()["myopic"]
+def test_after_the_last_day_a_baseline_still_answers() -> None:
+    env = made("dynamic")
+    policy = baseline_policies(PRESETS["dynamic"], 0)["myopic"]
     last, _ = env.reset()
     for _ in range(7):
         last = env.step(np.full(3, 30.0, np.float32))[0]
@@ -92,21 +95,19 @@ def test_after_the_last_day_a_yardstick_still_answers(observation: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Evaluation environment is not wrapped:UserWarning")
 def test_stable_baselines_evaluates_them() -> None:
-    env: Any = gymnasium.make(IDS["dynamic"], action="spend")
-    for name, policy in env.unwrapped.yardsticks().items():
-        result: Any = evaluate_policy(policy, env, n_eval_episodes=2)
+    for name, policy in baseline_policies(PRESETS["dynamic"], 0).items():
+        result: Any = evaluate_policy(policy, made("dynamic"), n_eval_episodes=2)
         mean, deviation = result
         if name != "random":
             assert mean == pytest.approx(KNOWN["dynamic"][name], abs=0.1)
             assert deviation <= 1e-9
 
 
-def test_limits_hold_for_every_yardstick_as_it_stands() -> None:
-    params = make_params("dynamic", **LIMITS)
-    env: Any = gymnasium.make(IDS["dynamic"], action="spend", **LIMITS)
+def test_limits_hold_for_every_baseline_as_it_stands() -> None:
+    params, env = make_params("dynamic", **LIMITS), made("dynamic", **LIMITS)
     low, high = planner.limits_of(params)
     best = planner.plan(params).engagement
-    for name, policy in env.unwrapped.yardsticks().items():
+    for name, policy in baseline_policies(params, 0).items():
         observation, _ = env.reset()
         total = 0.0
         for day in range(7):
@@ -122,17 +123,15 @@ def test_limits_hold_for_every_yardstick_as_it_stands() -> None:
         assert total <= best * (1 + 1e-9)
 
 
-def test_nothing_is_solved_before_a_decision_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simple_rules_are_solved_when_first_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def solve(*_: Any) -> None:
         raise AssertionError("solved too early")
 
-    monkeypatch.setattr(planner, "plan", solve)
     monkeypatch.setattr(baselines, "_best_spend", solve)
-    env = CampaignEnv("dynamic", action="spend", days=5)
-    observation, _ = env.reset()
-    policies = env.yardsticks()
+    params = make_params("dynamic", days=5)
+    policies = baseline_policies(params, 0)
     with pytest.raises(AssertionError, match="solved too early"):
-        policies["optimal plan"].predict(observation)
+        policies["myopic"].predict(np.eye(5)[0])
 
 
 def test_no_other_constant_split_on_a_grid_is_better() -> None:
@@ -159,31 +158,9 @@ def test_no_other_spend_earns_more_on_a_day_than_the_myopic_one() -> None:
         assert today >= model.engagement(params, model.transition(params, state, grid)[0]).max()
 
 
-def test_a_random_split_spends_the_budget_and_follows_its_generator() -> None:
-    policies = [CampaignEnv("dynamic").yardsticks(seed)["random"] for seed in (1, 1, 2)]
-    first, same, other = (policy.predict(np.zeros((4, 49), np.float32))[0] for policy in policies)
+def test_a_random_split_spends_the_budget_and_follows_its_seed() -> None:
+    policies = [baseline_policies(PRESETS["dynamic"], seed)["random"] for seed in (1, 1, 2)]
+    first, same, other = (policy.predict(np.zeros((4, 7), np.float32))[0] for policy in policies)
     np.testing.assert_allclose(first.sum(axis=1), 100.0)
     assert (first == same).all()
     assert (first != other).any()
-
-
-def test_the_explanation_follows_the_parameters() -> None:
-    assert baselines.explanation(PRESETS["linear"]).startswith(
-        "All ads is right here because the response is linear"
-    )
-    text = baselines.explanation(PRESETS["dynamic"])
-    for part in (
-        "4,659.8",
-        "saturate",
-        "loyalty",
-        "up to 300%",
-        "Ads tire",
-        "88 units on the first day and 6 on the",
-    ):
-        assert part in text
-    without = baselines.explanation(make_params("dynamic", fatigue=0.0, loyalty_lift=0.5))
-    assert "tire" not in without
-    assert "up to 50%" in without
-    limited = baselines.explanation(make_params("linear", max_spend=[100, 40, 100]))
-    assert "Every unit on a channel earns the same" in limited
-    assert "hold the plan back" in limited

@@ -257,7 +257,7 @@ def test_an_environment_with_two_names_for_one_thing_continues(env_id: str) -> N
 
 def test_the_generators_of_the_process_come_back() -> None:
     def draw() -> tuple[float, float, float]:
-        return random.random(), np.random.rand(), float(torch.rand(1))
+        return random.random(), np.random.rand(), float(torch.rand(1))  # noqa: NPY002
 
     random.gauss()
     state = load(dump(get_random_state()))

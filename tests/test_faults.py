@@ -234,9 +234,13 @@ def test_a_run_killed_before_its_model_was_saved_only_saves_it(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_at_a_rollout_and_loses_nothing(
-    tmp_path: Path, folder: Path, whole: Outcome, number: signal.Signals,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    folder: Path,
+    whole: Outcome,
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     when_called(monkeypatch, 9 * N_STEPS + 3, lambda: os.kill(os.getpid(), number))
     assert main(JOB.argv(tmp_path)) == 130
     assert f"python -m train --resume {folder}" in capsys.readouterr().err

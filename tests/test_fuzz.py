@@ -1,4 +1,4 @@
-"""A hundred changed configs, command lines and runs: each ends well or with one message, none with a traceback."""
+"""A hundred changed configs, command lines and runs end well or with one message."""
 
 from pathlib import Path
 

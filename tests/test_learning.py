@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from stable_baselines3 import A2C
 
-from evaluate.policies import entries, yardsticks
-from evaluate.results import BEST_FIXED
-from evaluate.rollouts import play_all
+from evaluate.campaign.domain import DOMAIN
+from evaluate.campaign.policies import BEST_FIXED
+from evaluate.policies import load_candidates
+from evaluate.rollouts import play_all, reward_column
 from train.__main__ import main
 from train.config import load_config
 from train.storage.run_folder import finished_runs
@@ -19,10 +20,9 @@ pytestmark = pytest.mark.slow
 
 def shares(runs_dir: Path, config: str) -> dict[int, float]:
     """Share of the optimum of each training seed: deterministic, on the config's environment."""
-    results = play_all(
-        entries(finished_runs(runs_dir, config), main=config), campaigns=1, seed=20000
-    )
-    reached = results.campaigns.groupby("seed")["share_of_optimum"].mean()
+    agents = load_candidates(finished_runs(runs_dir, config), main=config)
+    results = play_all(agents, 1, 20000, DOMAIN.columns)
+    reached = results.episodes.groupby("seed")["share_of_optimum"].mean()
     return dict(zip(reached.index.astype(int), reached.astype(float), strict=True))
 
 
@@ -75,10 +75,12 @@ def test_both_agents_master_the_dynamic_campaign(agent: str, least: float, tmp_p
 def test_who_sees_the_day_alone_lands_at_the_best_fixed_plan(tmp_path: Path) -> None:
     assert main(["configs/blind.yaml", "--runs-dir", str(tmp_path)]) == 0
     config = load_config(Path("configs/blind.yaml"))
-    floor = [entry for entry in yardsticks(config.env, 0) if entry.name == BEST_FIXED]
-    agent = entries(finished_runs(tmp_path, "blind"), main="blind")
-    results = play_all(agent + floor, config.evaluation.n_eval_episodes, config.evaluation.seed)
-    earned = results.campaigns.groupby("policy")["expected_engagement"].mean()
+    baselines = DOMAIN.baseline_policies(config.env, 0)
+    floor = [baseline for baseline in baselines if baseline.name == BEST_FIXED]
+    agent = load_candidates(finished_runs(tmp_path, "blind"), main="blind")
+    settings = config.evaluation
+    results = play_all(agent + floor, settings.n_eval_episodes, settings.seed, DOMAIN.columns)
+    earned = results.episodes.groupby("policy")["expected_engagement"].mean()
     assert earned["a2c"] == pytest.approx(earned[BEST_FIXED], rel=0.005)
 
 
@@ -102,16 +104,14 @@ def test_a2c_load_plays_what_was_learned(tmp_path: Path) -> None:
 def test_the_articles_agent_is_far_from_it(tmp_path: Path) -> None:
     chosen = [str(seed) for seed in range(10)]
     assert main(["configs/article.yaml", "--seeds", *chosen, "--runs-dir", str(tmp_path)]) == 0
-    results = play_all(
-        entries(finished_runs(tmp_path, "article"), main="article"), campaigns=1, seed=20000
-    )
-    reached = results.campaigns.groupby("policy")["share_of_optimum"].mean()
+    agents = load_candidates(finished_runs(tmp_path, "article"), main="article")
+    results = play_all(agents, 1, 20000, DOMAIN.columns)
+    reached = results.episodes.groupby("policy")["share_of_optimum"].mean()
     assert reached["reference (mix)"] == pytest.approx(0.818, abs=0.001)
 
 
 def test_a2c_balances_the_pole(tmp_path: Path) -> None:
     assert main(["configs/cartpole.yaml", "--agents", "a2c", "--runs-dir", str(tmp_path)]) == 0
-    results = play_all(
-        entries(finished_runs(tmp_path, "cartpole"), main="cartpole"), campaigns=20, seed=20000
-    )
-    assert float(np.mean(results.campaigns["return"])) >= 400
+    agents = load_candidates(finished_runs(tmp_path, "cartpole"), main="cartpole")
+    results = play_all(agents, 20, 20000, reward_column)
+    assert float(np.mean(results.episodes["return"])) >= 400

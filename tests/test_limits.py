@@ -1,5 +1,6 @@
-"""Spending limits: they hold everywhere, exactly, and what they leave is used as it was asked for."""
+"""Spending limits: no spend breaks them, and what they leave is spent as asked."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import gymnasium
@@ -35,7 +36,7 @@ def holds(spend: Any, low: Any, high: Any, budget: float) -> bool:
 
 @settings(max_examples=80, deadline=None)
 @given(triples, bounds)
-def test_the_nearest_point_is_within_limits_and_no_other_is_nearer(asked: Any, limits: Any) -> None:
+def test_no_point_within_limits_is_nearer_than_the_nearest(asked: Any, limits: Any) -> None:
     low, high = limits[0], limits[0] + limits[1]
     assume(low.sum() <= 100)
     found = nearest(asked, low, high, 100.0)
@@ -80,6 +81,34 @@ def test_a_solver_finds_no_nearer_point() -> None:
         np.testing.assert_allclose(nearest(asked, low, high, 100.0), solved, atol=1e-3)
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 1000), st.data())
+def test_minimums_may_sum_to_the_budget_in_decimals(tenths: int, data: st.DataObject) -> None:
+    posts = data.draw(st.integers(0, tenths))
+    ads = data.draw(st.integers(0, tenths - posts))
+    least = [posts / 10, ads / 10, (tenths - posts - ads) / 10]
+    params = make_params("dynamic", daily_budget=tenths / 10, min_spend=least)
+    asked = data.draw(arrays(np.float64, 3, elements=st.floats(0, 100)))
+    for spend in (spend_from_logits(params, asked, ()), spend_from_spend(params, asked, ())):
+        np.testing.assert_allclose(spend, least, rtol=1e-9, atol=1e-9 * tenths / 10)
+        assert spend.sum() <= tenths / 10 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("budget", "least"), [(0.3, [0.1, 0.1, 0.1]), (100.0, [0.7, 86.9, 12.4])])
+def test_a_plan_spends_minimums_that_are_the_whole_budget(budget: float, least: Any) -> None:
+    assert sum(least) > budget
+    params = make_params("dynamic", daily_budget=budget, min_spend=least)
+    np.testing.assert_allclose(planner.plan(params).spend, np.tile(least, (7, 1)), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("excess", "is_refused"), [(1e-10, False), (1e-8, True)])
+def test_the_tolerance_of_sums_is_relative(excess: float, is_refused: bool) -> None:
+    for budget in (1e-3, 1e6):
+        least = [0.5 * budget, 0.5 * budget * (1 + 2 * excess), 0.0]
+        with pytest.raises(ValueError, match="minimums sum to") if is_refused else nullcontext():
+            make_params("dynamic", daily_budget=budget, min_spend=least)
+
+
 @settings(max_examples=80, deadline=None)
 @given(arrays(np.float64, (4, 3), elements=st.floats(-10, 10)), bounds)
 def test_logits_share_out_what_the_minimums_leave(logits: Any, limits: Any) -> None:
@@ -118,7 +147,7 @@ def test_without_limits_the_formulas_are_todays() -> None:
     ]  # scaled, not projected
 
 
-def test_the_limits_of_each_row_are_those_of_its_own_day() -> None:
+def test_each_row_has_the_limits_of_its_own_day() -> None:
     params = make_params("dynamic", min_spend=BY_DAY)
     days = np.array([0, 3, 6, 7, 1])  # the fourth campaign is over: its last day's limits stand in
     batch = spend_from_logits(params, np.zeros((5, 3)), (5,), days)
@@ -129,7 +158,7 @@ def test_the_limits_of_each_row_are_those_of_its_own_day() -> None:
     assert batch.tolist() == [BY_DAY[day] for day in (0, 3, 6, 6, 1)]
 
 
-def test_the_limits_are_those_of_the_first_day_where_no_day_is_named() -> None:
+def test_the_limits_default_to_those_of_the_first_day() -> None:
     params = make_params("dynamic", min_spend=BY_DAY)
     assert spend_from_spend(params, [0.0, 0.0, 0.0], ()).tolist() == BY_DAY[0]
     np.testing.assert_allclose(spend_from_logits(params, [0.0, 0.0, 0.0], ()), 100 / 3, rtol=1e-12)
@@ -166,5 +195,5 @@ def test_the_planner_keeps_to_limits_and_loses_by_them() -> None:
     params = make_params("dynamic", min_spend=BY_DAY, max_spend=[50, 40, 45])
     plan = planner.plan(params)
     assert holds(plan.spend, np.array(BY_DAY), np.array([50, 40, 45]), 100.0)
-    assert plan.certificate.supports
+    assert plan.check.is_supported
     assert plan.engagement < planner.plan(make_params("dynamic")).engagement

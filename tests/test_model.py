@@ -1,4 +1,4 @@
-"""The linear model and its optimum against known values, an independent second computation and invariants."""
+"""The linear model and its optimum against known values and a second computation."""
 
 import itertools
 from typing import Any
@@ -16,7 +16,7 @@ LINEAR = PRESETS["linear"]
 SPENDS = arrays(np.float64, (5, 3), elements=st.floats(0.0, 1e6))
 
 
-def test_one_unit_on_each_channel_earns_the_counts_of_the_article() -> None:
+def test_a_unit_on_each_channel_earns_the_articles_counts() -> None:
     metrics, _ = model.transition(LINEAR, model.initial_state((3,)), np.eye(3))
     assert metrics.tolist() == [[2.0, 0.5, 0.2], [5.0, 1.0, 0.5], [1.0, 0.5, 2.0]]
     assert model.engagement(LINEAR, metrics).tolist() == pytest.approx([3.6, 8.5, 8.0], abs=1e-12)
@@ -48,7 +48,7 @@ def test_the_model_agrees_with_the_articles_own_sums(spend: Any) -> None:
 
 
 @given(SPENDS)
-def test_a_row_of_a_batch_is_the_single_campaign_bit_for_bit(spend: Any) -> None:
+def test_a_row_of_a_batch_has_the_single_campaigns_bits(spend: Any) -> None:
     batch, after = model.transition(LINEAR, model.initial_state((5,)), spend)
     totals = model.engagement(LINEAR, batch)
     for row in range(5):

@@ -1,4 +1,4 @@
-"""Campaign parameters: every bad value is refused in one message that says what, where and what is allowed."""
+"""Campaign parameters: a message for every bad value says what, where and what is allowed."""
 
 from typing import Any
 
@@ -30,6 +30,18 @@ from envs.campaign.params import FIELDS, PRESETS, make_params
             ["unknown parameter 'daily_budgett'", "did you mean 'daily_budget'?", "known: "],
         ),
         ({"reward_scale": -1, "days": 0}, ["reward_scale=-1", "days=0"]),
+        (
+            {"weekday_factors": [0, 0, 1, 1, 1, 1, 1], "days": 2},
+            ["weekday_factors=(0.0, 0.0, 1.0", "0 on all 2 days", "at least one must be above 0"],
+        ),
+        ({"counts": np.zeros((3, 3))}, ["counts=((0.0, ", "nothing can be earned: a metric of"]),
+        ({"metric_weights": [0, 0, 0]}, ["metric_weights=(0.0, 0.0, 0.0)", "nothing can be"]),
+        ({"max_spend": [0, 0, 0]}, ["max_spend=(0.0, 0.0, 0.0): nothing can be earned"]),
+        (
+            {"counts": [[1, 0, 0]] * 3, "metric_weights": [0, 1, 1]},
+            ["nothing can be earned: a metric of weight above 0 must have a base, or a count"],
+        ),
+        ({"ad_wear": 1, "ad_recovery": 1}, ["ad_wear is now called fatigue; ad_recovery is now"]),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(
@@ -40,6 +52,11 @@ def test_a_bad_value_is_named_with_what_is_allowed(
     for part in parts:
         assert part in str(error.value)
     assert "pydantic" not in str(error.value)
+
+
+def test_a_campaign_that_earns_by_its_base_alone_is_taken() -> None:
+    assert make_params("linear", counts=np.zeros((3, 3)), base=[0, 0, 1]).base == (0.0, 0.0, 1.0)
+    assert make_params("linear", counts=[[0, 0, 0], [0, 0, 0], [0, 1, 0]]).days == 7
 
 
 def test_a_near_miss_of_another_argument_is_suggested_too() -> None:
@@ -75,7 +92,7 @@ def test_parameters_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_every_field_tells_its_unit(name: str) -> None:
+def test_every_field_has_a_unit(name: str) -> None:
     description = FIELDS[name].description or ""
     assert "[" in description
     assert "]" in description

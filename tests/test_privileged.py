@@ -7,7 +7,7 @@ import pytest
 from stable_baselines3 import A2C
 from torch import nn
 
-from envs.campaign.latent import TOLD
+from envs.campaign.latent import PRIVILEGED_SIZE
 from train.agents import a2c, reference_agent
 from train.agents.registry import REGISTRY
 from train.config import AGENTS, AgentConfig, EnvConfig, PolicyKwargs
@@ -40,14 +40,14 @@ def test_no_actor_ever_learns_from_privileged_columns(name: str, tmp_path: Any) 
         if name == "a2c"
         else (agent.actor, agent.critic)
     )
-    assert (first_layer(actor)[:, -TOLD:] == 0.0).all()
-    assert (first_layer(actor)[:, :-TOLD] != 0.0).any(axis=0).all()
-    assert (first_layer(critic)[:, -TOLD:] != 0.0).all()
+    assert (first_layer(actor)[:, -PRIVILEGED_SIZE:] == 0.0).all()
+    assert (first_layer(actor)[:, :-PRIVILEGED_SIZE] != 0.0).any(axis=0).all()
+    assert (first_layer(critic)[:, -PRIVILEGED_SIZE:] != 0.0).all()
     policy = agent.policy if name == "a2c" else reference_agent.ReferencePolicy(agent)
     seen_size = flat_observation_space(envs).shape[0]
     seen = np.random.default_rng(0).uniform(0, 1, (5, seen_size)).astype(np.float32)
     other = seen.copy()
-    other[:, -TOLD:] = 50.0
+    other[:, -PRIVILEGED_SIZE:] = 50.0
     assert (
         policy.predict(seen, deterministic=True)[0] == policy.predict(other, deterministic=True)[0]
     ).all()
@@ -69,8 +69,8 @@ def test_linear_actors_ignore_privileged_columns_too(name: str) -> None:
     part = PART.model_copy(update={"policy_kwargs": PolicyKwargs(net_arch=())})
     agent: Any = REGISTRY[name].module().build(make_training_env(ENV, PART.n_envs, 10), part, 0)
     actor = agent.policy.action_net if name == "a2c" else agent.actor
-    assert (first_layer(nn.Sequential(actor))[:, -TOLD:] == 0.0).all()
-    assert (first_layer(nn.Sequential(actor))[:, :-TOLD] != 0.0).any()
+    assert (first_layer(nn.Sequential(actor))[:, -PRIVILEGED_SIZE:] == 0.0).all()
+    assert (first_layer(nn.Sequential(actor))[:, :-PRIVILEGED_SIZE] != 0.0).any()
 
 
 def test_without_privileged_columns_nothing_is_hidden() -> None:

@@ -20,9 +20,9 @@ from tests.toy_envs import idle_env
 from train.agents import a2c, reference, reference_agent
 from train.agents.reference import Losses, Rollout, advantage
 from train.config import AgentConfig, EnvConfig
+from train.divergence import DivergedError
 from train.environment import make_training_env
 from train.errors import InputError
-from train.divergence import DivergedError
 
 OBSERVATION = spaces.Box(0.0, 1.0, (6,), np.float32)
 GAUSSIAN = spaces.Box(-10.0, 10.0, (3,), np.float32)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from evaluate.__main__ import main as evaluate
-from evaluate.policies import entries
+from evaluate.policies import load_candidates
 from tests.tools.programs import ROOT
 from train.__main__ import main
 from train.config import load_config
@@ -118,7 +118,7 @@ def test_nothing_in_a_model_zip_runs(
     if entry == "policy.pth":
         assert "mkdir, which is not a tensor; nothing of it was run" in refused(folder, capsys)
     else:  # what is not read cannot do harm
-        assert len(entries([load_run(folder)], main="small")) == 1
+        assert len(load_candidates([load_run(folder)], main="small")) == 1
     assert not mark.exists()
 
 

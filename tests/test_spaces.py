@@ -1,5 +1,7 @@
 """Spaces: both agents learn every kind they support, any other is refused before training."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from tests.tools.programs import ROOT
 from tests.toy_envs import TARGET
 from train.__main__ import main
 from train.agents.registry import REGISTRY
@@ -18,6 +21,11 @@ from train.storage.run_folder import load_run
 
 def test_the_registry_has_every_agent_of_the_config() -> None:
     assert tuple(REGISTRY) == AGENTS == ("a2c", "reference")
+
+
+def test_the_registry_does_not_wait_for_torch() -> None:
+    script = "import sys, train.agents.registry; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
 def test_discrete_actions_are_shifted_to_their_start() -> None:

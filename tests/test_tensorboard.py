@@ -198,7 +198,7 @@ def server(runs: Path) -> Iterator[str]:
 
 def test_a_real_server_answers_with_the_tags(server: str) -> None:
     def get(path: str) -> Any:
-        with urllib.request.urlopen(f"{server}data/plugin/{path}", timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{server}data/plugin/{path}", timeout=30) as answer:
             return json.loads(answer.read())
 
     run, end = "runs/dynamic/a2c-seed1-1", time.monotonic() + 60

@@ -139,12 +139,12 @@ def test_the_losses_of_a_row_are_those_of_its_own_rollout(runs: Path) -> None:
 
 
 def test_sb3_opens_the_model_and_it_is_the_policy_we_load(runs: Path) -> None:
-    from evaluate.policies import entries
+    from evaluate.policies import load_candidates
 
     env = gymnasium.make("envs:LinearCampaign-v0")
     seen, _ = env.reset(seed=0)
     trusted = A2C.load(runs / "a2c-seed0-1/model.zip", device="cpu")
-    (ours,) = entries([load_run(runs / "a2c-seed0-1")], main="linear")
+    (ours,) = load_candidates([load_run(runs / "a2c-seed0-1")], main="linear")
     assert (
         trusted.predict(seen, deterministic=True)[0].tolist()
         == ours.policy.predict(seen, deterministic=True)[0].tolist()

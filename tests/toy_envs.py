@@ -12,6 +12,7 @@ UNSTABLE = "tests.toy_envs:Unstable-v0"
 NOT_A_NUMBER = "tests.toy_envs:NotANumber-v0"
 SECRETIVE = "tests.toy_envs:Secretive-v0"
 UNLIMITED = "tests.toy_envs:Unlimited-v0"
+REPETITIVE = "tests.toy_envs:Repetitive-v0"
 TARGET = "tests.toy_envs:Target-v0"
 TWO_NAMES_GENERATOR = "tests.toy_envs:TwoNames-v0"
 TWO_NAMES_VIEW = "tests.toy_envs:TwoNamesView-v0"
@@ -36,6 +37,18 @@ class Endless(gymnasium.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._played += 1
         return np.zeros(1, np.float32), 1.0, self._played == self._days, False, {}
+
+
+class Repetitive(Endless):
+    """Ends when the action changes: exploration ends it, a deterministic policy does not."""
+
+    _last: Any = None
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        has_changed = self._played > 0 and action != self._last
+        self._last = action
+        seen, reward, *_ = super().step(action)
+        return seen, reward, has_changed, False, {}
 
 
 class NotANumber(gymnasium.Env[Any, Any]):
@@ -204,6 +217,7 @@ def idle_env(
 
 gymnasium.register("Endless-v0", "tests.toy_envs:Endless", max_episode_steps=7)
 gymnasium.register("Unlimited-v0", "tests.toy_envs:Endless")
+gymnasium.register("Repetitive-v0", "tests.toy_envs:Repetitive")
 gymnasium.register("Target-v0", "tests.toy_envs:Target", disable_env_checker=True)
 gymnasium.register("NotANumber-v0", "tests.toy_envs:NotANumber", max_episode_steps=7)
 gymnasium.register("Unstable-v0", "tests.toy_envs:Unstable", max_episode_steps=7)

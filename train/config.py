@@ -11,9 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from train.errors import InputError as InputError
-from train.errors import first_line
-from train.errors import nearest as nearest
+from train.errors import InputError, first_line, nearest
 
 MAX_CONFIG_BYTES = 2**20
 MAX_VALUES = 100_000

@@ -1,1 +1,1 @@
-"""A marketing campaign: each day a budget is split over posts, ads and rewards to earn engagement."""
+"""A marketing campaign: each day a budget is split over channels to earn engagement."""

@@ -1,4 +1,4 @@
-"""From an agent's action to the spend of a day: budget units per channel, within the daily budget."""
+"""From an agent's action to the day's spend: budget units per channel, within the budget."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +11,7 @@ from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 
 Day = NDArray[np.int64] | int
 
-LOGIT_BOUND = 10.0  # a share below exp(-20): as good as nothing, and no further from the others than a learner can move
-LEAST_LOGIT, MOST_LOGIT = (
-    np.array(-LOGIT_BOUND),
-    np.array(LOGIT_BOUND),
-)  # NumPy is slower with plain numbers
+LOGIT_BOUND = 10.0  # a share below exp(-20) is as good as nothing, and within a learner's reach
 
 
 def spend_from_logits(
@@ -23,43 +19,44 @@ def spend_from_logits(
 ) -> FloatArray:
     """Softmax shares of the whole daily budget; logits beyond the bound are clipped to it.
 
-    With spending limits the shares are of what the minimums leave, and what a full channel leaves
-    goes to the others.
+    With spending limits the shares are of what the minimums leave; the surplus of a channel at its
+    maximum goes to the others.
     """
     logits = _numbers(action, (*shape, len(CHANNELS)), "logits")
-    weights: FloatArray = np.exp(np.minimum(np.maximum(logits, LEAST_LOGIT), MOST_LOGIT))
+    weights: FloatArray = np.exp(np.minimum(np.maximum(logits, -LOGIT_BOUND), LOGIT_BOUND))
     if params.limits is not None:
         return fill(weights, *_on(params.limits, day), params.daily_budget)
-    return params.coefficients.daily_budget * (weights / _total(weights))
+    return params.daily_budget * (weights / _total(weights))
 
 
 def spend_from_spend(
     params: CampaignParams, action: Any, shape: tuple[int, ...], day: Day = 0
 ) -> FloatArray:
-    """Budget units as they are; a sum over the daily budget is scaled down to it in proportion, as in the article.
+    """Budget units as they are; a sum over the daily budget is scaled down, as in the article.
 
     With spending limits it is the nearest point within them and the budget.
     """
     spend = _numbers(action, (*shape, len(CHANNELS)), "spend")
     if (spend < 0).any():
         raise ValueError(
-            f"action spend={spend[spend < 0][0]}: must be 0 or more [bu/day] in every channel {CHANNELS}"
+            f"action spend={spend[spend < 0][0]}: must be 0 or more [bu/day] "
+            f"in every channel {CHANNELS}"
         )
     if params.limits is not None:
         return nearest(spend, *_on(params.limits, day), params.daily_budget)
     total = _total(spend)
-    return spend * (
-        params.daily_budget / np.maximum(total, params.daily_budget)
-    )  # a factor of exactly 1 within it
+    # A factor of exactly 1 within the budget.
+    return spend * (params.daily_budget / np.maximum(total, params.daily_budget))
 
 
 def spend_from_channel(
     params: CampaignParams, action: Any, shape: tuple[int, ...], _: Day = 0
 ) -> FloatArray:
-    """The whole daily budget on one channel, given by its index; there is no such form with spending limits."""
+    """The whole daily budget on the channel of that index; not with spending limits."""
     if params.limits is not None:
         raise ValueError(
-            "action channel: a whole budget on one channel leaves no room for min_spend and max_spend"
+            "action channel: a whole budget on one channel "
+            "leaves no room for min_spend and max_spend"
         )
     channel: NDArray[Any] = np.asarray(action)
     if channel.shape != shape:
@@ -71,7 +68,7 @@ def spend_from_channel(
 
 
 Allocation = Callable[[CampaignParams, Any, tuple[int, ...], Day], FloatArray]
-"""Parameters, action, shape (...,) of the batch and its days, (...,) or one for all, to spend (..., 3) [bu/day]."""
+"""Parameters, action, batch shape (...,) and days (...,) or a day to spend (..., 3) [bu/day]."""
 
 ALLOCATIONS: dict[str, Allocation] = {
     "logits": spend_from_logits,
@@ -81,7 +78,7 @@ ALLOCATIONS: dict[str, Allocation] = {
 
 
 def _on(limits: tuple[FloatArray, FloatArray], day: Day) -> tuple[FloatArray, FloatArray]:
-    """Least and most spend of the given days, each (..., 3) [bu/day]; a campaign that is over has those of its last."""
+    """Least and most spend of the given days, each (..., 3) [bu/day]; the last day's beyond it."""
     low, high = limits
     index = np.minimum(day, len(low) - 1)
     return low[index], high[index]
@@ -96,7 +93,8 @@ def _numbers(action: Any, shape: tuple[int, ...], kind: str) -> FloatArray:
         ) from error
     if numbers.shape != shape:
         raise ValueError(
-            f"action {kind}: shape {numbers.shape}, must be {shape}, one number for each of {CHANNELS}"
+            f"action {kind}: shape {numbers.shape}, must be {shape}, "
+            f"a number for each of {CHANNELS}"
         )
     if np.count_nonzero(np.isfinite(numbers)) != numbers.size:
         raise ValueError(
@@ -106,7 +104,7 @@ def _numbers(action: Any, shape: tuple[int, ...], kind: str) -> FloatArray:
 
 
 def _total(values: FloatArray) -> FloatArray:
-    """The sum over the channels, (..., 1): for so few of them several times faster than a reduction."""
+    """The sum over the channels, (..., 1); several times faster than a reduction for a few."""
     return values[..., 0:1] + values[..., 1:2] + values[..., 2:3]
 
 

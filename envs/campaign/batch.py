@@ -1,6 +1,6 @@
 """A batch of campaigns in progress: their state, totals and observations, played a day at a time.
 
-Both the single and the vector environment hold one; what a day does stands in the model.
+Both the single and the vector environment hold one; the equations are those of the model.
 """
 
 from functools import cache
@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 from envs.campaign import model, planner
 from envs.campaign.belief import Rows
 from envs.campaign.latent import (
-    DIFFERING,
-    MOST_TOLD,
-    TOLD,
-    replaced,
+    PRIVILEGED_BOUND,
+    PRIVILEGED_SIZE,
+    assign_rows,
+    map_latent,
+    privileged_features,
+    repeat_latent,
     rescale_noise,
     sample_latent,
     sample_noise,
-    take,
-    told,
+    select,
 )
 from envs.campaign.observation import OBSERVATIONS
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, Coefficients, FloatArray
+from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray, Latent
 from envs.campaign.robust_planner import sample_posterior
 
 ALL = slice(None)
@@ -36,14 +37,14 @@ REWARDS = ("observed", "expected", "shaped")
 
 
 class Day(NamedTuple):
-    """What one day brought to each campaign of a batch.
+    """One day of each campaign of a batch.
 
     Attributes:
         spend: (batch, 3 channels) [bu/day].
         metrics: (batch, 3 metrics) [counts/day].
         engagement: (batch,) [1/day].
         expected_engagement: Mean of the day's draw, (batch,) [1/day].
-        reward: What the learner is paid before scaling, (batch,) [1/day].
+        reward: Reward before scaling, (batch,) [1/day].
     """
 
     spend: FloatArray
@@ -53,39 +54,38 @@ class Day(NamedTuple):
     reward: FloatArray
 
 
-class Given(NamedTuple):
-    """What a reset is told of the campaigns instead of drawing it.
+class ResetOptions(NamedTuple):
+    """What a reset takes as given.
 
     Attributes:
-        latent: What holds in each campaign; None draws it.
-        world: What is drawn from, where it is not what is known of the campaigns.
+        latent: Latent parameters (count, ...); None samples them.
+        true_params: The parameters to sample from; None for the assumed ones.
         past: Spend [bu/day] and metrics [counts/day] of the days played so far, (days so far, 6).
     """
 
-    latent: Coefficients | None = None
-    world: CampaignParams | None = None
+    latent: Latent | None = None
+    true_params: CampaignParams | None = None
     past: FloatArray = np.zeros((0, PLAYED))
 
 
-NOTHING_GIVEN = Given()
+NO_OPTIONS = ResetOptions()
 
 
 class CampaignBatch:
-    """CampaignBatch in progress.
+    """A batch of campaigns; they are over until the first reset.
 
     Args:
         params: What all of them have in common.
         observation: A name of ``OBSERVATIONS``.
-        count: How many campaigns.
-        privileged: Whether what holds in each campaign stands in the last columns of the
-            observations.
-        reward: A name of ``REWARDS``: what the learner is paid.
+        count: Number of campaigns.
+        privileged: Whether the last columns of the observations are the latent parameters.
+        reward: A name of ``REWARDS``.
 
     Attributes:
-        observations: What the agents see now, (count, size), float32; changed in place by every
-            day.
-        over: Which campaigns have played their last day, (count,); a new array after every day.
-        latent: What holds in each campaign, where they differ; else None.
+        observations: Current observations, (count, size), float32; changed in place by every day.
+        is_over: Which campaigns have played their last day, (count,); a new array after every day.
+        latent: Latent parameters (count, ...); None where all are nominal.
+        is_started: Whether there was a first reset.
     """
 
     def __init__(
@@ -100,19 +100,18 @@ class CampaignBatch:
         self._observation = OBSERVATIONS[observation]
         self._first = self._observation.first(params)
         self._start = model.initial_state((count,))
-        self._state = self._start
-        self.observations = np.zeros(
-            (count, len(self._first) + TOLD * privileged), dtype=np.float32
-        )
-        self._seen = self.observations[:, : len(self._first)]
-        self._told = self.observations[:, len(self._first) :]
-        self.over = np.zeros(count, dtype=bool)
-        self.latent: Coefficients | None = None
-        self._noise: model.Noise | None = None
+        self._state = self._start._replace(day=self._start.day + params.days)
+        columns = len(self._first) + PRIVILEGED_SIZE * privileged
+        self.observations = np.zeros((count, columns), dtype=np.float32)
+        self.is_over = np.ones(count, dtype=bool)
+        self.is_started = False
+        self.latent: Latent | None = None
+        self._noise = _no_noise(params, count) if params.is_noisy else None
+        self._is_noisy = np.zeros(count, dtype=bool)
         self._past = np.zeros((count, params.days, PLAYED))
         self._expected = np.zeros(count)
         self._reward = reward
-        self._ahead = np.zeros(count)
+        self._potential = np.zeros(count)
         self._new = self._observation.memory(params, count)
         self._memory = tuple(part.copy() for part in self._new)
 
@@ -122,91 +121,96 @@ class CampaignBatch:
         return self._state.day
 
     def past(self, index: int) -> tuple[FloatArray, FloatArray]:
-        """Spend (days so far, 3) [bu/day] and metrics (days so far, 3) [counts/day] of one campaign."""
+        """Spend [bu/day] and metrics [counts/day] of a campaign so far, (days so far, 3) each."""
         past = self._past[index, : self.day[index]]
         return past[:, : len(CHANNELS)], past[:, len(CHANNELS) :]
 
     def reset(
-        self, rng: np.random.Generator, rows: Rows = ALL, given: Given = NOTHING_GIVEN
+        self, rng: np.random.Generator, rows: Rows = ALL, options: ResetOptions = NO_OPTIONS
     ) -> None:
-        """Puts the campaigns of the given rows back to their first day, with new draws from ``rng``.
+        """Puts the campaigns of the given rows back to their first day, with draws from ``rng``.
 
-        The noise of all days is drawn here, so that what a policy does changes nothing about what
-        chance brings. Days that have been played are played again with what they brought; what
-        holds is then drawn from what is still likely after them.
+        The noise of all days is drawn here, so that it does not depend on what a policy does. Past
+        days are played again with the metrics they had; latent parameters are then sampled from
+        the posterior given those days.
         """
+        self.is_started = True
         self._state = _merge(rows, self._start, self._state)
-        self.over = self._state.day >= self.params.coefficients.days
-        self._seen[rows] = self._first
+        self.is_over = self._state.day >= self.params.days
+        self.observations[rows, : len(self._first)] = self._first
         self._past[rows] = 0.0
         self._expected[rows] = 0.0
         for part, new in zip(self._memory, self._new, strict=True):
             part[rows] = new[rows]
-        self._draw(rng, rows, given)
-        self._look_ahead(rows)
-        for day in np.repeat(given.past[:, np.newaxis], len(self.over), axis=1):
+        self._sample(rng, rows, options)
+        self._update_potential(rows)
+        for day in np.repeat(options.past[:, np.newaxis], len(self.is_over), axis=1):
             self.play(day[:, : len(CHANNELS)], rows, metrics=day[:, len(CHANNELS) :])
 
-    def _draw(self, rng: np.random.Generator, rows: Rows, given: Given) -> None:
-        count = len(self.over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
-        latent, world = given.latent, given.world or self.params
-        if latent is None and (self.params.is_drawn or given.world):
-            latent = sample_posterior(world, rng, count, given.past) if len(given.past) else None
-            latent = latent or sample_latent(world, rng, count)
-        self.latent = (
-            latent if isinstance(rows, slice) else replaced(self.params, self.latent, rows, latent)
-        )
-        if self._told.size:
-            self._told[rows] = np.minimum(
-                told(self.params, self.latent, len(self.over))[rows], MOST_TOLD
-            )
-        noise = sample_noise(world, rng, count)
-        self._noise = _put_noise(
-            self._noise, rows, noise and rescale_noise(self.params, world, noise)
-        )
+    def _sample(self, rng: np.random.Generator, rows: Rows, options: ResetOptions) -> None:
+        """Samples the latent parameters that are not given, and the noise."""
+        count = len(self.is_over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
+        latent, true_params = options.latent, options.true_params or self.params
+        is_sampled = latent is None and bool(self.params.is_drawn or options.true_params)
+        if is_sampled and len(options.past):
+            latent = sample_posterior(true_params, rng, count, options.past)
+        elif is_sampled:
+            latent = sample_latent(true_params, rng, count)
+        if not isinstance(rows, slice):
+            latent = assign_rows(self.params, self.latent, rows, latent)
+        self.latent = latent
+        if self.observations.shape[1] > len(self._first):
+            features = privileged_features(self.params, latent, len(self.is_over))
+            clipped = np.minimum(features, PRIVILEGED_BOUND)
+            self.observations[rows, len(self._first) :] = clipped[rows]
+        noise = sample_noise(true_params, rng, count)
+        self._is_noisy[rows] = noise is not None
+        if noise is not None and self._noise is not None:
+            rescaled = rescale_noise(self.params, true_params, noise)
+            for part, new in zip(self._noise, rescaled, strict=True):
+                part[rows] = new
 
     def play(self, spend: FloatArray, rows: Rows = ALL, metrics: FloatArray | None = None) -> Day:
-        """Plays one day of the given rows with spend (count, 3) [bu/day]; the other rows stay as they are.
+        """Plays one day of the given rows with spend (count, 3) [bu/day]; other rows do not change.
 
-        A day that is past brings the given metrics (count, 3) [counts/day].
+        ``metrics`` (count, 3) [counts/day] are those of a past day.
         """
         expected, after = model.transition(self.params, self._state, spend, self.latent)
         if metrics is None:
-            metrics = model.observed(self.params, expected, self._todays_noise())
+            metrics = self._observed(expected)
         for group, day in self._groups(rows):
             self._past[group, day, : len(CHANNELS)] = spend[group]
             self._past[group, day, len(CHANNELS) :] = metrics[group]
+            visible = self.observations[:, : len(self._first)]
             played = self._past[group, day]
-            self._observation.write(self.params, self._memory, self._seen, group, day, played)
+            self._observation.write(self.params, self._memory, visible, group, day, played)
         self._state = _merge(rows, after, self._state)
-        self.over = self._state.day >= self.params.coefficients.days
+        self.is_over = self._state.day >= self.params.days
         mean = model.engagement(self.params, expected)
         self._expected[rows] += mean[rows]
         engagement = mean if metrics is expected else model.engagement(self.params, metrics)
-        return Day(spend, metrics, engagement, mean, self._paid(engagement, mean, rows))
+        return Day(spend, metrics, engagement, mean, self._rewards(engagement, mean, rows))
 
-    def _paid(self, engagement: FloatArray, mean: FloatArray, rows: Rows) -> FloatArray:
-        """What the learner is paid for a day that has just been played, (count,) [1/day]."""
+    def _rewards(self, engagement: FloatArray, mean: FloatArray, rows: Rows) -> FloatArray:
+        """Rewards of a day that has just been played, before scaling, (count,) [1/day]."""
         if self._reward == "observed":
             return engagement
         if self._reward == "expected":
             return mean
-        before = self._ahead.copy()
-        self._look_ahead(rows)
-        return mean + self._ahead - before
+        before = self._potential.copy()
+        self._update_potential(rows)
+        return mean + self._potential - before
 
-    def _look_ahead(self, rows: Rows) -> None:
-        """Notes what the nominal plan would earn from now on; where nobody is paid for it, nothing is done."""
+    def _update_potential(self, rows: Rows) -> None:
+        """Sets the shaping potential: what the nominal plan would earn over the days left."""
         if self._reward != "shaped":
             return
         plan = nominal_plan(self.params).spend
         for group, day in self._groups(rows):
-            now = self._state
-            state = model.State(
-                now.day[group], now.carry_over[group], now.freshness[group], now.loyalty[group]
-            )
-            latent = None if self.latent is None else take(self.latent, group)
-            self._ahead[group] = model.engagement_to_go(self.params, state, plan[day:], latent)
+            now: tuple[Any, ...] = self._state
+            state = model.State(*(part[group] for part in now))
+            latent = None if self.latent is None else select(self.latent, group)
+            self._potential[group] = model.engagement_to_go(self.params, state, plan[day:], latent)
 
     def episode_metrics(self) -> dict[str, FloatArray]:
         """Totals of each campaign so far, flat names to arrays (count,); unscaled."""
@@ -219,56 +223,61 @@ class CampaignBatch:
             **dict(zip(TOTALS, totals.T.copy(), strict=True)),
         }
 
-    def _todays_noise(self) -> model.Noise | None:
+    def _observed(self, expected: FloatArray) -> FloatArray:
+        """The metrics (count, 3) [counts/day] that come where these are expected today."""
         if self._noise is None:
-            return None
-        days = self._state.day
-        if (days == days[0]).all():  # all at once, which is a view and no copy
-            return model.Noise(
-                *(part[:, min(days.item(0), self.params.days - 1)] for part in self._noise)
-            )
-        rows, day = np.arange(len(days)), np.minimum(days, self.params.days - 1)
-        return model.Noise(*(part[rows, day] for part in self._noise))
+            return expected
+        days = np.minimum(self._state.day, self.params.days - 1)
+        rows: Any = ALL if (days == days[0]).all() else np.arange(len(days))
+        today = days.item(0) if rows is ALL else days  # all at once is a view, without a copy
+        noise = model.Noise(*(part[rows, today] for part in self._noise))
+        metrics = model.observed(self.params, expected, noise)
+        if self._is_noisy.all():
+            return metrics
+        return np.where(self._is_noisy[:, np.newaxis], metrics, expected)
 
-    def get_state(self) -> dict[str, NDArray[Any]]:
-        """All that tells these campaigns from new ones, as copies of arrays; ``set_state`` takes it back."""
-        kept: dict[str, NDArray[Any]] = {
-            "observations": self.observations,
-            "past": self._past,
-            "over": self.over,
-        }
-        kept |= {"expected": self._expected}
-        kept |= {"ahead": self._ahead} if self._reward == "shaped" else {}
-        kept |= {f"memory_{index}": part for index, part in enumerate(self._memory)}
-        if self.latent is not None:
-            kept |= {f"truth_{name}": getattr(self.latent, name) for name in DIFFERING}
-        if self._noise is not None:
-            kept |= {f"noise_{name}": part for name, part in self._noise._asdict().items()}
-        return {name: array.copy() for name, array in (self._state._asdict() | kept).items()}
+    def copied_latent(self) -> Latent | None:
+        """A copy of the latent parameters, arrays (count, ...); None where all are nominal."""
+        return self.latent and map_latent(self.latent, np.copy)
 
-    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Goes on where campaigns of the same parameters were when ``get_state`` was asked.
+    def get_state(self, rng: np.random.Generator) -> dict[str, Any]:
+        """The state of the campaigns and of a generator, as copies: numbers, text and arrays."""
+        arrays = {name: array.copy() for name, array in self._arrays(self.latent).items()}
+        return {"campaigns": arrays, "generator": rng.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any], rng: np.random.Generator) -> None:
+        """Restores what ``get_state`` of campaigns with the same parameters returned.
 
         Raises:
             ValueError: An entry is missing, unknown or of another shape.
         """
-        _check_like(self.get_state(), state)
-        self._state = model.State(*(state[name].copy() for name in model.State._fields))
-        self.observations[:] = state[
-            "observations"
-        ]  # in place: parts of it are known by other names
-        self._past, self._expected = state["past"].copy(), state["expected"].copy()
-        self.over = state["over"].copy()
-        self._ahead = state.get("ahead", self._ahead).copy()
-        self._memory = tuple(state[f"memory_{index}"].copy() for index in range(len(self._memory)))
-        if self.latent is not None:
-            self.latent = self.latent._replace(
-                **{name: state[f"truth_{name}"].copy() for name in DIFFERING}
-            )
-        if self._noise is not None:
-            self._noise = model.Noise(
-                *(state[f"noise_{name}"].copy() for name in model.Noise._fields)
-            )
+        arrays = {name: np.array(values) for name, values in state["campaigns"].items()}
+        latent = None
+        if "latent_counts" in arrays:
+            latent = self.latent or repeat_latent(self.params.nominal, len(self.is_over))
+        _check_like(self._arrays(latent), arrays)
+        self.latent = latent
+        self._state = model.State(*(arrays[name] for name in model.State._fields))
+        self.is_over = arrays["is_over"]
+        for name, array in self._arrays(latent).items():
+            array[...] = arrays[name]
+        self.is_started = True
+        rng.bit_generator.state = state["generator"]
+
+    def _arrays(self, latent: Latent | None) -> dict[str, NDArray[Any]]:
+        """Every array that differs between these campaigns and new ones, by name."""
+        return {
+            "observations": self.observations,
+            "past": self._past,
+            "is_over": self.is_over,
+            "expected": self._expected,
+            "potential": self._potential,
+            "is_noisy": self._is_noisy,
+            **self._state._asdict(),
+            **{f"memory_{index}": part for index, part in enumerate(self._memory)},
+            **{f"latent_{name}": part for name, part in _fields(latent).items()},
+            **{f"noise_{name}": part for name, part in _fields(self._noise).items()},
+        }
 
     def _groups(self, rows: Rows) -> list[tuple[Rows, int]]:
         """Splits the rows by the day they are on; campaigns that started together are one group."""
@@ -286,26 +295,26 @@ def nominal_plan(params: CampaignParams) -> planner.Plan:
     return planner.plan(params)
 
 
-def _put_noise(old: model.Noise | None, rows: Rows, new: model.Noise | None) -> model.Noise | None:
-    """The noise with that of the given rows replaced, in place."""
-    if old is None or new is None or isinstance(rows, slice):
-        return new
-    for before, after in zip(old, new, strict=True):
-        before[rows] = after
-    return old
+def _no_noise(params: CampaignParams, count: int) -> model.Noise:
+    shape = (count, params.days, len(METRICS))
+    return model.Noise(np.zeros(shape[:2]), np.ones(shape), np.zeros(shape))
+
+
+def _fields(arrays: Latent | model.Noise | None) -> dict[str, NDArray[Any]]:
+    return {} if arrays is None else arrays._asdict()
 
 
 def _check_like(now: dict[str, NDArray[Any]], state: dict[str, NDArray[Any]]) -> None:
-    """Refuses a state that is not one of these campaigns."""
+    """Raises ``ValueError`` for a state of other campaigns."""
     if set(state) != set(now):
         raise ValueError(
             f"state: has {', '.join(sorted(state))}; must have {', '.join(sorted(now))}"
         )
     for name, array in now.items():
-        given = np.asarray(state[name])
-        if (given.shape, given.dtype) != (array.shape, array.dtype):
+        entry = state[name]
+        if (entry.shape, entry.dtype) != (array.shape, array.dtype):
             raise ValueError(
-                f"state: {name} is {given.dtype} {given.shape}, must be {array.dtype} {array.shape}"
+                f"state: {name} is {entry.dtype} {entry.shape}, must be {array.dtype} {array.shape}"
             )
 
 

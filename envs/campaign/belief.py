@@ -1,9 +1,9 @@
-"""What the days played tell about a campaign's channels: an extended Kalman filter over the drawn parameters.
+"""Estimates of latent parameters from the days played: an extended Kalman filter.
 
 The state is four numbers, relative to the nominal ones: the log strength of each channel and log
-    loyalty_lift. About
-the others that campaigns differ in a week tells next to nothing. What is observed is the logarithm
-of the day's metrics. The prior and the noise are those of the parameters; the latent is not read.
+loyalty_lift. A week says next to nothing about the other latent parameters. What is observed is the
+logarithm of the day's metrics. The prior and the noise are those of the parameters, the noise at
+least as large as what the filter leaves out.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from envs.campaign import model
-from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, FloatArray
+from envs.campaign.params import CHANNELS, CampaignParams, FloatArray, Latent
 
 Rows = slice | NDArray[np.bool_]
 
@@ -23,19 +23,19 @@ STEP = 1e-4
 
 
 class Belief(NamedTuple):
-    """What is known of each campaign of a batch; arrays are changed in place by ``learn``.
+    """The belief about each campaign of a batch; arrays are changed in place by ``learn``.
 
     Attributes:
         mean: (count, 4) [1].
         covariance: (count, 4, 4) [1].
-        carry_over, freshness, loyalty: States of the nominal model and of the same with
+        adstock, effectiveness, loyalty: States of the nominal model and of the same with
             loyalty_lift moved a little, (count, 2, ...).
     """
 
     mean: FloatArray
     covariance: FloatArray
-    carry_over: FloatArray
-    freshness: FloatArray
+    adstock: FloatArray
+    effectiveness: FloatArray
     loyalty: FloatArray
 
 
@@ -53,10 +53,19 @@ def start(params: CampaignParams, count: int) -> Belief:
 
 
 def learn(params: CampaignParams, belief: Belief, rows: Rows, day: int, played: FloatArray) -> None:
-    """Takes one more day in: played (rows, 6) is spend [bu/day] and metrics [counts/day], day its number from 0."""
+    """Updates the belief, in place, with a day.
+
+    Args:
+        params: The campaign.
+        belief: Of the whole batch.
+        rows: The campaigns that have played the day.
+        day: Its number, from 0.
+        played: Its spend [bu/day] and metrics [counts/day], (rows, 6).
+    """
     spend, metrics = played[:, :3], played[:, 3:]
     before = model.State(np.full((len(played), 1), day), *(part[rows] for part in belief[2:]))
-    effect, after = model.transition(params, before, spend[:, np.newaxis], _moved(params))
+    effect, after = model.respond(params, before, spend[:, np.newaxis], _moved(params))
+    effect = effect * params.day_factors[day]
     for part, new in zip(belief[2:], after[1:], strict=True):
         part[rows] = new
     mean, covariance = belief.mean[rows], belief.covariance[rows]
@@ -65,29 +74,25 @@ def learn(params: CampaignParams, belief: Belief, rows: Rows, day: int, played: 
     belief.mean[rows], belief.covariance[rows] = _update(mean, covariance, slope, gap, noise)
 
 
-def _moved(params: CampaignParams) -> Coefficients:
-    """The nominal coefficients at the prior's mean, and with the lift moved a little, (2, ...); unit counts."""
+def _moved(params: CampaignParams) -> Latent:
+    """The nominal latent parameters, loyalty_lift at the prior's mean and moved a little, (2,)."""
     lift = prior(params)[0][3] + STEP * np.arange(1 + OTHERS)
-    of = params.coefficients
-    return of._replace(
-        counts=np.eye(len(CHANNELS)), base=np.zeros(3), loyalty_lift=of.loyalty_lift * np.exp(lift)
-    )
+    return params.nominal._replace(loyalty_lift=params.nominal.loyalty_lift * np.exp(lift))
 
 
 def _expected(
     params: CampaignParams, mean: FloatArray, effect: FloatArray, day: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Expected metrics at the belief's mean, (rows, 3), and the slope of their logarithms, (rows, 3, 4)."""
-    of = params.coefficients
+    """Expected metrics at the mean, (rows, 3), and the slope of their logarithms, (rows, 3, 4)."""
     change = (effect[:, 1:] - effect[:, :1]) / STEP  # (rows, 1, 3 channels)
     shift = np.einsum("nj,njc->nc", mean[:, 3:] - prior(params)[0][3:], change)
-    strength = np.exp(mean[:, :3])
+    strength, counts = np.exp(mean[:, :3]), params.counts_array
     works = np.maximum(effect[:, 0] + shift, 0.1 * effect[:, 0])  # (rows, 3 channels)
-    expected = np.einsum("nc,ck->nk", strength * works, of.counts) + of.base * of.day_factors[day]
-    expected = np.maximum(expected, 1e-6)
+    base = params.base_array * params.day_factors[day]
+    expected = np.maximum(np.einsum("nc,ck->nk", strength * works, counts) + base, 1e-6)
     slope = np.empty((len(mean), 3, SIZE))
-    slope[:, :, :3] = np.einsum("nc,ck->nkc", strength * works, of.counts)
-    slope[:, :, 3:] = np.einsum("njc,ck->nkj", strength[:, np.newaxis] * change, of.counts)
+    slope[:, :, :3] = np.einsum("nc,ck->nkc", strength * works, counts)
+    slope[:, :, 3:] = np.einsum("njc,ck->nkj", strength[:, np.newaxis] * change, counts)
     slope /= expected[:, :, np.newaxis]
     return expected, slope
 
@@ -95,13 +100,26 @@ def _expected(
 def _gap(
     params: CampaignParams, metrics: FloatArray, expected: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """What the logarithms of the metrics are above what was expected, (rows, 3), and their covariance (rows, 3, 3)."""
+    """Log metrics less the expected ones, (rows, 3), and their covariance (rows, 3, 3)."""
     r = params.dispersion
     bias = (0.0 if r is None else float(special.psi(r)) - np.log(r)) - params.shock_sd**2 / 2
     spread = 0.0 if r is None else special.polygamma(1, r)
-    own = spread + (1.0 / (expected + 0.5) if params.is_noisy else 1e-6 * np.ones_like(expected))
+    counting = 1.0 / (expected + 0.5) if params.is_noisy else np.zeros_like(expected)
+    own = np.maximum(spread + counting, _model_error(params))
     noise = own[:, :, np.newaxis] * np.eye(3) + params.shock_sd**2
     return np.log(metrics + 0.5) - np.log(expected + 0.5) - bias, noise
+
+
+def _model_error(params: CampaignParams) -> float:
+    """Least variance of a day's log metrics about the filter's model [1].
+
+    It stands for what the filter leaves out: the curvature of the logarithm over the prior of the
+    strengths, and the other latent parameters, whose elasticity is a half where a channel is half
+    saturated.
+    """
+    curvature = (params.counts_log_sd**2 / 2) ** 2
+    others = (params.inv_half_saturation_log_sd**2 + params.fatigue_log_sd**2) / 4
+    return 1e-6 + curvature + others + params.carry_over_range**2 / 3
 
 
 def _update(

@@ -1,6 +1,5 @@
 """The campaign as a Gymnasium environment: spaces, seeding and checks around the pure model."""
 
-import dataclasses
 from typing import Any
 
 import gymnasium
@@ -9,13 +8,25 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from envs.campaign import baselines, planner, rendering
+from envs.campaign import rendering
 from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
-from envs.campaign.batch import REWARDS, CampaignBatch, Given
-from envs.campaign.latent import MOST_TOLD, TOLD, parse_latent, parse_true_params
+from envs.campaign.batch import REWARDS, CampaignBatch, ResetOptions
+from envs.campaign.latent import (
+    PRIVILEGED_BOUND,
+    PRIVILEGED_SIZE,
+    parse_latent,
+    parse_true_params,
+)
 from envs.campaign.observation import OBSERVATIONS, Observations
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, make_params
-from envs.campaign.past import History
+from envs.campaign.params import (
+    CHANNELS,
+    RENAMED,
+    CampaignParams,
+    Latent,
+    make_params,
+    parameter_table,
+)
+from envs.campaign.past import check_past
 
 METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
 RESET_OPTIONS = ("latent", "true_params", "past")
@@ -32,17 +43,17 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     ``envs:LinearCampaign-v0`` is the campaign of the article that this project grew from: linear,
     without memory, without noise. In ``envs:DynamicCampaign-v0`` the parts pull against each other:
     channels saturate and carry over, ads tire the audience, rewards make it loyal, and a loyal
-    audience lifts what posts earn. In ``envs:UncertainCampaign-v0`` how strong they are is drawn
-    for each campaign, and what a day brings is noisy: what holds shows itself only day by day. The
-    equations stand in ``envs/campaign/model.py``.
+    audience lifts what posts earn. In ``envs:UncertainCampaign-v0`` each campaign draws latent
+    parameters, hidden from the agent, and daily results are noisy: they have to be learned from
+    the days. The equations stand in ``envs/campaign/model.py``.
 
     ## Action Space
 
     | action | space | meaning | unit |
     | --- | --- | --- | --- |
     | logits | Box(-10.0, 10.0, (3,), float32) | softmax shares of the whole daily budget | [1] |
-    | spend | Box(0.0, 100.0, (3,), float32) | budget units per channel; too large a sum is scaled down | [bu/day] |
-    | channel | Discrete(3) | the channel that takes the whole daily budget; not with spending limits | [1] |
+    | spend | Box(0.0, 100.0, (3,), float32) | budget units; too large a sum is scaled | [bu/day] |
+    | channel | Discrete(3) | the channel of the whole budget; not with spending limits | [1] |
 
     Channels stand in the order posts, ads, rewards. The upper bound of ``spend`` is the daily
     budget. A sum below it leaves money unspent. Logits beyond the box are clipped to it. An action
@@ -51,8 +62,8 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     purpose: a softmax of three numbers in [-1, 1] cannot put more than 79 % on one channel.
 
     With spending limits (``min_spend``, ``max_spend``) ``logits`` share out what the minimums
-    leave, up to the maximums, and what a full channel leaves goes to the others; ``spend`` becomes
-    the nearest point within limits and budget.
+    leave, and the surplus of a channel at its maximum goes to the others; ``spend`` becomes the
+    nearest point within limits and budget.
 
     ## Observation Space
 
@@ -61,51 +72,53 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | observation | index | meaning | min | max | unit |
     | --- | --- | --- | --- | --- | --- |
     | history | 0 to 6 | the day to be decided, one-hot; all zero after the last | 0.0 | 1.0 | [1] |
-    | history | 7 to 48 | of each past day posts, ads, rewards, likes, comments, shares; 0 ahead | 0.0 | 1.0 | [1] |
+    | history | 7 to 48 | each past day's spends and metrics; 0 ahead | 0.0 | 1.0 | [1] |
     | totals | 0 | days played | 0.0 | 7.007 | [days] |
     | totals | 1 | likes so far | 0.0 | 3503.5 | [counts] |
     | totals | 2 | comments so far | 0.0 | 700.7 | [counts] |
     | totals | 3 | shares so far | 0.0 | 1401.4 | [counts] |
     | day | 0 to 6 | the day to be decided, one-hot; all zero after the last | 0.0 | 1.0 | [1] |
     | belief | 0 to 6 | the day to be decided, one-hot; all zero after the last | 0.0 | 1.0 | [1] |
-    | belief | 7 to 11 | carry-over of each channel over the budget, freshness, loyalty, nominal | -8.0 | 8.0 | [1] |
-    | belief | 12 to 15 | strength of posts, ads, rewards, and loyalty_lift: estimates | -8.0 | 8.0 | [prior sd] |
-    | belief | 16 to 19 | how uncertain these estimates are | -8.0 | 8.0 | [prior sd] |
+    | belief | 7 to 9 | nominal adstock of each channel over the budget | -8.0 | 8.0 | [1] |
+    | belief | 10 to 11 | nominal effectiveness of ads, and loyalty | -8.0 | 8.0 | [1] |
+    | belief | 12 to 14 | estimated log strength of each channel | -8.0 | 8.0 | [prior sd] |
+    | belief | 15 | estimated log loyalty_lift | -8.0 | 8.0 | [prior sd] |
+    | belief | 16 to 19 | standard deviations of these estimates | -8.0 | 8.0 | [prior sd] |
 
     In ``history`` spends are divided by the daily budget and each metric by a bound of what a day
     can earn of it. Where campaigns differ or are noisy the metrics of ``history`` and ``totals``
     may be up to ten times as large. ``belief`` is computed from the same past days
-    (``envs/campaign/belief.py``) and knows nothing more. Who sees the ``day`` alone can only learn
-    a fixed plan.
+    (``envs/campaign/belief.py``). An agent that observes only the ``day`` can only learn a fixed
+    plan.
 
-    ``privileged=True`` adds 17 columns, from 0.0 to 100.0: what holds in this campaign as ratios to
-    the nominal values (9 counts, a channel's metrics at a time, 3 inv_half_saturation, 3
-    carry_over, loyalty_lift, fatigue). They are for the critic while it trains and for the
-    clairvoyant; ``metadata["privileged"]`` says how many they are.
+    ``privileged=True`` adds 17 columns, from 0.0 to 100.0: the latent parameters of the campaign as
+    ratios to the nominal values, or as they are where the nominal value is 0 (9 counts, a channel's
+    metrics at a time, 3 inv_half_saturation, 3 carry_over, loyalty_lift, fatigue). They are for the
+    critic during training and for the oracle; ``metadata["privileged"]`` is their number.
 
     ## Rewards
 
     ``reward_scale`` times the day's engagement: likes + 2 comments + 3 shares. With
-    ``reward="expected"`` it is the engagement that was to be expected, without the day's noise.
-    With ``reward="shaped"`` it is what the day gains over the optimal plan of the nominal campaign:
+    ``reward="expected"`` it is the expected engagement, without the day's noise.
+    With ``reward="shaped"`` it is what the day gains over the plan of the nominal campaign:
     expected engagement, plus what that plan would earn in this campaign from the next morning on,
     less what it would have earned from this morning on. Potential-based shaping (Ng, Harada and
     Russell 1999) prefers the same policies; the rewards of a campaign sum up to what it earns less
-    what that plan would have earned, which leaves out most of what the agent has no hand in. It is
-    for training: no user could know it.
+    what that plan would have earned, which leaves out most of what the agent cannot influence. It
+    is for training: it depends on the latent parameters.
 
     ## Starting State
 
-    The first day, nothing spent, nothing earned, fresh ads, no loyalty. In the uncertain campaign
-    ``reset`` draws how strong the channels are and the noise of every day, so that a seed brings
-    every policy the same. ``options={"latent": {...}}`` plays a given draw, ``options={"past":
-    [...]}`` goes on after days already played, and ``options={"true_params": {...}}`` draws from a world
-    that is not what the parameters say.
+    The first day: nothing spent, nothing earned, no fatigue, no loyalty. In the uncertain campaign
+    ``reset`` draws the latent parameters and the noise of every day, so that a seed brings every
+    policy the same. ``options={"latent": {...}}`` sets latent parameters, ``options={"past":
+    [...]}`` starts after days already played, and ``options={"true_params": {...}}`` draws from
+    other parameters than the assumed ones.
 
     ## Episode End
 
     The last day terminates the episode. It is never truncated: the horizon is part of the task, and
-        the day is seen.
+    the day is observed.
 
     ## Info
 
@@ -119,56 +132,10 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     or ``rgb_array``) and every field of ``CampaignParams``:
     ``gymnasium.make("envs:LinearCampaign-v0", action="spend", days=14)``.
 
-    The numbers of the campaigns, channels in the order posts, ads, rewards, weekdays from Monday:
+    The values of the three campaigns, channels in the order posts, ads, rewards, weekdays from
+    Monday:
 
-    | field | unit | linear | dynamic | kind | source |
-    | --- | --- | --- | --- | --- | --- |
-    | days | [days] | 7 | 7 | article | the article |
-    | daily_budget | [bu/day] | 100 | 100 | article | the article |
-    | reference_budget | [bu/day] | 100 | 100 | article | its daily budget; what wear and loyalty are measured by |
-    | counts (posts) | [counts/bu] | 2, .5, .2 | 2, .5, .2 | article | the article |
-    | counts (ads) | [counts/bu] | 5, 1, .5 | 5, 1, .5 | article | the article |
-    | counts (rewards) | [counts/bu] | 1, .5, 2 | 1, .5, 2 | article | the article |
-    | metric_weights | [1/count] | 1, 2, 3 | 1, 2, 3 | article | the article |
-    | base | [counts/day] | 0, 0, 0 | 0, 0, 0 | chosen | for calibration |
-    | start_weekday | [1] | 0 | 0 | chosen | Monday |
-    | weekday_factors | [1] | 1, 1, 1, 1, 1, 1, 1 | 1, 1.13, 1.1, .96, .91, .86, 1.04 | measured | [M], shrunk by half |
-    | inv_half_saturation (posts) | [1/bu] | 0 | 1/280 | measured | [T], elasticity of likes to posts .85 (se .05) |
-    | inv_half_saturation (ads) | [1/bu] | 0 | 1/120 | chosen | inside Meridian's prior |
-    | inv_half_saturation (rewards) | [1/bu] | 0 | 1/80 | chosen | inside Meridian's prior |
-    | carry_over (posts) | [1] | 0 | .4 | measured | a post's half-life of 19 h |
-    | carry_over (ads) | [1] | 0 | .1 | chosen | form: Jin et al. 2017 |
-    | carry_over (rewards) | [1] | 0 | .3 | chosen | form: Jin et al. 2017 |
-    | loyalty_lift | [1] | 0 | 3 | chosen | [M]: fans engage 2.18 times as much per person, which gives 1.2 |
-    | loyalty_gain | [1/day] | 0 | 1 | chosen | form: Nerlove and Arrow 1962, bounded as in Vidale and Wolfe 1957 |
-    | loyalty_decay | [1/day] | 0 | .05 | chosen | form: the same |
-    | fatigue | [1/day] | 0 | .25 | chosen | form: Naik, Mantrala and Sawyer 1998 |
-    | fatigue_recovery | [1/day] | 0 | .25 | chosen | form: the same |
-    | min_spend | [bu/day] | none | none | chosen | 3 numbers, or a row of 3 for every day |
-    | max_spend | [bu/day] | none | none | chosen | 3 numbers, or a row of 3 for every day |
-    | dispersion | [1] | none | none | chosen | for the uncertain campaign |
-    | shock_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
-    | counts_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
-    | inv_half_saturation_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
-    | carry_over_range | [1] | 0 | 0 | chosen | for the uncertain campaign |
-    | loyalty_lift_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
-    | fatigue_log_sd | [1] | 0 | 0 | chosen | for the uncertain campaign |
-    | reward_scale | [1] | 1 | 1 | chosen | the learner's |
-
-    The uncertain campaign is the dynamic one but for these:
-
-    | field | unit | uncertain | kind | source |
-    | --- | --- | --- | --- | --- |
-    | dispersion | [1] | 10 | measured | days of paid campaigns: 9.5 to 12.5; organic days 1.5 to 2 |
-    | shock_sd | [1] | .25 | chosen | [M]: likes and shares of a post move together, log-correlation .88 |
-    | counts_log_sd | [1] | .5 | chosen | how much channels differ between campaigns; mean kept |
-    | inv_half_saturation_log_sd | [1] | .3 | chosen | the same; median kept |
-    | carry_over_range | [1] | .15 | chosen | the same; uniform to either side, clipped to 0 and .95 |
-    | loyalty_lift_log_sd | [1] | .4 | chosen | the same; mean kept |
-    | fatigue_log_sd | [1] | .4 | chosen | the same; mean kept |
-
-    [M]: 500 posts of the "Facebook metrics" data (Moro, Rita, Vala 2016). [T]: 2,212 page-days of
-    the "Facebook Live Sellers in Thailand" data.
+    PARAMETERS
 
     ## Version History
 
@@ -199,7 +166,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         self.observation_space: spaces.Space[Observations] = observation_space(
             self.params, observation, privileged
         )
-        self.metadata = METADATA | {"privileged": TOLD * privileged}
+        self.metadata = METADATA | {"privileged": PRIVILEGED_SIZE * privileged}
         self.render_mode = render_mode
         self._allocate = ALLOCATIONS[action]
         self._campaigns = CampaignBatch(
@@ -212,22 +179,22 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         """Starts a new campaign.
 
         Args:
-            seed: Fixes what is drawn: the strength of the channels and the noise of every day.
-            options: ``params`` plays a given draw: a mapping of ``counts``,
+            seed: Seeds the latent parameters and the noise of every day.
+            options: ``latent`` sets latent parameters: a mapping of ``counts``,
                 ``inv_half_saturation``, ``carry_over``, ``loyalty_lift`` or ``fatigue`` to their
-                values in this campaign; the others are nominal. ``world`` draws from another world
-                than the parameters tell of: a mapping of the same fields, of how much campaigns
-                differ (``counts_log_sd`` and so on), or of ``dispersion`` and ``shock_sd`` to what
-                truly holds; beliefs, rewards and yardsticks keep to the parameters. ``past`` starts
-                after some days: a row for each, spend [bu/day] and metrics [counts/day]; what holds
-                is drawn from what is still likely after them.
+                values in this campaign; the others are nominal. ``true_params`` draws from other
+                parameters than the assumed ones: a mapping of the same fields, of the widths of the
+                prior (``counts_log_sd`` and so on), or of ``dispersion`` and ``shock_sd`` to their
+                true values; beliefs and rewards keep the assumed ones. ``past`` starts after some
+                days: a row for each, spend [bu/day] and metrics [counts/day]; latent parameters
+                are then sampled from the posterior given those days.
 
         Raises:
             ValueError: An unknown option or a bad value.
         """
         super().reset(seed=seed)
         check_options(options, known=RESET_OPTIONS)
-        self._campaigns.reset(self.np_random, given=given(self.params, options, count=1))
+        self._campaigns.reset(self.np_random, options=parse_options(self.params, options, count=1))
         return self._campaigns.observations[0].copy(), {}
 
     def step(self, action: Any) -> tuple[Observations, float, bool, bool, dict[str, Any]]:
@@ -236,13 +203,13 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         Raises:
             ValueError: The action is not finite, of another shape or a negative spend; nothing has
                 changed.
-            gymnasium.error.ResetNeeded: The campaign is over.
+            gymnasium.error.ResetNeeded: The campaign is over, or has not been started.
         """
         campaigns = self._campaigns
-        if campaigns.over[0]:
-            raise ResetNeeded(
-                f"the campaign ended with day {self.params.days}; call reset() for a new one"
-            )
+        if campaigns.is_over[0]:
+            ended = f"the campaign ended with day {self.params.days}"
+            started = ended if campaigns.is_started else "no campaign has been started"
+            raise ResetNeeded(f"{started}; call reset() for a new one")
         day = campaigns.play(self._allocate(self.params, action, (), campaigns.day[0])[np.newaxis])
         likes, comments, shares = day.metrics[0].tolist()
         info: dict[str, Any] = {
@@ -253,7 +220,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
             "engagement": day.engagement.item(),
             "expected_engagement": day.expected_engagement.item(),
         }
-        terminated = bool(campaigns.over[0])
+        terminated = bool(campaigns.is_over[0])
         if terminated:
             info["episode_metrics"] = {
                 name: value.item() for name, value in campaigns.episode_metrics().items()
@@ -262,61 +229,30 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         return campaigns.observations[0].copy(), reward, terminated, False, info
 
     def get_state(self) -> dict[str, Any]:
-        """All that the campaign and the generator hold, as plain data: numbers, text and arrays."""
-        return {
-            "campaigns": self._campaigns.get_state(),
-            "generator": self.np_random.bit_generator.state,
-        }
+        """The state of campaign and generator as plain data: numbers, text and arrays."""
+        return self._campaigns.get_state(self.np_random)
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on exactly where an environment of the same arguments was when ``get_state`` was asked.
+        """Restores what ``get_state`` of an environment with the same arguments returned.
 
         Raises:
             ValueError: The state is that of another environment.
         """
-        self._campaigns.set_state(state["campaigns"])
-        self.np_random.bit_generator.state = state["generator"]
+        self._campaigns.set_state(state, self.np_random)
+
+    @property
+    def latent_params(self) -> Latent | None:
+        """Latent parameters of the campaign, arrays (1, ...); None where they are nominal."""
+        return self._campaigns.copied_latent()
 
     def render(self) -> Any:
         """The campaign so far as a table (``ansi``) or as an image (``rgb_array``)."""
         return render(self._campaigns, 0, self.render_mode)
 
-    @property
-    def baseline_env_kwargs(self) -> dict[str, Any]:
-        """Arguments of the environment in which yardsticks and mixed channel probabilities are played."""
-        return baselines.baseline_env_kwargs(self.params)
 
-    @property
-    def problem(self) -> CampaignParams:
-        """What two environments have in common whose policies may be compared: all but the learner's choices."""
-        return dataclasses.replace(self.params, reward_scale=1.0)
-
-    def yardsticks(self, seed: int = 0) -> dict[str, baselines.Policy]:
-        """What to compare with, by name: policies for this environment made with ``baseline_env_kwargs``."""
-        return baselines.baseline_policies(self.params, np.random.default_rng(seed))
-
-    def mix(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
-        """Channel probabilities (..., 3) as shares of the daily budget: an action under ``baseline_env_kwargs``."""
-        return self.params.daily_budget * np.asarray(probabilities, dtype=np.float64)
-
-    def insight(self, spend: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """What stands behind a plan (days, 3 channels) [bu/day]; each entry has a row for every day.
-
-        ``loyalty`` and ``freshness`` (days,) [1] at its start; ``marginal`` (days, 3) [1/bu], what
-        one more unit is worth over the rest of the campaign; ``binding`` (days, 3), the limit that
-        a spend stands at, or nothing.
-        """
-        path = planner.trajectory(self.params, spend)
-        return {
-            "loyalty": path.loyalty,
-            "freshness": path.freshness,
-            "marginal": planner.marginal_engagement(self.params, spend),
-            "binding": planner.binding(self.params, spend),
-        }
-
-    def explanation(self) -> str:
-        """What the best plan is, and why, in plain words."""
-        return baselines.explanation(self.params)
+CampaignEnv.__doc__ = (CampaignEnv.__doc__ or "").replace(
+    "PARAMETERS", parameter_table().replace("\n", "\n    ")
+)
 
 
 def check_choices(
@@ -335,66 +271,47 @@ def check_choices(
         ("reward", reward, REWARDS),
         ("render_mode", render_mode, (None, *rendering.RENDER_MODES)),
     ):
+        if value in RENAMED:
+            raise ValueError(f"campaign: {name}={value!r} is now called {RENAMED[value]!r}")
         if value not in allowed:
             raise ValueError(
                 f"campaign: {name}={value!r}: must be one of {', '.join(map(repr, allowed))}"
             )
     if action == "channel" and params.limits is not None:
         raise ValueError(
-            "campaign: action='channel' puts the whole budget on one channel, which min_spend and max_spend forbid: "
-            "use 'logits' or 'spend', or leave the limits out"
+            "campaign: action='channel' puts the whole budget on one channel, which min_spend and "
+            "max_spend forbid: use 'logits' or 'spend', or leave the limits out"
         )
 
 
-def given(params: CampaignParams, options: dict[str, Any] | None, count: int) -> Given:
-    """What the options of ``reset`` tell of ``count`` campaigns.
+def parse_options(
+    params: CampaignParams, options: dict[str, Any] | None, count: int
+) -> ResetOptions:
+    """Reads the options of ``reset`` for ``count`` campaigns.
 
     Raises:
         ValueError: A bad value; the message names it and what is allowed.
     """
-    told = options or {}
-    return Given(
-        latent=parse_latent(params, told["latent"], count) if "latent" in told else None,
-        world=parse_true_params(params, told["true_params"]) if "true_params" in told else None,
-        past=checked_past(params, told.get("past", ())),
+    values = options or {}
+    latent, true_params = values.get("latent"), values.get("true_params")
+    return ResetOptions(
+        latent=parse_latent(params, latent, count) if "latent" in values else None,
+        true_params=parse_true_params(params, true_params) if "true_params" in values else None,
+        past=check_past(params, values.get("past", ())),
     )
-
-
-def checked_past(params: CampaignParams, past: Any) -> NDArray[np.float64]:
-    """The days played so far as numbers, (days so far, 6).
-
-    Raises:
-        ValueError: Another shape, too many days, a number that is negative or not finite, or more
-            than the budget.
-    """
-    try:
-        days = np.array(past, dtype=np.float64).reshape(-1, len(CHANNELS) + len(METRICS))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"reset: past: needs a row of {(*CHANNELS, *METRICS)} for each day: {error}"
-        ) from None
-    if len(days) >= params.days:
-        raise ValueError(
-            f"reset: past has {len(days)} days, must be fewer than the {params.days} of a campaign"
-        )
-    faults = History(params).faults(days)
-    if faults:
-        listed = "; ".join(
-            f"day {row + 1}, {column}: {text}" for (row, column), text in faults.items()
-        )
-        raise ValueError(f"reset: past: {listed}")
-    return days
 
 
 def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:
     """Raises ``ValueError`` for an unknown entry of the options of ``reset``."""
     for name in options or {}:
+        if name in RENAMED:
+            raise ValueError(f"reset: option {name!r} is now called {RENAMED[name]!r}")
         if name not in known:
             raise ValueError(f"reset: unknown option {name!r}; known: {', '.join(known) or 'none'}")
 
 
 def action_space(params: CampaignParams, action: str) -> spaces.Space[Any]:
-    """The space of one kind of action."""
+    """The space of a kind of action."""
     if action == "channel":
         return spaces.Discrete(len(CHANNELS))
     low, high = (-LOGIT_BOUND, LOGIT_BOUND) if action == "logits" else (0.0, params.daily_budget)
@@ -404,20 +321,16 @@ def action_space(params: CampaignParams, action: str) -> spaces.Space[Any]:
 def observation_space(
     params: CampaignParams, observation: str, privileged: bool
 ) -> spaces.Box[Any]:
-    """The space of one kind of observation, with the columns for a critic where it is privileged."""
+    """The space of a kind of observation, with or without privileged columns."""
     low, high = OBSERVATIONS[observation].bounds(params)
-    more = TOLD * privileged
-    low, high = (
-        np.append(low, np.zeros(more, np.float32)),
-        np.append(high, np.full(more, MOST_TOLD, np.float32)),
-    )
-    return spaces.Box(low, high, dtype=np.float32)
+    bounds = np.full(PRIVILEGED_SIZE * privileged, PRIVILEGED_BOUND, np.float32)
+    return spaces.Box(np.append(low, 0 * bounds), np.append(high, bounds), dtype=np.float32)
 
 
 def render(
     campaigns: CampaignBatch, index: int, render_mode: str | None
 ) -> str | NDArray[np.uint8] | None:
-    """Draws one campaign of a batch; without a render mode there is nothing to draw."""
+    """Draws a campaign of a batch; None, with a warning, without a render mode."""
     if render_mode is None:
         gymnasium.logger.warn(
             'render() without a render_mode draws nothing: make(..., render_mode="ansi")'

@@ -1,4 +1,4 @@
-"""What chance decides: how strong the channels of a campaign are, and the noise of its days."""
+"""What chance decides: the latent parameters of each campaign, and the noise of its days."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -10,53 +10,43 @@ from numpy.typing import NDArray
 from envs.campaign.model import Noise
 from envs.campaign.params import (
     CHANNELS,
-    DRAWN,
     METRICS,
+    PRIOR_WIDTHS,
     CampaignParams,
-    Coefficients,
     FloatArray,
+    Latent,
     make_params,
 )
 
-KNOWN = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "fatigue")
-"""Fields of ``CampaignParams`` in which campaigns may differ."""
+LATENT_FIELDS = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "fatigue")
+"""Fields of ``CampaignParams`` in which campaigns may differ, in the order of ``Latent``."""
 
-CHANCE = (*DRAWN, "dispersion", "shock_sd")
-"""Fields of ``CampaignParams`` that say how much campaigns differ and how noisy their days are."""
+PRIVILEGED_SIZE = 17
+"""Columns of ``privileged_features``: 9 counts, a channel's metrics at a time, then 3, 3, 1, 1."""
 
-DIFFERING = (*KNOWN, "fresh")
-"""The same of ``Coefficients``."""
+PRIVILEGED_BOUND = 100.0  # privileged features are clipped to it
 
-SPLITS = np.cumsum([9, 3, 3, 1])
-TOLD = 17
-"""Numbers that ``told`` gives: 9 counts, a channel's three metrics at a time, 3, 3, 1 and 1."""
-
-MOST_TOLD = 100.0  # a channel a hundred times as strong as nominal is not told from a stronger one
-
-MOST_KEPT = 0.95  # of a channel's effect, from one day to the next
+MOST_CARRY_OVER = 0.95
 
 
-def sample_latent(params: CampaignParams, rng: np.random.Generator, count: int) -> Coefficients:
-    """Draws what holds in each of some campaigns, arrays (count, ...); what is not drawn has no leading axis."""
-    of = params.coefficients
-    channels = (count, len(CHANNELS))
-    kept = of.carry_over + params.carry_over_range * rng.uniform(-1.0, 1.0, channels)
-    kept = np.minimum(np.maximum(kept, 0.0), np.maximum(MOST_KEPT, of.carry_over))
-    saturation = np.exp(
-        params.inv_half_saturation_log_sd * rng.standard_normal(channels)
-    )  # median 1
-    return of._replace(
-        counts=_factors(params.counts_log_sd, rng, channels)[..., np.newaxis] * of.counts,
-        inv_half_saturation=saturation * of.inv_half_saturation,
-        fresh=1.0 - kept,
-        carry_over=kept,
-        loyalty_lift=_factors(params.loyalty_lift_log_sd, rng, (count,)) * of.loyalty_lift,
-        fatigue=_factors(params.fatigue_log_sd, rng, (count,)) * of.fatigue,
+def sample_latent(params: CampaignParams, rng: np.random.Generator, count: int) -> Latent:
+    """Samples the latent parameters of some campaigns from the prior, arrays (count, ...)."""
+    nominal, channels = params.nominal, (count, len(CHANNELS))
+    carry_over = nominal.carry_over + params.carry_over_range * rng.uniform(-1.0, 1.0, channels)
+    most = np.maximum(MOST_CARRY_OVER, nominal.carry_over)
+    saturation = np.exp(params.inv_half_saturation_log_sd * rng.standard_normal(channels))
+    strength = _factors(params.counts_log_sd, rng, channels)
+    return Latent(
+        counts=strength[..., np.newaxis] * nominal.counts,
+        inv_half_saturation=saturation * nominal.inv_half_saturation,  # median kept
+        carry_over=np.minimum(np.maximum(carry_over, 0.0), most),
+        loyalty_lift=_factors(params.loyalty_lift_log_sd, rng, (count,)) * nominal.loyalty_lift,
+        fatigue_rate=_factors(params.fatigue_log_sd, rng, (count,)) * nominal.fatigue_rate,
     )
 
 
 def sample_noise(params: CampaignParams, rng: np.random.Generator, count: int) -> Noise | None:
-    """Draws the noise of every day of some campaigns, arrays (count, days, ...); None where there is none."""
+    """Samples the noise of all days, arrays (count, days, ...); None without noise."""
     if not params.is_noisy:
         return None
     shape = (count, params.days, len(METRICS))
@@ -65,147 +55,144 @@ def sample_noise(params: CampaignParams, rng: np.random.Generator, count: int) -
     return Noise(shock, np.ones(shape) if r is None else rng.standard_gamma(r, shape) / r, counts)
 
 
-def rescale_noise(params: CampaignParams, world: CampaignParams, noise: Noise) -> Noise:
-    """Noise that was drawn for another world, so that it brings the same where ``params`` are what is known."""
-    if params.shock_sd == world.shock_sd:
+def rescale_noise(params: CampaignParams, true_params: CampaignParams, noise: Noise) -> Noise:
+    """Noise sampled with ``true_params``, rescaled so that ``params`` give the same counts."""
+    if params.shock_sd == true_params.shock_sd:
         return noise
-    drawn = world.shock_sd * noise.shock - world.shock_sd**2 / 2  # the logarithm of z in (5)
-    return noise._replace(shock=(drawn + params.shock_sd**2 / 2) / params.shock_sd)
+    log_shock = true_params.shock_sd * noise.shock - true_params.shock_sd**2 / 2  # log z of (5)
+    return noise._replace(shock=(log_shock + params.shock_sd**2 / 2) / params.shock_sd)
 
 
 def parse_true_params(params: CampaignParams, fields: Any) -> CampaignParams:
-    """The parameters with what truly holds instead of what they say.
+    """The parameters that campaigns are truly drawn from, where they are not the assumed ones.
 
     Args:
-        params: What is known of the campaigns.
-        fields: A mapping of fields of ``KNOWN`` or ``CHANCE`` to their values.
+        params: The assumed parameters.
+        fields: A mapping of fields to their true values: those of ``LATENT_FIELDS``,
+            ``PRIOR_WIDTHS``, ``dispersion`` and ``shock_sd``.
 
     Raises:
-        ValueError: No mapping, an unknown field, a bad value, or noise in campaigns that have none.
+        ValueError: Not a mapping, an unknown field, a bad value, or noise in campaigns without it.
     """
-    if not isinstance(fields, Mapping):
+    is_mapping = isinstance(fields, Mapping)
+    if not is_mapping:
         raise ValueError(
             f"reset: true_params: must be a mapping of fields to values; got {fields!r}"
         )
-    world = _changed(params, dict(fields), "true_params", (*KNOWN, *CHANCE))
-    for name, least in (("dispersion", params.is_noisy), ("shock_sd", params.shock_sd > 0)):
-        if getattr(world, name) != getattr(params, name) and not least:
+    noise = {"dispersion": params.is_noisy, "shock_sd": params.shock_sd > 0}
+    checked = _checked(fields, "true_params", (*LATENT_FIELDS, *PRIOR_WIDTHS, *noise))
+    changes = {name: getattr(checked, name) for name in fields}
+    true_params = dataclasses.replace(params, **changes)
+    for name, is_part in noise.items():
+        if getattr(true_params, name) != getattr(params, name) and not is_part:
             raise ValueError(
-                f"reset: true_params: {name}={fields[name]!r}: the noise of these campaigns has no such part"
+                f"reset: true_params: {name}={fields[name]!r}: "
+                "the noise of these campaigns has no such part"
             )
-    return world
+    return true_params
 
 
-def parse_latent(params: CampaignParams, fields: Any, count: int) -> Coefficients:
-    """What holds in campaigns whose draws are given.
+def parse_latent(params: CampaignParams, fields: Any, count: int) -> Latent:
+    """Latent parameters that are given instead of sampled, arrays (count, ...).
 
     Args:
-        params: What all campaigns have in common.
-        fields: Fields of ``CampaignParams`` in which campaigns may differ, one mapping for all or
-            one for each.
-        count: How many campaigns.
+        params: The nominal parameters.
+        fields: Fields of ``LATENT_FIELDS`` to their values, one mapping for all campaigns or one
+            for each; other fields are nominal.
+        count: Number of campaigns.
 
     Raises:
-        ValueError: A field is unknown or does not differ between campaigns, a bad value, or too few
-            mappings.
+        ValueError: An unknown field, a bad value, or too few mappings.
     """
-    given = [fields] * count if isinstance(fields, Mapping) else fields
+    mappings = [fields] * count if isinstance(fields, Mapping) else fields
     if (
-        not isinstance(given, Sequence)
-        or len(given) != count
-        or not all(isinstance(one, Mapping) for one in given)
+        not isinstance(mappings, Sequence)
+        or len(mappings) != count
+        or not all(isinstance(mapping, Mapping) for mapping in mappings)
     ):
         raise ValueError(
-            f"reset: latent: must be a mapping of fields to values, or {count} of them; got {fields!r}"
+            "reset: latent: must be a mapping of fields to values, "
+            f"or {count} of them; got {fields!r}"
         )
-    return stack([_changed(params, dict(one), "latent", KNOWN).coefficients for one in given])
+    return batch_latent([_given_latent(params, mapping) for mapping in mappings])
 
 
-def stack(truths: list[Coefficients]) -> Coefficients:
-    """One batch of the coefficients of single campaigns: what may be drawn gets a leading axis (count, ...)."""
-    return truths[0]._replace(
-        **{name: np.stack([getattr(latent, name) for latent in truths]) for name in DIFFERING}
-    )
+def batch_latent(campaigns: list[Latent]) -> Latent:
+    """A batch of single campaigns' latent parameters, arrays (count, ...)."""
+    return Latent(*map(np.stack, zip(*campaigns, strict=True)))
 
 
-def told(params: CampaignParams, latent: Coefficients | None, count: int) -> FloatArray:
-    """What holds in each campaign as numbers around one: ratios to the nominal values, (count, 17); see ``TOLD``."""
-    columns = [
-        _ratio(getattr(latent or params.coefficients, name), getattr(params.coefficients, name))
-        for name in KNOWN
-    ]
-    return np.concatenate(
-        [np.broadcast_to(part, (count, part.shape[-1])) for part in columns], axis=1
-    )
+def repeat_latent(latent: Latent, count: int) -> Latent:
+    """A batch of campaigns with the same latent parameters, arrays (count, ...)."""
+    return map_latent(latent, lambda values: np.repeat(values[np.newaxis], count, axis=0))
 
 
-def understood(params: CampaignParams, numbers: FloatArray) -> Coefficients:
-    """What ``told`` was told of, from its numbers (count, 17)."""
-    of, parts = (
-        params.coefficients,
-        dict(zip(KNOWN, np.split(numbers, SPLITS, axis=1), strict=True)),
-    )
-    found = {
-        name: getattr(of, name) * part.reshape(-1, *getattr(of, name).shape)
-        for name, part in parts.items()
-    }
-    return of._replace(**found, fresh=1.0 - found["carry_over"])
+def map_latent(latent: Latent, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Latent:
+    """The latent parameters with each array changed."""
+    return Latent(*map(change, latent))
 
 
-def take(latent: Coefficients, rows: Any) -> Coefficients:
-    """The coefficients of some campaigns of a batch."""
-    return each(latent, lambda part: part[rows])
+def select(latent: Latent, rows: Any) -> Latent:
+    """The latent parameters of some campaigns of a batch."""
+    return map_latent(latent, lambda values: values[rows])
 
 
-def each(latent: Coefficients, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Coefficients:
-    """The coefficients with every array that differs between campaigns changed."""
-    return latent._replace(**{name: change(getattr(latent, name)) for name in DIFFERING})
-
-
-def replaced(
-    params: CampaignParams,
-    old: Coefficients | None,
-    rows: NDArray[np.bool_],
-    new: Coefficients | None,
-) -> Coefficients | None:
-    """The coefficients of a batch with those of the rows that the mask marks replaced, in place; None is nominal."""
+def assign_rows(
+    params: CampaignParams, old: Latent | None, rows: NDArray[np.bool_], new: Latent | None
+) -> Latent | None:
+    """A batch of latent parameters with the rows of a mask replaced, in place; None is nominal."""
     if old is None and new is None:
         return None
-    whole, part = (
-        old or _nominal(params, len(rows)),
-        new or _nominal(params, int(np.count_nonzero(rows))),
+    old = old or repeat_latent(params.nominal, len(rows))
+    for values, replacements in zip(old, new or params.nominal, strict=True):
+        values[rows] = replacements
+    return old
+
+
+def privileged_features(params: CampaignParams, latent: Latent | None, count: int) -> FloatArray:
+    """The latent parameters of each campaign as features, (count, ``PRIVILEGED_SIZE``).
+
+    They are ratios to the nominal values; where a nominal value is 0, the values themselves.
+    """
+    latent = latent or repeat_latent(params.nominal, count)
+    return np.concatenate(
+        [
+            (values / np.where(nominal, nominal, 1.0)).reshape(count, -1)
+            for values, nominal in zip(latent, params.nominal, strict=True)
+        ],
+        axis=1,
     )
-    for name in DIFFERING:
-        getattr(whole, name)[rows] = getattr(part, name)
-    return whole
 
 
-def _nominal(params: CampaignParams, count: int) -> Coefficients:
-    """The nominal coefficients for each of some campaigns, arrays (count, ...)."""
-    return each(params.coefficients, lambda part: np.repeat(part[np.newaxis], count, axis=0))
+def latent_from_features(params: CampaignParams, features: FloatArray) -> Latent:
+    """The inverse of ``privileged_features``, from (count, ``PRIVILEGED_SIZE``)."""
+    ends = np.cumsum([values.size for values in params.nominal])[:-1]
+    parts = zip(params.nominal, np.split(features, ends, axis=1), strict=True)
+    return Latent(
+        *(
+            np.where(nominal, nominal, 1.0) * part.reshape(-1, *nominal.shape)
+            for nominal, part in parts
+        )
+    )
 
 
-def _changed(
-    params: CampaignParams, fields: dict[str, Any], option: str, known: tuple[str, ...]
+def _given_latent(params: CampaignParams, fields: Mapping[str, Any]) -> Latent:
+    """The nominal latent parameters but for the given fields of one campaign."""
+    checked = _checked(fields, "latent", LATENT_FIELDS, reference_budget=params.reference_budget)
+    values = zip(LATENT_FIELDS, checked.nominal, params.nominal, strict=True)
+    return Latent(*(value if name in fields else nominal for name, value, nominal in values))
+
+
+def _checked(
+    fields: Mapping[str, Any], option: str, known: tuple[str, ...], **others: Any
 ) -> CampaignParams:
     for name in fields:
         if name not in known:
             raise ValueError(
-                f"reset: {option}: {name!r} does not differ between campaigns; known: {', '.join(known)}"
+                f"reset: {option}: {name!r} does not differ between campaigns; "
+                f"known: {', '.join(known)}"
             )
-    checked = make_params("linear", **fields)
-    return dataclasses.replace(params, **{name: getattr(checked, name) for name in fields})
-
-
-def _ratio(value: FloatArray, nominal: FloatArray) -> FloatArray:
-    """Values over the nominal ones, flat, (count or 1, size); 1 where the nominal one is 0."""
-    ratio = np.divide(
-        value,
-        nominal,
-        out=np.ones(np.broadcast_shapes(value.shape, nominal.shape)),
-        where=nominal != 0,
-    )
-    return ratio.reshape(-1, max(nominal.size, 1))
+    return make_params("linear", base=(1.0,) * len(METRICS), **others, **fields)
 
 
 def _factors(log_sd: float, rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:

@@ -1,7 +1,6 @@
 """Spending limits: what makes them impossible, and the ways to stay within them and the budget.
 
-Low and high are the least and the most that may be spent; their minimums never sum to more than the
-budget.
+The minimums of a day sum to the budget at most, but for the rounding of decimals.
 """
 
 from collections.abc import Sequence
@@ -12,9 +11,12 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
+ROUNDING = 1e-9
+"""Relative tolerance of every comparison of a sum of spends with the budget."""
+
 
 def clashes(channels: Sequence[str], days: int, budget: float, least: Any, most: Any) -> list[str]:
-    """A sentence for every way in which spending limits cannot be met, each with its mend.
+    """A sentence for every way in which spending limits cannot be met, each with its remedy.
 
     Args:
         channels: Their names.
@@ -24,17 +26,13 @@ def clashes(channels: Sequence[str], days: int, budget: float, least: Any, most:
             for no limit [bu/day].
         most: What each channel may get, in the same form [bu/day].
     """
-    given = [
-        (name, np.array(rows))
+    faults = [
+        f"{name} has {len(rows)} rows for {days} days: "
+        f"give {len(channels)} numbers for all days, or a row for each"
         for name, rows in (("min_spend", least), ("max_spend", most))
-        if rows is not None
+        if rows is not None and np.ndim(rows) > 1 and len(rows) != days
     ]
-    wrong = [
-        f"{name} has {len(rows)} rows for {days} days: give 3 numbers for all days, or a row for each"
-        for name, rows in given
-        if rows.ndim > 1 and len(rows) != days
-    ]
-    return wrong or _clashing_days(channels, days, budget, least, most)
+    return faults or _clashing_days(channels, days, budget, least, most)
 
 
 def nearest(spend: FloatArray, low: FloatArray, high: FloatArray, budget: float) -> FloatArray:
@@ -51,29 +49,24 @@ def nearest(spend: FloatArray, low: FloatArray, high: FloatArray, budget: float)
     """
     inside: FloatArray = np.clip(spend, low, high)
     over = inside.sum(axis=-1, keepdims=True) > budget
-    shifted = spend - spend.max(
-        axis=-1, keepdims=True
-    )  # changes tau alone, and keeps small numbers beside huge ones
-    meets = np.sort(
-        np.concatenate([shifted - high, shifted - low], axis=-1), axis=-1
-    )  # (..., 6) values of tau
-    spread = np.clip(
-        shifted[..., np.newaxis, :] - meets[..., np.newaxis],
-        low[..., np.newaxis, :],
-        high[..., np.newaxis, :],
-    )
-    spent = spread.sum(axis=-1)  # (..., 6), falling
-    last = np.maximum(
-        (spent >= budget).sum(axis=-1, keepdims=True) - 1, 0
-    )  # the last point that spends too much
-    tau = np.take_along_axis(meets, last, axis=-1)
+    # The shift moves tau alone, and keeps small numbers beside huge ones.
+    shifted = spend - spend.max(axis=-1, keepdims=True)
+    corners = np.concatenate([shifted - high, shifted - low], axis=-1)
+    taus = np.sort(corners, axis=-1)  # (..., 2 x channels)
+    at_taus = shifted[..., np.newaxis, :] - taus[..., np.newaxis]
+    spent = np.clip(at_taus, low[..., np.newaxis, :], high[..., np.newaxis, :]).sum(axis=-1)
+    too_many = (spent >= budget).sum(axis=-1, keepdims=True)  # spent falls with tau
+    last = np.maximum(too_many - 1, 0)
+    tau = np.take_along_axis(taus, last, axis=-1)
     moving = ((shifted - high <= tau) & (tau < shifted - low)).sum(axis=-1, keepdims=True)
     tau = tau + (np.take_along_axis(spent, last, axis=-1) - budget) / np.maximum(moving, 1)
     return np.where(over, np.clip(shifted - tau, low, high), inside)
 
 
 def fill(shares: FloatArray, low: FloatArray, high: FloatArray, budget: float) -> FloatArray:
-    """The minimums, plus the rest of what can be spent by shares; what a full channel leaves goes to the others.
+    """Allocates the budget by shares above the minimums.
+
+    The surplus of a channel at its maximum goes to the others.
 
     Args:
         shares: Positive numbers, (..., 3 channels) [1].
@@ -82,16 +75,16 @@ def fill(shares: FloatArray, low: FloatArray, high: FloatArray, budget: float) -
         budget: Most that can be spent in a day [bu/day].
     """
     room = high - low
-    rest = budget - low.sum(axis=-1, keepdims=True)
-    given = np.zeros(np.broadcast_shapes(shares.shape, room.shape))
-    full = given >= room
+    rest = np.maximum(budget - low.sum(axis=-1, keepdims=True), 0.0)
+    extra = np.zeros(np.broadcast_shapes(shares.shape, room.shape))
+    full = extra >= room
     for _ in range(shares.shape[-1]):  # every round fills a channel, or is the last
         left = rest - np.where(full, room, 0.0).sum(axis=-1, keepdims=True)
         open_shares = np.where(full, 0.0, shares)
         total = open_shares.sum(axis=-1, keepdims=True)
-        given = np.where(full, room, left * (open_shares / np.where(total > 0, total, 1.0)))
-        full = full | (given >= room)
-    return np.clip(low + given, low, high)
+        extra = np.where(full, room, left * (open_shares / np.where(total > 0, total, 1.0)))
+        full = full | (extra >= room)
+    return np.clip(low + extra, low, high)
 
 
 def _clashing_days(
@@ -100,18 +93,16 @@ def _clashing_days(
     shape = (days, len(channels))
     low = np.broadcast_to(0.0 if least is None else np.array(least), shape).tolist()
     high = np.broadcast_to(budget if most is None else np.array(most), shape).tolist()
-    found: dict[str, list[int]] = {}
+    days_of: dict[str, list[int]] = {}
     for day, (lows, highs) in enumerate(zip(low, high, strict=True), start=1):
-        if sum(lows) > budget:
-            clash = (
-                f"minimums sum to {sum(lows):g} > {budget:g} {{}}: lower them or raise daily_budget"
-            )
-            found.setdefault(clash, []).append(day)
+        if sum(lows) > budget * (1 + ROUNDING):
+            clash = f"minimums sum to {sum(lows):.10g} > {budget:.10g} {{}}"
+            days_of.setdefault(f"{clash}: lower them or raise daily_budget", []).append(day)
         for name, lowest, highest in zip(channels, lows, highs, strict=True):
             if most is not None and lowest > highest:
-                clash = f"min_spend of {name} is {lowest:g} > max_spend {highest:g} {{}}: lower it or raise max_spend"
-                found.setdefault(clash, []).append(day)
-    return [clash.format(_when(numbers, days)) for clash, numbers in found.items()]
+                clash = f"min_spend of {name} is {lowest:g} > max_spend {highest:g} {{}}"
+                days_of.setdefault(f"{clash}: lower it or raise max_spend", []).append(day)
+    return [clash.format(_when(numbers, days)) for clash, numbers in days_of.items()]
 
 
 def _when(numbers: list[int], days: int) -> str:

@@ -1,4 +1,4 @@
-"""What the agent sees of a campaign: bounds of the observation and how a day is written into it."""
+"""The kinds of observation: their bounds, and how a day is written into them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,13 +11,13 @@ from envs.campaign.belief import Rows
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
 
 Observations = NDArray[np.float32]
-DRAWN_ROOM = 10.0
+RANDOM_ROOM = 10.0
 BELIEF_BOUND = 8.0
-BELIEVED = 5 + 2 * belief.SIZE  # of a belief: the nominal state, means, standard deviations
+BELIEF_SIZE = 5 + 2 * belief.SIZE  # the nominal state, means, standard deviations
 
 
 class Observation(NamedTuple):
-    """One kind of observation: functions over a batch that is kept from day to day.
+    """A kind of observation: functions over a batch that is kept from day to day.
 
     Attributes:
         bounds: Parameters to the lowest and highest observation, each (size,).
@@ -33,7 +33,11 @@ class Observation(NamedTuple):
     bounds: Callable[[CampaignParams], tuple[Observations, Observations]]
     write: Callable[[CampaignParams, Any, Observations, Rows, int, FloatArray], None]
     first: Callable[[CampaignParams], Observations]
-    memory: Callable[[CampaignParams, int], tuple[FloatArray, ...]] = lambda *_: ()
+    memory: Callable[[CampaignParams, int], tuple[FloatArray, ...]]
+
+
+def _no_memory(_: CampaignParams, __: int) -> tuple[FloatArray, ...]:
+    return ()
 
 
 def _day_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
@@ -49,7 +53,7 @@ def _day_first(params: CampaignParams) -> Observations:
 def _day_write(
     params: CampaignParams, _: Any, observations: Observations, rows: Rows, day: int, __: FloatArray
 ) -> None:
-    """Moves the one-hot day on: what the day has brought is not told."""
+    """Moves the one-hot day on; what the day has brought is not observed."""
     _next_day(params, observations, rows, day)
 
 
@@ -75,7 +79,7 @@ def _history_write(
     day: int,
     played: FloatArray,
 ) -> None:
-    """Moves the one-hot day on and fills the day's six numbers: shares of the budget, then scaled metrics."""
+    """Moves the one-hot day on and writes the day's shares of the budget and scaled metrics."""
     _next_day(params, observations, rows, day)
     start = params.days + 6 * day
     observations[rows, start : start + 6] = np.minimum(
@@ -86,9 +90,8 @@ def _history_write(
 def _totals_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
     most = _most(params) * params.days * params.played_ceiling[len(CHANNELS) :]
     high = np.array([params.days, *most], np.float32)
-    return np.zeros(1 + len(METRICS), np.float32), high * np.float32(
-        1.001
-    )  # room for the rounding of the sums
+    room = np.float32(1.001)  # for the rounding of the sums
+    return np.zeros(1 + len(METRICS), np.float32), high * room
 
 
 def _totals_first(_: CampaignParams) -> Observations:
@@ -111,7 +114,7 @@ def _totals_write(
 
 
 def _belief_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
-    high = np.full(params.days + BELIEVED, BELIEF_BOUND, np.float32)
+    high = np.full(params.days + BELIEF_SIZE, BELIEF_BOUND, np.float32)
     high[: params.days] = 1.0
     low = -high
     low[: params.days] = 0.0
@@ -119,9 +122,9 @@ def _belief_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
 
 
 def _belief_first(params: CampaignParams) -> Observations:
-    first = np.zeros(params.days + BELIEVED, np.float32)
+    first = np.zeros(params.days + BELIEF_SIZE, np.float32)
     first[0] = 1.0
-    first[params.days :] = _known(params, belief.start(params, 1), slice(None))[0]
+    first[params.days :] = _belief_features(params, belief.start(params, 1), slice(None))[0]
     return first
 
 
@@ -133,26 +136,26 @@ def _belief_write(
     day: int,
     played: FloatArray,
 ) -> None:
-    """Moves the one-hot day on and writes what is believed after the day."""
+    """Moves the one-hot day on and writes the belief after the day."""
     _next_day(params, observations, rows, day)
-    known = belief.Belief(*memory)
-    belief.learn(params, known, rows, day, played)
-    observations[rows, params.days :] = _known(params, known, rows)
+    beliefs = belief.Belief(*memory)
+    belief.learn(params, beliefs, rows, day, played)
+    observations[rows, params.days :] = _belief_features(params, beliefs, rows)
 
 
-def _known(params: CampaignParams, known: belief.Belief, rows: Rows) -> FloatArray:
-    """A belief in numbers of about one: the nominal state, then what was learned and how surely, (rows, 13)."""
+def _belief_features(params: CampaignParams, beliefs: belief.Belief, rows: Rows) -> FloatArray:
+    """The nominal state, then means and standard deviations in those of the prior, (rows, 13)."""
     mean, sd = belief.prior(params)
     scale = np.where(sd > 0, sd, 1.0)
     state = [
-        known.carry_over[rows, 0] / params.daily_budget,
-        known.freshness[rows, :1],
-        known.loyalty[rows, :1],
+        beliefs.adstock[rows, 0] / params.daily_budget,
+        beliefs.effectiveness[rows, :1],
+        beliefs.loyalty[rows, :1],
     ]
-    learned = (known.mean[rows] - mean) / scale
-    variance = np.einsum("nii->ni", known.covariance[rows])
-    doubt = np.sqrt(np.maximum(variance, 0.0)) / scale
-    values: FloatArray = np.concatenate([*state, learned, doubt], axis=1)
+    learned = (beliefs.mean[rows] - mean) / scale
+    variance = np.einsum("nii->ni", beliefs.covariance[rows])
+    deviation = np.sqrt(np.maximum(variance, 0.0)) / scale
+    values: FloatArray = np.concatenate([*state, learned, deviation], axis=1)
     return np.clip(values, -BELIEF_BOUND, BELIEF_BOUND)
 
 
@@ -163,13 +166,13 @@ def _next_day(params: CampaignParams, observations: Observations, rows: Rows, da
 
 
 def _most(params: CampaignParams) -> float:
-    """How far metrics may go beyond the ceiling of the nominal campaign; what goes further is clipped [1]."""
-    return DRAWN_ROOM if params.is_noisy or params.is_drawn else 1.0
+    """Bound of the metrics over the ceiling of the nominal campaign; beyond it they are clipped."""
+    return RANDOM_ROOM if params.is_noisy or params.is_drawn else 1.0
 
 
 OBSERVATIONS: dict[str, Observation] = {
-    "history": Observation(_history_bounds, _history_write, _history_first),
-    "totals": Observation(_totals_bounds, _totals_write, _totals_first),
-    "day": Observation(_day_bounds, _day_write, _day_first),
+    "history": Observation(_history_bounds, _history_write, _history_first, _no_memory),
+    "totals": Observation(_totals_bounds, _totals_write, _totals_first, _no_memory),
+    "day": Observation(_day_bounds, _day_write, _day_first, _no_memory),
     "belief": Observation(_belief_bounds, _belief_write, _belief_first, belief.start),
 }

@@ -1,7 +1,8 @@
-"""Every number of a campaign, once: value, unit, range and source, and the presets built from them."""
+"""The parameters of a campaign: value, unit, range and source of each, and the presets."""
 
 import dataclasses
 import difflib
+from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -26,7 +27,7 @@ PerWeekday = tuple[
 ]
 Limits = PerChannel | tuple[PerChannel, ...]
 LIMITS = ("min_spend", "max_spend")
-DRAWN = (
+PRIOR_WIDTHS = (
     "counts_log_sd",
     "inv_half_saturation_log_sd",
     "carry_over_range",
@@ -35,43 +36,22 @@ DRAWN = (
 )
 
 
-class Coefficients(NamedTuple):
-    """The parameters as the equations of the model use them: arrays, since NumPy is slower with plain numbers.
-
-    Where campaigns differ, what is drawn anew for each has leading axes (...,) before the shape
-    given here.
+class Latent(NamedTuple):
+    """The parameters that may differ between campaigns, arrays with leading axes (...,).
 
     Attributes:
-        days: Length of the campaign, () [days].
-        daily_budget: B, () [bu/day].
-        fresh: 1 - alpha: how much of a spend works on its own day, (3 channels,) [1].
-        carry_over: alpha: how much of the effect is still there a day later, (3 channels,) [1].
-        inv_half_saturation: inv_kappa, (3 channels,) [1/bu].
-        loyalty_lift: lambda, () [1].
-        counts: C, (3 channels, 3 metrics) [counts/bu].
-        base: Metrics without spend, (3 metrics,) [counts/day].
-        day_factors: D of every day of the campaign and of the day after it, (days + 1, 1) [1].
-        fatigue: -omega / B0, () [1/bu].
-        fatigue_recovery: rec, () [1/day].
-        reference_budget: B0, () [bu/day].
-        loyalty_gain: rho, () [1/day].
-        loyalty_decay: delta, () [1/day].
+        counts: C, (..., 3 channels, 3 metrics) [counts/bu].
+        inv_half_saturation: inv_kappa, (..., 3 channels) [1/bu].
+        carry_over: alpha, (..., 3 channels) [1].
+        loyalty_lift: lambda, (...,) [1].
+        fatigue_rate: omega / B0, (...,) [1/bu].
     """
 
-    days: NDArray[np.int64]
-    daily_budget: FloatArray
-    fresh: FloatArray
-    carry_over: FloatArray
-    inv_half_saturation: FloatArray
-    loyalty_lift: FloatArray
     counts: FloatArray
-    base: FloatArray
-    day_factors: FloatArray
-    fatigue: FloatArray
-    fatigue_recovery: FloatArray
-    reference_budget: FloatArray
-    loyalty_gain: FloatArray
-    loyalty_decay: FloatArray
+    inv_half_saturation: FloatArray
+    carry_over: FloatArray
+    loyalty_lift: FloatArray
+    fatigue_rate: FloatArray
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
@@ -92,7 +72,7 @@ class CampaignParams:
     )
     counts: tuple[PerMetric, PerMetric, PerMetric] = Field(
         default=((2.0, 0.5, 0.2), (5.0, 1.0, 0.5), (1.0, 0.5, 2.0)),
-        description="metrics earned per unit spent, a row a channel [counts/bu]; source: the article",
+        description="metrics per unit spent, a row a channel, C [counts/bu]; source: the article",
     )
     metric_weights: PerMetric = Field(
         default=(1.0, 2.0, 3.0),
@@ -102,7 +82,10 @@ class CampaignParams:
         default=100.0,
         gt=0,
         le=1e9,
-        description="spend at which ads wear and rewards gain in full, B0 [bu/day]; source: the article's daily budget",
+        description=(
+            "spend that fatigue and loyalty_gain refer to, B0 [bu/day]; "
+            "source: the article's daily budget"
+        ),
     )
     base: PerMetric = Field(
         default=(0.0, 0.0, 0.0),
@@ -117,23 +100,25 @@ class CampaignParams:
     weekday_factors: PerWeekday = Field(
         default=(1.0,) * 7,
         description=(
-            "strength of each weekday, Monday to Sunday, D [1]; dynamic: measured, likes of 500 posts in "
-            "'Facebook metrics' (Moro, Rita, Vala 2016), shrunk by half"
+            "strength of each weekday, Monday to Sunday, D [1]; dynamic: measured, likes of 500 "
+            "posts in 'Facebook metrics' (Moro, Rita, Vala 2016), shrunk by half"
         ),
     )
     inv_half_saturation: PerChannel = Field(
         default=(0.0, 0.0, 0.0),
         description=(
-            "1 / the spend at which a channel earns half of its most, 0 for a linear response, inv_kappa [1/bu]; "
-            "dynamic: posts measured, elasticity .85 (se .05) over 2,212 page-days of 'Facebook Live Sellers in "
-            "Thailand'; ads and rewards a choice inside Meridian's prior"
+            "1 / the spend at which a channel earns half of its most, 0 for a linear response, "
+            "inv_kappa [1/bu]; dynamic: posts measured, elasticity .85 (se .05) over 2,212 "
+            "page-days of 'Facebook Live Sellers in Thailand'; ads and rewards a choice inside "
+            "Meridian's prior"
         ),
     )
     carry_over: tuple[_Kept, _Kept, _Kept] = Field(
         default=(0.0, 0.0, 0.0),
         description=(
-            "share of a channel's effect kept until the next day, geometric adstock, alpha [1]; dynamic: "
-            "posts measured, a post's half-life of 19 h; ads and rewards a choice"
+            "share of a channel's effect kept until the next day, geometric adstock, alpha [1]; "
+            "form: Jin et al. 2017; dynamic: posts measured, a post's half-life of 19 h; ads and "
+            "rewards a choice"
         ),
     )
     loyalty_lift: float = Field(
@@ -141,29 +126,33 @@ class CampaignParams:
         ge=0,
         le=1000,
         description=(
-            "how much more posts earn with a fully loyal audience, lambda [1]; dynamic: a choice (fans engage 2.18 "
-            "times as much per person reached in 'Facebook metrics', which alone would give 1.2)"
+            "how much more posts earn with a fully loyal audience, lambda [1]; dynamic: a choice "
+            "(fans engage 2.18 times as much per person reached in 'Facebook metrics', which "
+            "alone would give 1.2)"
         ),
     )
     loyalty_gain: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="loyalty gained by a day of rewards at the reference budget, rho [1/day]; dynamic: a choice",
+        description=(
+            "loyalty gained by a day of rewards at the reference budget, rho [1/day]; form: "
+            "Nerlove and Arrow 1962, bounded as in Vidale and Wolfe 1957; dynamic: a choice"
+        ),
     )
     loyalty_decay: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="loyalty lost in a day, delta [1/day]; dynamic: a choice",
+        description="loyalty lost in a day, delta [1/day]; form: the same; dynamic: a choice",
     )
     fatigue: float = Field(
         default=0.0,
         ge=0,
         le=100,
         description=(
-            "how fast ads tire at the reference budget, omega [1/day]; form: Naik, Mantrala and Sawyer 1998; "
-            "dynamic: a choice"
+            "how fast ads tire the audience at the reference budget, omega [1/day]; form: Naik, "
+            "Mantrala and Sawyer 1998; dynamic: a choice"
         ),
     )
     fatigue_recovery: float = Field(
@@ -171,25 +160,31 @@ class CampaignParams:
         ge=0,
         le=1,
         description=(
-            "share of the ads' tiredness that mends in a day, rec [1/day]; form: Naik, Mantrala and Sawyer 1998; "
+            "share of the ads' fatigue that recovers in a day, rec [1/day]; form: the same; "
             "dynamic: a choice"
         ),
     )
     min_spend: Limits | None = Field(
         default=None,
-        description=("least that each channel gets in a day [bu/day]; a choice of the user"),
+        description=(
+            "least that each channel gets in a day, 3 numbers or a row of 3 for every day "
+            "[bu/day]; a choice of the user"
+        ),
     )
     max_spend: Limits | None = Field(
         default=None,
-        description=("most that each channel gets in a day [bu/day]; a choice of the user"),
+        description=(
+            "most that each channel gets in a day, 3 numbers or a row of 3 for every day "
+            "[bu/day]; a choice of the user"
+        ),
     )
     dispersion: float | None = Field(
         default=None,
         gt=0,
         le=1e9,
         description=(
-            "size of the negative binomial that a day's counts follow, r [1], None for no such noise; "
-            "uncertain: measured, days of paid campaigns have 9.5 to 12.5"
+            "size of the negative binomial that a day's counts follow, r [1], None for no such "
+            "noise; uncertain: measured, days of paid campaigns have 9.5 to 12.5, organic 1.5 to 2"
         ),
     )
     shock_sd: float = Field(
@@ -197,27 +192,35 @@ class CampaignParams:
         ge=0,
         le=3,
         description=(
-            "log-sd of the day's shock that all metrics share, sigma_z [1]; uncertain: a choice (likes and shares of "
-            "a post move together)"
+            "log-sd of the day's shock that all metrics share, sigma_z [1]; uncertain: a choice "
+            "(likes and shares of a post in 'Facebook metrics' have a log-correlation of .88)"
         ),
     )
     counts_log_sd: float = Field(
         default=0.0,
         ge=0,
         le=3,
-        description="log-sd of each channel's strength from campaign to campaign, mean kept [1]; uncertain: a choice",
+        description=(
+            "log-sd of each channel's strength, one draw for all its counts, mean kept [1]; "
+            "uncertain: a choice"
+        ),
     )
     inv_half_saturation_log_sd: float = Field(
         default=0.0,
         ge=0,
         le=3,
-        description="log-sd of each channel's inv_half_saturation, median kept [1]; uncertain: a choice",
+        description=(
+            "log-sd of each channel's inv_half_saturation, median kept [1]; uncertain: a choice"
+        ),
     )
     carry_over_range: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="how far each channel's carry_over is drawn to either side, uniformly [1]; uncertain: a choice",
+        description=(
+            "half-width of the uniform prior on each channel's carry_over, clipped to 0 and .95 "
+            "[1]; uncertain: a choice"
+        ),
     )
     loyalty_lift_log_sd: float = Field(
         default=0.0,
@@ -236,32 +239,47 @@ class CampaignParams:
     )
 
     @model_validator(mode="after")
-    def _limits_can_be_met(self) -> Self:
-        found = clashes(CHANNELS, self.days, self.daily_budget, self.min_spend, self.max_spend)
-        if found:
-            raise ValueError("; ".join(found))
+    def _can_be_played(self) -> Self:
+        limits = (self.min_spend, self.max_spend)
+        faults = clashes(CHANNELS, self.days, self.daily_budget, *limits) or self._dead_ends()
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
+    def _dead_ends(self) -> list[str]:
+        """A sentence where no plan earns any engagement: there would be nothing to decide."""
+        if not self.day_factors[:-1].any():
+            return [
+                f"weekday_factors={self.weekday_factors}: 0 on all {self.days} days of the "
+                "campaign, so that nothing can be earned: at least one must be above 0"
+            ]
+        is_open = np.ones(len(CHANNELS)) if self.limits is None else self.limits[1].max(axis=0) > 0
+        earning = (is_open[:, np.newaxis] * self.counts_array).max(axis=0) + self.base_array
+        if not ((self.weights_array > 0) & (earning > 0)).any():
+            names = ("counts", "base", "metric_weights", "max_spend")
+            values = ", ".join(f"{name}={getattr(self, name)}" for name in names)
+            return [
+                f"{values}: nothing can be earned: a metric of weight above 0 must have a base, "
+                "or a count in a channel that may spend, above 0"
+            ]
+        return []
+
     @cached_property
-    def coefficients(self) -> Coefficients:
-        """What the equations need of the parameters."""
-        weekdays = (self.start_weekday + np.arange(self.days + 1)) % 7
-        return Coefficients(
-            days=np.array(self.days),
-            daily_budget=np.array(self.daily_budget),
-            fresh=1.0 - np.array(self.carry_over),
-            carry_over=np.array(self.carry_over),
-            inv_half_saturation=np.array(self.inv_half_saturation),
-            loyalty_lift=np.array(self.loyalty_lift),
+    def nominal(self) -> Latent:
+        """The latent parameters of a campaign that does not differ from these parameters."""
+        return Latent(
             counts=self.counts_array,
-            base=np.array(self.base),
-            day_factors=np.array(self.weekday_factors)[weekdays, np.newaxis],
-            fatigue=np.array(-self.fatigue / self.reference_budget),
-            fatigue_recovery=np.array(self.fatigue_recovery),
-            reference_budget=np.array(self.reference_budget),
-            loyalty_gain=np.array(self.loyalty_gain),
-            loyalty_decay=np.array(self.loyalty_decay),
+            inv_half_saturation=np.array(self.inv_half_saturation),
+            carry_over=np.array(self.carry_over),
+            loyalty_lift=np.array(self.loyalty_lift),
+            fatigue_rate=np.array(self.fatigue / self.reference_budget),
         )
+
+    @cached_property
+    def day_factors(self) -> FloatArray:
+        """D of every day of the campaign and of the day after it, (days + 1, 1) [1]."""
+        weekdays = (self.start_weekday + np.arange(self.days + 1)) % 7
+        return np.array(self.weekday_factors)[weekdays, np.newaxis]
 
     @cached_property
     def is_linear(self) -> bool:
@@ -276,8 +294,8 @@ class CampaignParams:
 
     @cached_property
     def is_drawn(self) -> bool:
-        """Whether campaigns differ from each other in what their channels are worth."""
-        return any(getattr(self, name) > 0 for name in DRAWN)
+        """Whether latent parameters are drawn for each campaign."""
+        return any(getattr(self, name) > 0 for name in PRIOR_WIDTHS)
 
     @cached_property
     def limits(self) -> tuple[FloatArray, FloatArray] | None:
@@ -295,42 +313,47 @@ class CampaignParams:
         return np.array(self.counts)
 
     @cached_property
+    def base_array(self) -> FloatArray:
+        """Metrics without spend, (3 metrics,) [counts/day]."""
+        return np.array(self.base)
+
+    @cached_property
     def weights_array(self) -> FloatArray:
         """Engagement per count, (3 metrics,) [1/count]."""
         return np.array(self.metric_weights)
 
     @cached_property
     def played_ceiling(self) -> FloatArray:
-        """No day has more: spend [bu/day], then metrics [counts/day], (6,); 1 for a metric that nothing earns.
+        """Upper bound of a day's spend [bu/day] and metrics [counts/day], (6,); 1 in place of 0.
 
-        Of the metrics two bounds hold, and the smaller is taken: every unit at full strength,
-            carried over in the best
-        possible way, and every channel as saturated as the whole budget makes it.
+        The smaller of two bounds of the metrics: every unit at full strength, carried over in the
+        best possible way, and every channel as saturated as the whole budget makes it.
         """
-        lift = np.array(
-            [1.0 + (self.loyalty_lift if self.loyalty_gain else 0.0), 1.0, 1.0]
-        )  # (3 channels,)
+        lift = np.array([1.0 + (self.loyalty_lift if self.loyalty_gain else 0.0), 1.0, 1.0])
         counts = self.counts_array * lift[:, np.newaxis]  # (3 channels, 3 metrics)
-        alpha = np.array(self.carry_over)
-        carried = (1.0 - alpha) * alpha ** np.arange(self.days)[
-            :, np.newaxis
-        ]  # (days ago, 3 channels)
-        unsaturated = self.daily_budget * (carried[:, :, np.newaxis] * counts).max(axis=1).sum(
-            axis=0
-        )
-        saturated = self.daily_budget / (
-            1.0 + self.daily_budget * np.array(self.inv_half_saturation)
-        )
-        most = np.minimum(
-            unsaturated, (saturated[:, np.newaxis] * counts).sum(axis=0)
-        )  # (3 metrics,)
-        metrics = max(self.weekday_factors) * (np.array(self.base) + most)
+        alpha, days_ago = np.array(self.carry_over), np.arange(self.days)[:, np.newaxis]
+        carried = (1.0 - alpha) * alpha**days_ago  # (days ago, 3 channels)
+        best = (carried[:, :, np.newaxis] * counts).max(axis=1).sum(axis=0)  # (3 metrics,)
+        saturation = 1.0 + self.daily_budget * np.array(self.inv_half_saturation)
+        saturated = ((self.daily_budget / saturation)[:, np.newaxis] * counts).sum(axis=0)
+        most = np.minimum(self.daily_budget * best, saturated)
+        metrics = max(self.weekday_factors) * (self.base_array + most)
         return np.array(
             [self.daily_budget] * len(CHANNELS) + [value or 1.0 for value in metrics.tolist()]
         )
 
 
 FIELDS = CampaignParams.__pydantic_fields__  # type: ignore[attr-defined]
+
+RENAMED = {
+    "ad_wear": "fatigue",
+    "ad_recovery": "fatigue_recovery",
+    "ad_wear_log_sd": "fatigue_log_sd",
+    "gain": "shaped",
+    "params": "latent",
+    "world": "true_params",
+}
+"""Former names of parameters, rewards and reset options, and those that took their place."""
 
 PRESETS: dict[str, CampaignParams] = {
     "linear": CampaignParams(),
@@ -363,8 +386,7 @@ def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> Cam
 
     Args:
         preset: A name of ``PRESETS``.
-        known: Other keyword arguments of the caller, to be offered as a correction for a mistyped
-            name.
+        known: Other keyword arguments of the caller, offered as a correction of a mistyped name.
         **changes: Fields of ``CampaignParams``; array fields take nested lists or arrays.
 
     Raises:
@@ -378,11 +400,8 @@ def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> Cam
     except ValidationError as error:
         faults = [_fault(details, known, changes) for details in error.errors()]
         bad = {details["loc"][0] for details in error.errors() if details["loc"]}
-    if bad and not bad & {
-        "days",
-        "daily_budget",
-        *LIMITS,
-    }:  # fields come first: clashes have not been looked for yet
+    limiting = {"days", "daily_budget", *LIMITS}
+    if bad and not bad & limiting:  # fields are checked first: not yet whether limits clash
         values = dataclasses.asdict(PRESETS[preset]) | plain
         faults += clashes(
             CHANNELS, values["days"], values["daily_budget"], *(values[name] for name in LIMITS)
@@ -403,16 +422,19 @@ def _fault(details: Any, known: tuple[str, ...], changes: dict[str, Any]) -> str
         return str(details["ctx"]["error"])
     name, *index = details["loc"]
     if details["type"] == "unexpected_keyword_argument":
+        if name in RENAMED:
+            return f"{name} is now called {RENAMED[name]}"
         names = sorted([*FIELDS, *known])
         near = difflib.get_close_matches(str(name), names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"unknown parameter {name!r}; {hint}known: {', '.join(names)}"
     place = name + "".join(f"[{i}]" for i in index)
     meaning = FIELDS[name].description
-    if (
-        name in LIMITS
-    ):  # one sentence for the whole value: which of its two shapes was meant is not known
-        return f"{name}={changes[name]!r}: must be None, 3 numbers of 0 or more, or a row of 3 a day ({meaning})"
+    if name in LIMITS:  # which of its two shapes was meant is not known
+        return (
+            f"{name}={changes[name]!r}: must be None, 3 numbers of 0 or more, "
+            f"or a row of 3 a day ({meaning})"
+        )
     if details["type"] in {"missing", "too_long", "tuple_type"}:
         return f"{name} needs the shape {_shape(name)}: {meaning}"
     return f"{place}={details['input']!r}: {details['msg'].lower()} ({meaning})"
@@ -421,3 +443,20 @@ def _fault(details: Any, known: tuple[str, ...], changes: dict[str, Any]) -> str
 def _shape(name: str) -> str:
     default = FIELDS[name].default
     return "x".join(str(length) for length in np.shape(default)) or "of one number"
+
+
+def parameter_table() -> str:
+    """The fields as a table in Markdown: their value in every preset, meaning, unit and source."""
+    rows = [["field", *PRESETS, "meaning [unit]; source"], ["---"] * (len(PRESETS) + 2)]
+    for name, field in FIELDS.items():
+        values = [_written(getattr(params, name)) for params in PRESETS.values()]
+        rows.append([name, *values, str(field.description)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ("; " if isinstance(value[0], tuple) else ", ").join(map(_written, value))
+    if value is None or float(f"{value:g}") == value:
+        return "none" if value is None else f"{value:g}"
+    return str(Fraction(value).limit_denominator(1000))

@@ -11,23 +11,18 @@ RENDER_MODES = ("ansi", "rgb_array")
 
 
 def ansi(params: CampaignParams, spend: FloatArray, metrics: FloatArray) -> str:
-    """A table with a line for each day played; spend (days, 3) [bu/day], metrics (days, 3) [counts/day]."""
+    """A table of the days played: spend (days, 3) [bu/day], metrics (days, 3) [counts/day]."""
     header = ["day", *CHANNELS, *METRICS, "engagement"]
-    engagement = model.engagement(params, metrics)
+    table = np.column_stack([spend, metrics, model.engagement(params, metrics)])
     lines = ["".join(f"{name:>11}" for name in header)]
-    for day, (spent, earned, total) in enumerate(
-        zip(spend, metrics, engagement, strict=True), start=1
-    ):
-        lines.append(
-            f"{day:>11}" + "".join(f"{value:>11.1f}" for value in [*spent, *earned, total])
-        )
-    totals = [*spend.sum(axis=0), *metrics.sum(axis=0), engagement.sum()]
-    lines.append(f"{'total':>11}" + "".join(f"{value:>11.1f}" for value in totals))
+    labels = [*map(str, range(1, len(table) + 1)), "total"]
+    for label, values in zip(labels, [*table, table.sum(axis=0)], strict=True):
+        lines.append(f"{label:>11}" + "".join(f"{value:>11.1f}" for value in values))
     return "\n".join(lines) + "\n"
 
 
 def rgb_array(params: CampaignParams, metrics: FloatArray) -> NDArray[np.uint8]:
-    """The metrics of each day played, (days, 3) [counts/day], as grouped bars: an image (400, 800, 3)."""
+    """The metrics of the days played, (days, 3) [counts/day], as bars: an image (400, 800, 3)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -41,10 +36,8 @@ def rgb_array(params: CampaignParams, metrics: FloatArray) -> NDArray[np.uint8]:
         xlabel="day", ylabel="metric [counts/day]", title=f"Day {len(metrics)} of {params.days}"
     )
     axes.set_xlim(0.5, params.days + 0.5)
-    axes.set_ylim(
-        0.0,
-        max(float(params.played_ceiling[len(CHANNELS) :].max()), float(metrics.max(initial=0.0))),
-    )
+    ceiling = float(params.played_ceiling[len(CHANNELS) :].max())
+    axes.set_ylim(0.0, max(ceiling, float(metrics.max(initial=0.0))))
     axes.set_xticks(np.arange(1, params.days + 1))
     axes.grid(axis="y", linestyle="--", alpha=0.7)
     axes.legend(loc="upper right")

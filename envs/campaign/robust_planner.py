@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from envs.campaign import model, planner
-from envs.campaign.latent import each, sample_latent, take
+from envs.campaign.latent import map_latent, sample_latent, select
 from envs.campaign.limits import nearest
-from envs.campaign.params import CHANNELS, CampaignParams, Coefficients, FloatArray
+from envs.campaign.params import CHANNELS, CampaignParams, FloatArray, Latent
 
 PARTICLES = 5_000  # with 2,000 a hundredth of the gap less is closed than with 20,000
 POSSIBLE = 20_000  # of one campaign: after a week some leave a hundredth of them that count
@@ -37,24 +37,24 @@ class Scenarios(NamedTuple):
     """What may hold in each of some campaigns, all on the same day, and how each campaign would then stand.
 
     Attributes:
-        latent: Coefficients with leading axes (campaigns, truths).
+        latent: Latent parameters with leading axes (campaigns, truths).
         state: Arrays (campaigns, truths, ...).
     """
 
-    latent: Coefficients
+    latent: Latent
     state: model.State
 
 
 class Particles(NamedTuple):
     """Truths drawn from the prior: what a particle filter weighs by how well they explain the days played."""
 
-    latent: Coefficients
+    latent: Latent
     size: int
 
 
-def at_start(latent: Coefficients, campaigns: int, truths: int) -> Scenarios:
+def at_start(latent: Latent, campaigns: int, truths: int) -> Scenarios:
     """CampaignBatch before their first day, from coefficients (campaigns x truths, ...) or (truths, ...) for all alike."""
-    shaped = each(latent, lambda part: part.reshape(-1, truths, *part.shape[1:]))
+    shaped = map_latent(latent, lambda part: part.reshape(-1, truths, *part.shape[1:]))
     return Scenarios(shaped, model.initial_state((campaigns, truths)))
 
 
@@ -107,9 +107,25 @@ def best_fixed_plan(params: CampaignParams, rng: np.random.Generator) -> FloatAr
     return best
 
 
-def clairvoyant_plans(
-    params: CampaignParams, latent: Coefficients, fixed: FloatArray
+def best_plan_after(
+    params: CampaignParams, past: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
+    """The fixed plan (days left, 3) [bu/day] that earns most in the mean over what is likely.
+
+    Args:
+        params: The campaign.
+        past: Spend [bu/day] and metrics [counts/day] of the past days, (past days, 6).
+        rng: For drawing what is likely after them.
+    """
+    particles = draw_particles(params, rng, POSSIBLE)
+    weights, state = weigh(params, particles, past[np.newaxis])
+    likely = resample(particles, weights, state, FIXED_SCENARIOS, rng)
+    start = planner.plan(params).spend[np.newaxis, len(past) :]
+    best: FloatArray = best_plans(params, likely, start, FIXED_ITERATIONS)[0]
+    return best
+
+
+def clairvoyant_plans(params: CampaignParams, latent: Latent, fixed: FloatArray) -> FloatArray:
     """The best plan of every campaign whose latent (campaigns, ...) is known, (campaigns, days, 3) [bu/day]."""
     scenarios = at_start(latent, len(latent.loyalty_lift), 1)
     start = np.repeat(fixed[np.newaxis], len(latent.loyalty_lift), axis=0)
@@ -174,11 +190,11 @@ def weigh(
 
 def sample_posterior(
     params: CampaignParams, rng: np.random.Generator, count: int, past: FloatArray
-) -> Coefficients:
+) -> Latent:
     """What may hold in a campaign after the days played, (days, 6), drawn ``count`` times, arrays (count, ...)."""
     particles = draw_particles(params, rng, POSSIBLE)
     weights, state = weigh(params, particles, past[np.newaxis])
-    return take(resample(particles, weights, state, count, rng).latent, 0)
+    return select(resample(particles, weights, state, count, rng).latent, 0)
 
 
 def resample(
@@ -197,7 +213,7 @@ def resample(
     chosen = np.minimum(chosen, particles.size - 1)
     rows = np.arange(len(weights))[:, np.newaxis]
     return Scenarios(
-        take(particles.latent, chosen), model.State(*(part[rows, chosen] for part in state))
+        select(particles.latent, chosen), model.State(*(part[rows, chosen] for part in state))
     )
 
 
@@ -261,5 +277,5 @@ def _earned(params: CampaignParams, scenarios: Scenarios, plans: FloatArray) -> 
     def spaced(part: NDArray[Any]) -> NDArray[Any]:
         return part.reshape(*part.shape[:2], *inner, *part.shape[2:])
 
-    latent, state = each(scenarios.latent, spaced), model.State(*map(spaced, scenarios.state))
+    latent, state = map_latent(scenarios.latent, spaced), model.State(*map(spaced, scenarios.state))
     return model.engagement_to_go(params, state, plans, latent)

@@ -1,4 +1,4 @@
-"""Many campaigns at once: Gymnasium's vector interface over the same model, without a loop over environments."""
+"""Many campaigns at once: Gymnasium's vector interface over the same batch, without a loop."""
 
 from typing import Any
 
@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from envs.campaign import env as single
 from envs.campaign.allocation import ALLOCATIONS
-from envs.campaign.baselines import Policy, baseline_policies
 from envs.campaign.batch import ALL, CampaignBatch, Day
-from envs.campaign.latent import TOLD
+from envs.campaign.latent import PRIVILEGED_SIZE
 from envs.campaign.observation import Observations
-from envs.campaign.params import CHANNELS, METRICS, make_params
-from envs.campaign.past import History
+from envs.campaign.params import METRICS, Latent, make_params
 
 Mask = NDArray[np.bool_]
 
@@ -24,11 +22,11 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
     """A batch of independent campaigns; see ``CampaignEnv`` for spaces, rewards and info.
 
     Args:
-        num_envs: How many campaigns.
+        num_envs: Number of campaigns.
         autoreset_mode: What happens after the last day, as Gymnasium defines it: ``NEXT_STEP`` (its
-            default) ignores the next action and starts anew, ``SAME_STEP`` starts anew at once and
-            hands the last day over as ``final_obs`` and ``final_info``, ``DISABLED`` waits for
-            ``reset(options={"reset_mask": mask})``.
+            default) ignores the next action and starts a new campaign, ``SAME_STEP`` starts it at
+            once and returns the last day as ``final_obs`` and ``final_info``, ``DISABLED`` waits
+            for ``reset(options={"reset_mask": mask})``.
         preset, action, observation, privileged, reward, render_mode, **params: As in
             ``CampaignEnv``.
     """
@@ -65,7 +63,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         self.metadata = {
             **single.METADATA,
             "autoreset_mode": self._mode,
-            "privileged": TOLD * privileged,
+            "privileged": PRIVILEGED_SIZE * privileged,
         }
         self.single_action_space = single.action_space(self.params, action)
         self.single_observation_space = single.observation_space(
@@ -79,7 +77,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observations, dict[str, Any]]:
-        """Starts new campaigns: all of them, or those that ``options["reset_mask"]`` (num_envs,) marks.
+        """Starts new campaigns: all, or those that ``options["reset_mask"]`` (num_envs,) marks.
 
         Raises:
             ValueError: An unknown option, or a mask that does not fit.
@@ -88,7 +86,9 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         single.check_options(options, known=("reset_mask", *single.RESET_OPTIONS))
         rows = _reset_rows(options, self.num_envs)
         count = self.num_envs if isinstance(rows, slice) else int(rows.sum())
-        self._campaigns.reset(self.np_random, rows, single.given(self.params, options, count))
+        self._campaigns.reset(
+            self.np_random, rows, single.parse_options(self.params, options, count)
+        )
         return self._campaigns.observations.copy(), {}
 
     def step(
@@ -99,18 +99,20 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         Raises:
             ValueError: An action is not finite, of another shape or a negative spend; nothing has
                 changed.
-            gymnasium.error.ResetNeeded: A campaign is over and the autoreset mode is ``DISABLED``.
+            gymnasium.error.ResetNeeded: No campaign has been started, or one is over and the
+                autoreset mode is ``DISABLED``.
         """
         campaigns = self._campaigns
-        waiting = campaigns.over
+        if not campaigns.is_started:
+            raise ResetNeeded("no campaign has been started; call reset() before step()")
+        waiting = campaigns.is_over
         if waiting.any() and self._mode is AutoresetMode.DISABLED:
-            raise ResetNeeded(
-                f"campaigns {np.flatnonzero(waiting).tolist()} are over; reset them with a reset_mask"
-            )
+            over = np.flatnonzero(waiting).tolist()
+            raise ResetNeeded(f"campaigns {over} are over; reset them with a reset_mask")
         spend = self._allocate(self.params, actions, (self.num_envs,), campaigns.day)
         played = ~waiting
         day = campaigns.play(spend, played if waiting.any() else ALL)
-        terminated = campaigns.over & played
+        terminated = campaigns.is_over & played
         rewards = np.where(played, self.params.reward_scale * day.reward, 0.0)
         infos = self._infos(day, played, terminated)
         if waiting.any():
@@ -121,56 +123,22 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         truncated = np.zeros(self.num_envs, dtype=bool)
         return campaigns.observations.copy(), rewards, terminated, truncated, infos
 
-    def day_record(self, infos: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
-        """The columns that describe a day, out of its info: spend, then metrics, then engagement, each (num_envs,).
-
-        Where days are noisy, expected engagement comes last.
-        """
-        spend = dict(zip(CHANNELS, infos["spend"].T, strict=True))
-        expected = ("expected_engagement",) if self.params.is_noisy else ()
-        return spend | {name: infos[name] for name in (*METRICS, "engagement", *expected)}
-
-    @property
-    def latent(self) -> dict[str, NDArray[np.float64]] | None:
-        """How strong the channels are in the campaigns being played, for who judges; None where all are alike.
-
-        ``strength`` (num_envs, 3 channels) [1], what a unit earns over what it earns in the nominal
-        campaign, and ``deviation`` (num_envs, 3 channels) [sd], the logarithm of the same in
-        standard deviations from its mean.
-        """
-        latent, nominal = self._campaigns.latent, self.params.counts_array.sum(axis=-1)
-        if latent is None:
-            return None
-        earned = np.broadcast_to(latent.counts.sum(axis=-1), (self.num_envs, len(CHANNELS)))
-        strength = np.divide(earned, nominal, out=np.ones_like(earned), where=nominal > 0)
-        sd = self.params.counts_log_sd
-        logs = np.log(np.maximum(strength, np.finfo(np.float64).tiny)) + sd**2 / 2  # of mean 0
-        return {"strength": strength, "deviation": logs / sd if sd else np.zeros_like(logs)}
-
-    @property
-    def history(self) -> History:
-        """What days already played look like, for ``reset(options={"past": rows})``."""
-        return History(self.params)
-
-    def yardsticks(self, seed: int = 0) -> dict[str, Policy]:
-        """What to compare with, by name: policies for this environment made as ``yardsticks.form`` says."""
-        return baseline_policies(self.params, np.random.default_rng(seed))
-
     def get_state(self) -> dict[str, Any]:
-        """All that all campaigns and the generator hold, as plain data: numbers, text and arrays."""
-        return {
-            "campaigns": self._campaigns.get_state(),
-            "generator": self.np_random.bit_generator.state,
-        }
+        """The state of campaigns and generator as plain data: numbers, text and arrays."""
+        return self._campaigns.get_state(self.np_random)
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on exactly where an environment of the same arguments was when ``get_state`` was asked.
+        """Restores what ``get_state`` of an environment with the same arguments returned.
 
         Raises:
             ValueError: The state is that of another environment.
         """
-        self._campaigns.set_state(state["campaigns"])
-        self.np_random.bit_generator.state = state["generator"]
+        self._campaigns.set_state(state, self.np_random)
+
+    @property
+    def latent_params(self) -> Latent | None:
+        """Latent parameters of the campaigns, arrays (num_envs, ...); None for nominal ones."""
+        return self._campaigns.copied_latent()
 
     def render(self) -> tuple[Any, ...] | None:
         """One table or image for each campaign."""
@@ -182,14 +150,14 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         )
 
     def _infos(self, day: Day, played: Mask, terminated: Mask) -> dict[str, Any]:
-        """The day's info; in same-step mode a campaign's last day is found in ``final_info`` alone."""
+        """The day's info; in same-step mode that of a last day is in ``final_info`` alone."""
         if self._mode is AutoresetMode.SAME_STEP:
             return _masked(_named(day), played & ~terminated)
         infos = _masked(_named(day), played)
         return infos | self._episode_metrics(terminated)
 
     def _final_infos(self, infos: dict[str, Any], day: Day, terminated: Mask) -> dict[str, Any]:
-        """Adds what Gymnasium hands over when campaigns end and start in the same step."""
+        """Adds what Gymnasium returns where campaigns end and start in the same step."""
         final_obs = np.full(self.num_envs, None, dtype=object)
         last = self._campaigns.observations[terminated]
         final_obs[terminated] = np.fromiter(last, dtype=object, count=len(last))

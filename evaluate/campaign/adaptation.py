@@ -1,32 +1,36 @@
-"""CampaignBatch that differ: where it pays to adapt to what a campaign is like, and three of them day by day."""
+"""Campaigns that differ: where it pays to adapt to each, and three of them day by day."""
 
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from envs.campaign.params import CHANNELS, METRICS, CampaignParams
 from evaluate import statistics
-from evaluate.campaign.sections import CHANNELS, METRICS
-from evaluate.report import charts
+from evaluate.campaign import charts
+from evaluate.campaign.policies import BEST_FIXED, CLAIRVOYANT, REPLANNER
+from evaluate.campaign.sections import days_of
+from evaluate.domain import Evaluation
+from evaluate.report import wording
 from evaluate.report.page import Chart, Section, Table
-from evaluate.results import BEST_FIXED, CLAIRVOYANT, REPLANNER
-from evaluate.rollouts import Results
-from evaluate.statistics import LEVEL, FloatArray, Interval, Scores, scores_of
+from evaluate.statistics import FloatArray, Interval, Scores, scores_of
 from train.config import EnvConfig, EvaluationConfig
 from train.environment import make_env
 
+EPISODE = "campaign"
 EXPECTED = "expected_engagement"
 QUARTERS = 4
 UNUSUAL = 2.0  # standard deviations
 
 
-class Truth(NamedTuple):
-    """How strong the channels of the campaigns played are, as the vector environment's ``truth`` tells it.
+class Strengths(NamedTuple):
+    """How strong the channels of the campaigns played are.
 
     Attributes:
-        strength: Over that of the nominal campaign, (campaigns, 3 channels) [1].
-        deviation: Its logarithm, from the mean of the prior, (campaigns, 3 channels) [sd].
+        strength: Over that of the nominal campaign, (campaigns, channels) [1].
+        deviation: Its logarithm, from the mean of the prior, (campaigns, channels) [sd].
     """
 
     strength: FloatArray
@@ -38,104 +42,99 @@ class Truth(NamedTuple):
         return np.asarray(np.sqrt((self.deviation**2).sum(axis=-1)), dtype=np.float64)
 
 
-class Single(NamedTuple):
+class Example(NamedTuple):
     """A campaign to be shown: what is unusual about it, and its place among those played."""
 
     label: str
     campaign: int
 
 
-class Quarter(NamedTuple):
-    """A quarter of the campaigns by how unusual their draws are.
+class QuartileGain(NamedTuple):
+    """What adapting gains in a quarter of the campaigns, by how unusual their draws are.
 
     Attributes:
         low, high: Least and greatest distance of the draws [sd].
         campaigns: How many.
         gain: By how much policies earn more than the best fixed plan, by name.
-        closed: Which part of the gap the leading policy closes on these campaigns; none where there
-            is no gap.
+        gap_closed: Which part of the gap the leading policy closes on these campaigns; none where
+            there is no gap.
     """
 
     low: float
     high: float
     campaigns: int
     gain: dict[str, Interval]
-    closed: Interval | None
+    gap_closed: Interval | None
 
 
 class Adaptation(NamedTuple):
-    """The sections, and for each policy the numbers behind them; none of both where campaigns do not differ."""
+    """The sections, and the numbers behind them by policy; empty where campaigns do not differ."""
 
     sections: list[Section]
     numbers: dict[str, dict[str, Any]]
 
 
-def adaptation(
-    results: Results,
-    leading: str,
-    env: EnvConfig,
-    evaluation: EvaluationConfig,
-    colours: dict[str, str],
-) -> Adaptation:
-    """Where adapting pays, and three campaigns day by day.
-
-    Args:
-        results: What was played.
-        leading: The trained policy that leads the report.
-        env: The environment, for what truly holds.
-        evaluation: How many campaigns, and the seed that drew them.
-        colours: A colour for each policy.
-    """
-    truth = _truth(env, evaluation)
-    if truth is None or not {BEST_FIXED, CLAIRVOYANT} <= set(results.campaigns["policy"]):
+def adaptation(evaluation: Evaluation) -> Adaptation:
+    """Where adapting pays, and three campaigns day by day."""
+    campaigns, played = evaluation.results.episodes, {item.name for item in evaluation.policies}
+    strengths = strengths_of(evaluation.env, evaluation.settings)
+    if strengths is None or not {BEST_FIXED, CLAIRVOYANT} <= played:
         return Adaptation([], {})
-    names = [
-        leading,
-        *([REPLANNER] if REPLANNER in set(results.campaigns["policy"]) else []),
-        CLAIRVOYANT,
-    ]
-    totals = {
-        name: _scores(results.campaigns, name, evaluation.n_eval_episodes)
-        for name in (*names, BEST_FIXED)
-    }
-    quarters = _quarters(totals, names, truth.distance, evaluation.seed)
+    names = [name for name in (evaluation.trained[0], REPLANNER, CLAIRVOYANT) if name in played]
+    count = evaluation.settings.n_eval_episodes
+    totals = {name: _scores(campaigns, name, count) for name in (*names, BEST_FIXED)}
+    quarters = _quarters(totals, names, strengths.distance)
     numbers = {
         name: {
             "gain_by_draw": [
-                {"from": q.low, "to": q.high, "gain": list(q.gain[name])} for q in quarters
+                {"from": q.low, "to": q.high, "gain": q.gain[name]._asdict()} for q in quarters
             ]
         }
         for name in names
     }
-    return Adaptation(
-        [_pays(quarters, names, colours), _singles(results.days, totals, names, truth)], numbers
-    )
+    sections = [
+        _gain_section(quarters, names, evaluation.colours),
+        _examples_section(days_of(evaluation), totals, names, strengths),
+    ]
+    return Adaptation(sections, numbers)
 
 
-def choose(deviation: FloatArray) -> list[Single]:
-    """Three campaigns, by their draws alone: the most usual, and those nearest to one channel alone being unusual.
+def choose_examples(deviation: FloatArray) -> list[Example]:
+    """Three campaigns by their draws: the most usual, and those nearest to one unusual channel.
 
     Args:
-        deviation: Of the log strengths, (campaigns, 3 channels) [sd].
+        deviation: Of the log strengths, (campaigns, channels) [sd].
     """
-    found = [Single("as usual as it gets", int((deviation**2).sum(axis=-1).argmin()))]
+    examples = [Example("as usual as it gets", int((deviation**2).sum(axis=-1).argmin()))]
     for word, sign in (("strong", 1.0), ("weak", -1.0)):
-        targets = sign * UNUSUAL * np.eye(len(CHANNELS))
+        targets = sign * UNUSUAL * np.eye(deviation.shape[1])
         far = ((deviation[:, np.newaxis] - targets) ** 2).sum(axis=-1)  # (campaigns, channels)
-        far[[single.campaign for single in found]] = np.inf
+        far[[example.campaign for example in examples]] = np.inf
         campaign, channel = np.unravel_index(far.argmin(), far.shape)
         if np.isfinite(far[campaign, channel]):
-            found.append(Single(f"{CHANNELS[int(channel)]} unusually {word}", int(campaign)))
-    return found
+            label = f"{CHANNELS[int(channel)]} unusually {word}"
+            examples.append(Example(label, int(campaign)))
+    return examples
 
 
-def _truth(env: EnvConfig, evaluation: EvaluationConfig) -> Truth | None:
-    """What holds in the campaigns that every policy was given; none where they do not differ in strength."""
-    envs = make_env(env, evaluation.n_eval_episodes)
-    envs.reset(seed=evaluation.seed)
-    told = getattr(envs.unwrapped, "latent", None)
-    envs.close()
-    return Truth(**told) if told is not None and np.any(told["deviation"]) else None
+def strengths_of(env: EnvConfig, evaluation: EvaluationConfig) -> Strengths | None:
+    """The strengths in the campaigns that every policy was given; none where they do not differ."""
+    with closing(make_env(env, evaluation.n_eval_episodes)) as envs:
+        envs.reset(seed=evaluation.seed)
+        campaigns: Any = envs.unwrapped
+        params, latent = campaigns.params, campaigns.latent_params
+    if latent is None or not params.counts_log_sd:
+        return None
+    return _strengths(params, latent.counts)
+
+
+def _strengths(params: CampaignParams, counts: FloatArray) -> Strengths:
+    """From the counts of each campaign, (campaigns, channels, metrics) [counts/bu]."""
+    earned, nominal = counts.sum(axis=-1), params.counts_array.sum(axis=-1)
+    strength = np.divide(earned, nominal, out=np.ones_like(earned), where=nominal > 0)
+    logs = np.log(np.maximum(strength, np.finfo(np.float64).tiny))
+    sd = params.counts_log_sd
+    return Strengths(strength, (logs + sd**2 / 2) / sd)
 
 
 def _scores(campaigns: pd.DataFrame, policy: str, count: int) -> Scores:
@@ -144,72 +143,48 @@ def _scores(campaigns: pd.DataFrame, policy: str, count: int) -> Scores:
 
 
 def _quarters(
-    totals: dict[str, Scores], names: list[str], distance: FloatArray, seed: int
-) -> list[Quarter]:
+    totals: dict[str, Scores], names: list[str], distance: FloatArray
+) -> list[QuartileGain]:
     groups = np.array_split(np.argsort(distance, kind="stable"), min(QUARTERS, len(distance)))
-    return [_quarter(totals, names, distance, rows, seed) for rows in groups]
+    return [_quarter(totals, names, distance, rows) for rows in groups]
 
 
 def _quarter(
-    totals: dict[str, Scores],
-    names: list[str],
-    distance: FloatArray,
-    rows: NDArray[np.intp],
-    seed: int,
-) -> Quarter:
-    of = {name: scores._replace(values=scores.values[:, rows]) for name, scores in totals.items()}
-    gap = of[CLAIRVOYANT].values.mean() > of[BEST_FIXED].values.mean() * (1.0 + 1e-9)
-    return Quarter(
+    totals: dict[str, Scores], names: list[str], distance: FloatArray, rows: NDArray[np.intp]
+) -> QuartileGain:
+    scores = {name: whole._replace(values=whole.values[:, rows]) for name, whole in totals.items()}
+    fixed, best = scores[BEST_FIXED], scores[CLAIRVOYANT]
+    has_gap = best.values.mean() > fixed.values.mean() * (1.0 + 1e-9)
+    return QuartileGain(
         low=float(distance[rows].min()),
         high=float(distance[rows].max()),
         campaigns=len(rows),
-        gain={
-            name: statistics.difference(of[name], of[BEST_FIXED], np.random.default_rng(seed))
-            for name in names
-        },
-        closed=statistics.gap_closed(
-            of[names[0]], of[BEST_FIXED], of[CLAIRVOYANT], np.random.default_rng(seed)
-        )
-        if gap
-        else None,
+        gain={name: statistics.difference(scores[name], fixed) for name in names},
+        gap_closed=statistics.gap_closed(scores[names[0]], fixed, best) if has_gap else None,
     )
 
 
-def _pays(quarters: list[Quarter], names: list[str], colours: dict[str, str]) -> Section:
+def _gain_section(
+    quarters: list[QuartileGain], names: list[str], colours: dict[str, str]
+) -> Section:
     """The gain over the best fixed plan against how unusual the draw is."""
-    leading, first, last = names[0], quarters[0], quarters[-1]
+    leading, first, last = names[0], quarters[0].gain, quarters[-1].gain
     text = (
-        f"How unusual a campaign is: the distance of its channels' log strengths from what is expected, in standard "
-        f"deviations. In the quarter of campaigns nearest to that, {leading} earns {_more(first.gain[leading])} than "
-        f"the {BEST_FIXED}, in the furthest {_more(last.gain[leading])}; knowing the draw would be worth "
-        f"{first.gain[CLAIRVOYANT].value:,.1f} and {last.gain[CLAIRVOYANT].value:,.1f}."
-    )
-    head = ["distance [sd]", "campaigns"]
-    for name in names[:-1]:
-        head += [name, f"{LEVEL:.0%} interval"]
-    head += [CLAIRVOYANT, f"gap closed by {leading}"]
-    rows = []
-    for quarter in quarters:
-        cells = [f"{quarter.low:.2f} to {quarter.high:.2f}", str(quarter.campaigns)]
-        for name in names[:-1]:
-            cells += [_signed(quarter.gain[name].value), _ends(quarter.gain[name])]
-        closed = (
-            f"{quarter.closed.value:.1%}".replace("-", "\N{MINUS SIGN}") if quarter.closed else "-"
-        )
-        rows.append([*cells, _signed(quarter.gain[CLAIRVOYANT].value), closed])
-    caption = (
-        f"By how much each policy earns more than the {BEST_FIXED} on the same campaigns, in expected engagement, in "
-        "quarters of the campaigns by how unusual their draws are."
+        "How unusual a campaign is: the distance of its channels' log strengths from what is "
+        "expected, in standard deviations. In the quarter of campaigns nearest to that, "
+        f"{leading} earns {_more(first[leading])} than the {BEST_FIXED}, in the furthest "
+        f"{_more(last[leading])}; knowing the draw would be worth "
+        f"{wording.number(first[CLAIRVOYANT].value)} and {wording.number(last[CLAIRVOYANT].value)}."
     )
     words = "; ".join(
-        f"{row[0]} sd: "
-        + ", ".join(f"{name} {_signed(quarter.gain[name].value)}" for name in names)
-        for row, quarter in zip(rows, quarters, strict=True)
+        f"{quarter.low:.2f} to {quarter.high:.2f} sd: "
+        + ", ".join(f"{name} {wording.signed(quarter.gain[name].value)}" for name in names)
+        for quarter in quarters
     )
     picture = Chart(
         "gain_by_draw",
-        f"Where adapting pays: what each policy earns beyond the {BEST_FIXED}, with {LEVEL:.0%} intervals, in quarters of "
-        "the campaigns from the most usual to the most unusual.",
+        f"Where adapting pays: what each policy earns beyond the {BEST_FIXED}, with "
+        f"{wording.INTERVAL}s, in quarters of the campaigns, the most usual first.",
         f"Points with intervals of the gain over the {BEST_FIXED}: {words}.",
         charts.gain_by_group(
             {name: [quarter.gain[name] for quarter in quarters] for name in names},
@@ -219,61 +194,87 @@ def _pays(quarters: list[Quarter], names: list[str], colours: dict[str, str]) ->
             colours,
         ),
     )
-    return Section(
-        "Where adapting pays, and where it does not",
-        [text],
-        [Table(caption, head, rows)],
-        [picture],
+    title = "Where adapting pays, and where it does not"
+    return Section(title, [text], [_gain_table(quarters, names)], [picture])
+
+
+def _gain_table(quarters: list[QuartileGain], names: list[str]) -> Table:
+    leading, *others = names[:-1]
+    head = ["distance [sd]", "campaigns"]
+    for name in (leading, *others):
+        head += [name, wording.INTERVAL]
+    rows = []
+    for quarter in quarters:
+        cells = [f"{quarter.low:.2f} to {quarter.high:.2f}", str(quarter.campaigns)]
+        for name in (leading, *others):
+            gain = quarter.gain[name]
+            cells += [wording.signed(gain.value), wording.ends(gain, wording.signed, EPISODE)]
+        closed = wording.share(quarter.gap_closed.value) if quarter.gap_closed else "-"
+        rows.append([*cells, wording.signed(quarter.gain[CLAIRVOYANT].value), closed])
+    caption = (
+        f"By how much each policy earns more than the {BEST_FIXED} on the same campaigns, in "
+        "expected engagement, in quarters of the campaigns by how unusual their draws are."
     )
+    return Table(caption, [*head, CLAIRVOYANT, f"gap closed by {leading}"], rows)
 
 
-def _singles(
-    days: pd.DataFrame, totals: dict[str, Scores], names: list[str], truth: Truth
+def _examples_section(
+    days: pd.DataFrame, totals: dict[str, Scores], names: list[str], strengths: Strengths
 ) -> Section:
-    """Three campaigns day by day: what the agent did and saw, and what truly held."""
-    leading, chosen = names[0], choose(truth.deviation)
-    of = days[days["policy"] == leading]
-    seed = int(of["seed"].min())
-    of = of[of["seed"] == seed]
-    best = days[days["policy"] == CLAIRVOYANT]
+    """Three campaigns day by day: what the agent did and saw, and how strong the channels were."""
+    leading, examples = names[0], choose_examples(strengths.deviation)
+    agent, best = (days[days["policy"] == name] for name in (leading, CLAIRVOYANT))
+    agent = agent[agent["seed"] == agent["seed"].min()]
     shown, words = [], []
-    for single in chosen:
+    for label, campaign in examples:
         strength = ", ".join(
             f"{name} {value:.2f}"
-            for name, value in zip(CHANNELS, truth.strength[single.campaign], strict=True)
+            for name, value in zip(CHANNELS, strengths.strength[campaign], strict=True)
         )
-        played, known = (frame[frame["campaign"] == single.campaign] for frame in (of, best))
-        title = f"{single.label.capitalize()}\ntrue strength: {strength}"
+        played, known = (frame[frame["campaign"] == campaign] for frame in (agent, best))
+        title = f"{label.capitalize()}\ntrue strength: {strength}"
         shown.append(charts.Played(title, {leading: played, CLAIRVOYANT: known}, played))
-        words.append(f"{single.label} (true strength {strength}): {_in_words(played)}")
-    head = ["campaign", "number", *(f"true {name}" for name in CHANNELS), *names, BEST_FIXED]
-    rows = [
-        [
-            single.label,
-            str(single.campaign),
-            *(f"{value:.2f}" for value in truth.strength[single.campaign]),
-            *(f"{totals[name].values[0, single.campaign]:,.0f}" for name in (*names, BEST_FIXED)),
-        ]
-        for single in chosen
-    ]
-    caption = (
-        f"The true strength of each channel over the nominal one, which no policy but the {CLAIRVOYANT} is told, and the "
-        f"expected engagement that each policy earns; of {leading} that of training seed {seed}. The number is that of "
-        "the column campaign in results.csv."
-    )
+        words.append(f"{label} (true strength {strength}): {_in_words(played)}")
     text = (
-        f"Three campaigns, chosen by their draws alone and not by how they went: the one nearest to what is expected, "
-        f"and those nearest to one channel being {UNUSUAL:g} standard deviations stronger, or weaker, than expected, "
-        f"with the other two as expected."
+        "Three campaigns, chosen by their draws alone and not by how they went: the one nearest to "
+        f"what is expected, and those nearest to one channel being {UNUSUAL:g} standard deviations "
+        "stronger, or weaker, than expected, with the others as expected."
     )
     picture = Chart(
         "single_campaigns",
-        f"Each row is one campaign: what {leading} did, what the {CLAIRVOYANT} did, and what {leading} saw. On the "
-        "first day nothing has been seen yet; from then on what was seen may move the budget.",
+        f"Each row is one campaign: what {leading} did, what the {CLAIRVOYANT} did, and what "
+        f"{leading} saw. On the first day nothing has been seen yet; from then on what was seen "
+        "may move the budget.",
         f"Stacked bars of spend and lines of metrics by day. {'; '.join(words)}.",
-        charts.single_campaigns(shown, CHANNELS, METRICS),
+        charts.single_campaigns(shown),
     )
-    return Section("Single campaigns day by day", [text], [Table(caption, head, rows)], [picture])
+    table = _examples_table(examples, totals, names, strengths, int(agent["seed"].min()))
+    return Section("Single campaigns day by day", [text], [table], [picture])
+
+
+def _examples_table(
+    examples: list[Example],
+    totals: dict[str, Scores],
+    names: list[str],
+    strengths: Strengths,
+    seed: int,
+) -> Table:
+    head = ["campaign", "number", *(f"true {name}" for name in CHANNELS), *names, BEST_FIXED]
+    rows = [
+        [
+            label,
+            str(campaign),
+            *(f"{value:.2f}" for value in strengths.strength[campaign]),
+            *(f"{totals[name].values[0, campaign]:,.0f}" for name in (*names, BEST_FIXED)),
+        ]
+        for label, campaign in examples
+    ]
+    caption = (
+        "The true strength of each channel over the nominal one, which only the "
+        f"{CLAIRVOYANT} knows, and the expected engagement that each policy earns; of {names[0]} "
+        f"that of training seed {seed}. The number is that of the column campaign in results.csv."
+    )
+    return Table(caption, head, rows)
 
 
 def _in_words(played: pd.DataFrame) -> str:
@@ -287,12 +288,4 @@ def _in_words(played: pd.DataFrame) -> str:
 
 
 def _more(gain: Interval) -> str:
-    return f"{abs(gain.value):,.1f} {'more' if gain.value >= 0 else 'less'}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+,.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _ends(interval: Interval) -> str:
-    return "one seed" if interval.low is None else interval.ends(_signed)
+    return f"{wording.number(abs(gain.value))} {'more' if gain.value >= 0 else 'less'}"

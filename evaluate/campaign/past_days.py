@@ -1,281 +1,261 @@
-"""Reads the days already played from a CSV file: a row for each, with the columns that the environment names.
+"""Reads past days from a CSV file, in the forms that spreadsheets and programs write.
 
-Whatever is wrong is said at once, with row and column as a spreadsheet shows them.
+Encoding, separator and decimal mark are recognised; whatever is wrong is said at once, with row and
+column as a spreadsheet shows them. The columns wanted are arguments.
 """
 
 import codecs
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from datetime import MAXYEAR, date, datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from train.config import InputError, nearest
+from train.errors import InputError, nearest
 
-DAY = "day"
-BYTE_ORDER_MARK = "\ufeff"
-SEPARATORS = {";": "semicolons", "\t": "tabs"}
-PLAIN_CSV = "save it as 'CSV (Comma delimited)', not as 'CSV UTF-8'"
+DAY, DATE = "day", "date"
+SEPARATORS = ",;\t|"
+SEPARATOR_LINE = re.compile(r'\s*"?sep=([^\w\s"]|\t)"?[,;\t]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
+SPACES = " \u00a0\u202f'\u2019"  # group digits by three, as the comma or the point does
+WORKBOOK = b"PK\x03\x04"
 MOST_SHOWN = 200  # more than all the cells of the longest campaign
 
-
-class History(Protocol):
-    """What an environment tells of the days that can be handed to its ``reset``."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """What each row consists of, beside its day."""
-
-    @property
-    def last_day(self) -> int:
-        """The day that ends an episode, from 1."""
-
-    @property
-    def decided(self) -> tuple[str, ...]:
-        """Those of the columns that a policy decides."""
-
-    @property
-    def is_chance(self) -> bool:
-        """Whether chance has a part in the days to come."""
-
-    def faults(self, past: NDArray[np.float64]) -> dict[tuple[int, str], str]:
-        """What is wrong with days (days so far, columns), by row (from 0) and column."""
+Faults = dict[tuple[int, str], str]
+"""What is wrong, by row and column; no column for the whole row."""
+Check = Callable[[NDArray[np.float64]], Faults]
 
 
-Found = dict[tuple[int, str], str]
-"""What is wrong, by index of the row below the header and by column."""
-
-WHOLE_ROW = ""  # in the place of a column
-
-
-class Fault(NamedTuple):
-    """Something wrong, and what is expected; ordered as a reader goes through the file."""
-
-    row: int
-    column: int
-    text: str
-
-
-class Sheet(NamedTuple):
-    """The cells of a file, without blank rows.
+class PastDays(NamedTuple):
+    """What a file says.
 
     Attributes:
-        names: The header.
-        rows: Cells by the number of their row, the header's being 1 where nothing stands above it.
+        values: (past days, columns).
+        first_date: The date of the first day, where the file has dates.
+        notices: What was left aside, a sentence each.
     """
 
-    names: list[str]
-    rows: dict[int, list[str]]
+    values: NDArray[np.float64]
+    first_date: date | None = None
+    notices: tuple[str, ...] = ()
 
 
-def read_history(path: Path, history: History) -> NDArray[np.float64]:
-    """Reads the days played so far, (days so far, columns of the history).
+def read_bytes(path: Path) -> bytes:
+    """The content of a file of past days.
 
     Raises:
-        InputError: The file cannot be read, or something in it is wrong; all faults are named.
+        InputError: The file cannot be read.
     """
-    return parse_history(_bytes(path), str(path), history)
-
-
-def parse_history(data: bytes, where: str, history: History) -> NDArray[np.float64]:
-    """Reads the content of such a file, (days so far, columns of the history); ``where`` names it in messages.
-
-    Raises:
-        InputError: Something in it is wrong; all faults are named.
-    """
-    wanted = (DAY, *history.columns)
-    text, faults = _decoded(data)
-    sheet, more = _sheet(text, wanted)
-    faults += more
-    if set(sheet.names).isdisjoint(wanted):
-        raise InputError(_message(where, faults, wanted))
-    table, found = _numbers(sheet, wanted)
-    found |= _checked(table, sheet.names, history, found)
-    rows, places = list(sheet.rows), [WHOLE_ROW, *wanted]
-    for (index, column), wrong in found.items():
-        place = places.index(column) if column in places else len(places)
-        faults.append(
-            Fault(rows[index], place, f", column {column}: {wrong}" if column else f": {wrong}")
-        )
-    if faults:
-        raise InputError(_message(where, faults, wanted))
-    return table[:, 1:]
-
-
-def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        known = [str(other) for other in sorted(path.parent.glob("*.csv"))]
-        raise InputError(
-            f"history {path}: no such file{nearest(str(path), known)}; expected a CSV file"
-        ) from None
-    except IsADirectoryError:
-        raise InputError(f"history {path}: is a folder, expected a CSV file") from None
+        hint = nearest(str(path), sorted(path.parent.glob("*.csv")))
+        raise InputError(f"past {path}: no such file{hint}; expected a CSV file") from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"history {path}: cannot be read: {reason}; expected a CSV file") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"past {path}: cannot be read: {reason}; expected a CSV file") from None
 
 
-def _decoded(data: bytes) -> tuple[str, list[Fault]]:
-    """The text as far as there is one; a byte that is none stands in it by its number."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16", errors="replace"), [
-            Fault(1, 0, f": is UTF-16, expected UTF-8: {PLAIN_CSV}")
-        ]
-    faults = []
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        row = data[: error.start].count(b"\n") + 1
-        faults.append(
-            Fault(
-                row,
-                0,
-                f": the byte 0x{data[error.start]:02x} is no text in UTF-8, expected plain numbers",
-            )
-        )
-        text = data.decode("utf-8", errors="backslashreplace")
-    if text.startswith(BYTE_ORDER_MARK):
-        faults.append(
-            Fault(1, 0, f": the file starts with a byte-order mark, expected none: {PLAIN_CSV}")
-        )
-    return text.removeprefix(BYTE_ORDER_MARK), faults
+def parse_past(
+    data: bytes, where: str, columns: Sequence[str], last_day: int, check: Check
+) -> PastDays:
+    """Past days out of a CSV file: a row for each, with a ``day`` or a ``date`` and the columns.
+
+    Args:
+        data: The content of the file.
+        where: Names the file in messages.
+        columns: The columns wanted; others are left aside with a notice.
+        last_day: The day that ends an episode, from 1; past days come before it.
+        check: What is wrong with the values (past days, columns), by row from 0 and column; NaN
+            stands for what cannot be read.
+
+    Raises:
+        InputError: Something in the file is wrong; all faults are named.
+    """
+    if data.startswith(WORKBOOK):
+        raise InputError(f"past {where}: is a workbook, expected a CSV file: save it as CSV")
+    cells, separator, faults = read_cells(_decoded(data), (DAY, DATE, *columns))
+    wanted = (DATE if DATE in cells and DAY not in cells else DAY, *columns)
+    faults |= _header_faults(cells, wanted)
+    cells = cells.loc[:, ~cells.columns.duplicated()]
+    values, cell_faults = _numbers(cells, wanted, separator)
+    days, first = _days(values[:, 0], wanted[0])
+    wrong = _order_faults(days, wanted[0], first, last_day) | check(values[:, 1:])
+    faults |= {
+        (cells.index[row], column): text
+        for (row, column), text in (wrong | cell_faults).items()
+        if column in cells or column not in wanted
+    }
+    if faults:
+        raise InputError(_message(where, wanted, faults))
+    others = [str(name) for name in cells if name and name not in wanted]
+    notice = f"{where}: columns not used: {', '.join(others)}"
+    return PastDays(values[:, 1:], first, (notice,) * bool(others))
 
 
-def _sheet(text: str, wanted: Sequence[str]) -> tuple[Sheet, list[Fault]]:
-    """The cells, and what is wrong with the file as a whole or its header."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    separator = next((mark for mark in SEPARATORS if mark in first and "," not in first), ",")
-    faults = []
-    if separator != ",":
-        faults.append(
-            Fault(1, 0, f": columns are separated by {SEPARATORS[separator]}, expected commas")
-        )
+def read_cells(text: str, expected: Sequence[str]) -> tuple[pd.DataFrame, str, Faults]:
+    """The cells of a CSV file whose header may have the names expected.
+
+    Returns:
+        Text by number of the row and lower-case name of the column, blank rows left out; the
+        separator; and what is wrong with whole rows.
+    """
+    declared = SEPARATOR_LINE.match(text)
+    text = text[declared.end() :] if declared else text
+    separator = declared[1] if declared else _separator(text, expected)
     lines = csv.reader(
         io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
     )
     rows: dict[int, list[str]] = {}
+    faults: Faults = {}
+    number = 0
     try:
         for number, line in enumerate(lines, start=1):
-            cells = [cell.strip() for cell in line]
-            if any(cells):
-                rows[number] = cells
+            if any(map(str.strip, line)):
+                rows[number] = [cell.strip() for cell in line]
     except csv.Error as error:
-        faults.append(
-            Fault(
-                len(rows) + 1,
-                0,
-                f": is no row of a CSV file ({error}), expected numbers between commas",
-            )
-        )
-    if not rows:
-        return Sheet([], {}), faults or [
-            Fault(1, 0, ": the file is empty, expected at least the header")
-        ]
-    number = next(iter(rows))
-    names = _without_blanks(rows.pop(number), 0)
-    return Sheet(names, rows), faults + _header_faults(number, names, wanted)
+        faults[number + 1, ""] = f"is not a row of a CSV file ({error}), expected numbers"
+    header = next(iter(rows), 1)
+    names = [name.lower() for name in rows.pop(header, [])]
+    for number, cells in rows.items():
+        if any(cells[len(names) :]):
+            faults[number, ""] = f"{len(cells)} values, expected {len(names)}, one for each column"
+    padded = [(cells + [""] * len(names))[: len(names)] for cells in rows.values()]
+    index = pd.Index(list(rows), name=header)
+    return pd.DataFrame(padded, index=index, columns=names, dtype=object), separator, faults
 
 
-def _header_faults(row: int, names: list[str], wanted: Sequence[str]) -> list[Fault]:
+def _decoded(data: bytes) -> str:
+    """The text: UTF-8 or UTF-16 by its mark, else what Excel writes in Western Europe."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def _separator(text: str, expected: Sequence[str]) -> str:
+    """The separator by which the first row has most of the names expected."""
+    first = next((line for line in io.StringIO(text) if line.strip()), "").lower()
+    return max(
+        SEPARATORS,
+        key=lambda mark: sum(part.strip(' "\r\n') in expected for part in first.split(mark)),
+    )
+
+
+def _header_faults(cells: pd.DataFrame, wanted: Sequence[str]) -> Faults:
+    header, names = int(str(cells.index.name)), list(map(str, cells.columns))
+    if not any(names):
+        return {(header, ""): "the file is empty, expected at least the header"}
     if set(names).isdisjoint(wanted):
-        return [
-            Fault(
-                row, 0, f": {','.join(names)[:60]!r} is not the header, expected {','.join(wanted)}"
-            )
-        ]
-    faults = [Fault(row, 0, f", column {name}: is missing") for name in wanted if name not in names]
-    for place, name in enumerate(names, start=1):
-        if name not in wanted:
-            faults.append(
-                Fault(
-                    row,
-                    place,
-                    f", column {name!r}: is unknown{nearest(name, wanted)}, expected no such column",
-                )
-            )
-        elif name in names[: place - 1]:
-            faults.append(Fault(row, place, f", column {name}: stands twice, expected once"))
+        return {(header, ""): f"{','.join(names)[:60]!r} is not the header"}
+    others = set(names) - set(wanted)
+    missing = {
+        (header, name): f"is missing{nearest(name, others)}" for name in wanted if name not in names
+    }
+    twice = [name for name in wanted if names.count(name) > 1]
+    return missing | {(header, name): "stands twice, expected once" for name in twice}
+
+
+def _numbers(
+    cells: pd.DataFrame, wanted: Sequence[str], separator: str
+) -> tuple[NDArray[np.float64], Faults]:
+    """The cells as numbers (rows, wanted), NaN where there is none, and what is wrong with them.
+
+    The decimal mark is the one with which most cells are numbers. Where nothing decides, a cell is
+    a fault if it is another number with the other mark; a point between commas is a decimal point.
+    """
+    values = np.full((len(cells), len(wanted)), np.nan)
+    faults: Faults = {}
+    written = [cell for name in wanted if name in cells and name != DATE for cell in cells[name]]
+    point, comma = (sum(_number(cell, mark) is not None for cell in written) for mark in ".,")
+    likely = ".," if point == comma else "." if point > comma else ","
+    for column, name in enumerate(wanted):
+        for row, cell in enumerate(cells.get(name, ())):
+            marks = "." if likely == ".," and separator == "," and "," not in cell else likely
+            ways = [_ordinal(cell)] if name == DATE else [_number(cell, mark) for mark in marks]
+            readings = sorted({way for way in ways if way is not None})
+            if len(readings) == 1:
+                values[row, column] = readings[0]
+            elif readings:
+                either = " or ".join(f"{reading:.15g}" for reading in readings)
+                faults[row, name] = f"{cell!r}, must be either {either}, thousands not separated"
+            else:
+                form = "a date such as 2026-03-31" if name == DATE else "a number such as 33.3"
+                faults[row, name] = f"{repr(cell) if cell else 'is empty'}, must be {form}"
+    return values, faults
+
+
+def _form(decimal: str, thousands: str) -> re.Pattern[str]:
+    grouped = rf"[1-9][0-9]{{0,2}}(?:[{thousands}{SPACES}][0-9]{{3}})+"
+    digits = rf"(?:{grouped}|[0-9]+)(?:[{decimal}][0-9]*)?|[{decimal}][0-9]+"
+    return re.compile(rf"[+-]?(?:{digits})(?:[eE][+-]?[0-9]+)?")
+
+
+FORMS = {".": _form(".", ","), ",": _form(",", ".")}
+
+
+def _number(cell: str, mark: str) -> float | None:
+    """A cell as a number with this decimal mark, its thousands separated or not."""
+    if not FORMS[mark].fullmatch(cell):
+        return None
+    return float(re.sub(f"[^0-9eE+{mark}-]", "", cell).replace(mark, "."))
+
+
+def _ordinal(cell: str) -> float | None:
+    """The number of an ISO date, with or without a time; not of the last year that there is."""
+    try:
+        moment = datetime.fromisoformat(cell)
+    except ValueError:
+        return None
+    return float(moment.toordinal()) if moment.year < MAXYEAR else None
+
+
+def _days(values: NDArray[np.float64], order: str) -> tuple[NDArray[np.float64], date | None]:
+    """Days from 1, and the date of the first where they are given by date."""
+    if order != DATE or not len(values):
+        return values, None
+    first = None if np.isnan(values[0]) else date.fromordinal(int(values[0]))
+    return values - values[0] + 1, first
+
+
+def _order_faults(
+    days: NDArray[np.float64], order: str, first: date | None, last_day: int
+) -> Faults:
+    """What is wrong with the days of the rows; NaN is taken for the day expected."""
+    faults: Faults = {}
+    previous = 0.0
+
+    def shown(day: float) -> str:
+        return f"{date.fromordinal(first.toordinal() + int(day) - 1) if first else f'{day:g}'}"
+
+    for row, day in enumerate(days.tolist()):
+        expected = previous + 1
+        previous = day if day.is_integer() and day >= 1 else expected
+        if not np.isnan(day) and day != expected:
+            rule = "days start with the first and follow one another"
+            faults[row, order] = f"{shown(day)}, must be {shown(expected)}: {rule}"
+        elif day >= last_day:
+            last = f"before {shown(last_day)}, the last day"
+            faults[row, order] = f"{shown(day)}, must be {last}: after it nothing is left to decide"
     return faults
 
 
-def _numbers(sheet: Sheet, wanted: Sequence[str]) -> tuple[NDArray[np.float64], Found]:
-    """The cells as numbers (rows, columns wanted), NaN where there is none, and what is wrong with them."""
-    table = np.full((len(sheet.rows), len(wanted)), np.nan)
-    found: Found = {}
-    for index, line in enumerate(sheet.rows.values()):
-        cells = _without_blanks(line, len(sheet.names))
-        if len(cells) != len(sheet.names):
-            found[index, WHOLE_ROW] = (
-                f"{len(cells)} values, expected {len(sheet.names)}, one for each column"
-            )
-            continue
-        for name, cell in zip(sheet.names, cells, strict=True):
-            if name not in wanted:
-                continue
-            try:
-                table[index, wanted.index(name)] = float(cell)
-            except ValueError:
-                shown = repr(cell) if cell else "is empty"
-                found[index, name] = f"{shown}, must be a number such as 33.3, with a decimal point"
-    return table, found
-
-
-def _checked(
-    table: NDArray[np.float64], names: Sequence[str], history: History, found: Found
-) -> Found:
-    """What is wrong with the numbers (rows, day and columns), but for what was found wrong before."""
-    wrong = _day_faults(table[:, 0].tolist(), history.last_day) | history.faults(table[:, 1:])
-    absent = {DAY, *history.columns} - set(names)
-    return {
-        (index, column): text
-        for (index, column), text in wrong.items()
-        if column not in absent and not {(index, column), (index, WHOLE_ROW)} & found.keys()
-    }
-
-
-def _day_faults(days: Sequence[float], last_day: int) -> Found:
-    """What is wrong with the days of the rows; a day that is no number is taken for the one expected."""
-    found: Found = {}
-    previous, seen = 0.0, set[float]()
-    for index, day in enumerate(days):
-        expected = previous + 1
-        readable = day.is_integer() and day >= 1
-        if not readable:
-            found[index, DAY] = f"{day:g}, must be a whole number of 1 or more"
-        elif day >= last_day:
-            found[index, DAY] = (
-                f"{day:g}, must be before {last_day}, the last day: after it nothing is left to decide"
-            )
-        elif day in seen:
-            found[index, DAY] = f"{day:g} is repeated, must be {expected:g}: each day stands once"
-        elif day < previous:
-            found[index, DAY] = (
-                f"{day:g} comes after {previous:g}, must come before: days stand in order"
-            )
-        elif day > expected:
-            found[index, DAY] = (
-                f"{day:g}, must be {expected:g}: days start with 1 and none is left out"
-            )
-        seen.add(day)
-        previous = max(previous, day) if readable else expected
-    return found
-
-
-def _without_blanks(cells: list[str], least: int) -> list[str]:
-    """The cells without blank ones at the end, where there are more than ``least``."""
-    while len(cells) > least and not cells[-1]:
-        cells = cells[:-1]
-    return cells
-
-
-def _message(where: str, faults: list[Fault], wanted: Sequence[str]) -> str:
-    counted = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    lines = [f"  row {fault.row}{fault.text}" for fault in sorted(faults)]
+def _message(where: str, wanted: Sequence[str], faults: Faults) -> str:
+    """All faults, ordered as a reader goes through the file."""
+    places = {name: place for place, name in enumerate(("", *wanted))}
+    ordered = sorted(faults.items(), key=lambda fault: (fault[0][0], places.get(fault[0][1], 99)))
+    lines = [
+        f"  row {row}{f', column {column}' if column else ''}: {text}"
+        for (row, column), text in ordered
+    ]
+    counted = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
     more = [f"  and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
     expected = f"expected the header {','.join(wanted)} and a row for each past day"
-    return "\n".join([f"history {where}: {counted}; {expected}", *lines[:MOST_SHOWN], *more])
+    return "\n".join([f"past {where}: {counted}; {expected}", *lines[:MOST_SHOWN], *more])

@@ -1,12 +1,13 @@
-"""``python -m evaluate.campaign.plan RUN --history so_far.csv``: tomorrow's split of a campaign, and what the days left earn.
+"""``python -m evaluate.campaign.plan RUN --past so_far.csv``: tomorrow's split of the budget.
 
-It belongs to the campaign, as its charts do: it asks the environment for its days, and for those
-    that were played.
+It plays the days left with a trained agent and says what they are expected to earn.
 """
 
 import json
 import math
 import sys
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -15,33 +16,41 @@ import pandas as pd
 import tyro
 from numpy.typing import NDArray
 
-from evaluate.__main__ import DEFAULT_TARGET, find_target
-from evaluate.__main__ import Args as Targets
-from evaluate.campaign.past_days import History, read_history
-from train.config import EnvConfig, InputError, nearest
+from envs.campaign.params import CHANNELS, CampaignParams
+from envs.campaign.past import COLUMNS, past_faults
+from envs.campaign.planner import limits_of
+from evaluate.campaign.domain import DOMAIN, params_of
+from evaluate.campaign.fit import SHARE, Fit, fit_of, warning_of
+from evaluate.campaign.past_days import DAY, PastDays, parse_past, read_bytes
+from evaluate.domain import domain_of
+from evaluate.rollouts import Candidate
+from evaluate.targets import DEFAULT_TARGET, find_target
+from train.config import EnvConfig
 from train.environment import make_env
+from train.errors import InputError, nearest
 from train.storage.run_folder import Run
 
 CAMPAIGNS = 1_000
-SHARE = 0.8  # of the campaigns that lie in the range
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 TOTAL, EXPECTED = "engagement", "expected_engagement"
+MOST_DIGITS = 9  # of the largest day's sum: the precision of limits and budget
+NEAR = 1e-6  # of a unit of the last digit: no more than rounding
+FloatArray = NDArray[np.float64]
 
 
 class Args(NamedTuple):
-    """Tells tomorrow's split of the budget after the days played so far, and what the days left will earn."""
+    """Prints tomorrow's split of the budget, and what the days left will earn."""
 
     run: Annotated[
         Path,
         tyro.conf.Positional,
-        tyro.conf.arg(
-            help=f"folder of a run, or a config (its newest finished run of an agent); default: {DEFAULT_TARGET}"
-        ),
+        tyro.conf.arg(help="folder of a run, or a config (its newest finished run of an agent)"),
     ] = DEFAULT_TARGET
-    history: Annotated[
+    past: Annotated[
         Path | None,
         tyro.conf.arg(
-            help="CSV file with a row for each past day: day,posts,ads,rewards,likes,comments,shares; "
-            "default: nothing is played yet"
+            help=f"CSV file with a row for each past day: {','.join((DAY, *COLUMNS))}; a column "
+            "'date' (such as 2026-03-31) serves instead of 'day'; default: nothing is played yet"
         ),
     ] = None
     agent: Annotated[
@@ -58,30 +67,45 @@ class Plan(NamedTuple):
     Attributes:
         run: Folder of the run that was asked.
         agent: Name of the agent.
-        last_day: The day that ends the campaign, from 1.
-        decided: Columns of the split.
+        params: The campaign.
         days: A row for each day left: the day, the split [bu/day] and the expected engagement
             [1/day], averaged over the campaigns. The split of the first row is the same in all of
             them.
         low: Engagement of the days left that a tenth of the campaigns stay below [1].
         high: The same of nine tenths [1].
-        campaigns: How many campaigns were played, all of them after the days so far; 1 where chance
+        campaigns: How many campaigns were played, all of them after the past days; 1 where chance
             has no part.
+        fit: How the past days fit the campaign; None without past days.
     """
 
     run: Path
     agent: str
-    last_day: int
-    decided: tuple[str, ...]
+    params: CampaignParams
     days: pd.DataFrame
     low: float
     high: float
     campaigns: int
+    fit: Fit | None
+
+    @property
+    def split(self) -> FloatArray:
+        """Spend on the days left, (days left, channels) [bu/day]."""
+        return self.days[list(CHANNELS)].to_numpy()
 
     @property
     def expected(self) -> float:
         """Expected engagement of the days left [1]."""
         return float(self.days[EXPECTED].sum())
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the days left bring just what is expected."""
+        return self.campaigns == 1 and self.holds_range
+
+    @property
+    def holds_range(self) -> bool:
+        """Whether the past days allow a range to be given."""
+        return self.fit is None or self.fit.holds_range
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -89,86 +113,110 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     flags = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
     try:
+        _refuse_old_names(arguments)
         args = tyro.cli(Args, args=arguments, prog="python -m evaluate.campaign.plan", config=flags)
-        subject = find_target(Targets(targets=(args.run,), runs_dir=args.runs_dir))
-        history = history_of(subject.runs[0])
-        past = (
-            np.zeros((0, len(history.columns)))
-            if args.history is None
-            else read_history(args.history, history)
-        )
-        made = make_plan(subject.runs, args.agent, past)
+        runs = find_target((args.run,), (), args.runs_dir).runs
+        past = _read_past(args.past, campaign_of(runs[0].config.env))
+        plan = make_plan(runs, args.agent, past.values)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    print(json.dumps(as_json(made), indent=2) if args.json else as_table(made))
+    for notice in past.notices:
+        print(f"note: {notice}", file=sys.stderr)
+    print(json.dumps(as_json(plan), indent=2) if args.json else as_table(plan))
     return 0
 
 
-def history_of(run: Run) -> History:
-    """What the environment of a run tells of days that have been played.
+def campaign_of(env: EnvConfig) -> CampaignParams:
+    """The parameters of a campaign.
 
     Raises:
-        InputError: It cannot start after such days.
+        InputError: The environment is another one, or refuses its arguments.
     """
-    return _history(make_env(run.config.env, n_envs=1), run.config.env)
+    if domain_of(env) is not DOMAIN:
+        raise InputError(
+            f"env {env.id}: cannot start after past days, so there is nothing to plan; expected a "
+            "run of an environment that can, such as envs:DynamicCampaign-v0"
+        )
+    return params_of(env)
 
 
-def make_plan(runs: list[Run], agent: str | None, past: NDArray[np.float64]) -> Plan:
-    """Plays the days left after those of the past, many times where chance has a part.
+def parse_campaign_past(data: bytes, where: str, params: CampaignParams) -> PastDays:
+    """Past days of a campaign out of a CSV file, (past days, channels + metrics).
+
+    Raises:
+        InputError: Something in it is wrong; all faults are named.
+    """
+    past = parse_past(data, where, COLUMNS, params.days, partial(past_faults, params))
+    first = past.first_date
+    if first is None or len(set(params.weekday_factors)) == 1:
+        return past
+    if first.weekday() == params.start_weekday:
+        return past
+    start = WEEKDAYS[params.start_weekday]
+    notice = f"{where}: day 1 is a {WEEKDAYS[first.weekday()]}; the campaign starts on a {start}"
+    return past._replace(notices=(*past.notices, notice))
+
+
+def make_plan(runs: list[Run], agent: str | None, past: FloatArray) -> Plan:
+    """Plays the days left after the past ones, many times where chance has a part.
 
     Args:
         runs: Runs of one config, one for each agent.
         agent: Which of their policies to ask; None takes the first.
-        past: The days so far, (days so far, columns of the environment's history).
+        past: Spends and metrics, (past days, channels + metrics).
 
     Raises:
         InputError: There is no such agent, or its run cannot be loaded.
     """
-    from evaluate.policies import entries
     from train.play import play
 
-    loaded = [(run, entry) for run in runs for entry in entries([run], main=run.config_name)]
-    names = [entry.name for _, entry in loaded]
-    if agent is not None and agent not in names:
-        raise InputError(
-            f"--agent {agent}: there is no run of it{nearest(agent, names)}; known: {', '.join(names)}"
-        )
-    run, entry = loaded[names.index(agent) if agent else 0]
-    history = history_of(run)
-    envs: Any = make_env(entry.env, CAMPAIGNS if history.is_chance else 1)
-    seed = run.config.evaluation.seed
-    steps = [step.infos for step in play(entry.policy, envs, seed, options={"past": past})]
-    engagement = sum(infos[TOTAL] for infos in steps)
-    low, high = np.quantile(engagement, [(1 - SHARE) / 2, (1 + SHARE) / 2]).tolist()
-    records = [{**envs.unwrapped.day_record(infos), EXPECTED: infos[EXPECTED]} for infos in steps]
-    days = pd.DataFrame(
-        [{name: value.mean() for name, value in record.items()} for record in records]
+    run, candidate = _choose(runs, agent)
+    params, seed = campaign_of(candidate.env), run.config.evaluation.seed
+    has_chance = params.is_noisy or params.is_drawn
+    with closing(make_env(candidate.env, CAMPAIGNS if has_chance else 1)) as envs:
+        steps = [step.infos for step in play(candidate.policy, envs, seed, options={"past": past})]
+        campaigns = envs.num_envs
+    low, high = np.quantile(
+        np.sum([infos[TOTAL] for infos in steps], axis=0), [(1 - SHARE) / 2, (1 + SHARE) / 2]
     )
-    days.insert(0, "day", range(len(past) + 1, history.last_day + 1))
-    shown = days[["day", *history.decided, EXPECTED]]
+    split = np.array([infos["spend"].mean(axis=0) for infos in steps])
+    days = pd.DataFrame(split, columns=list(CHANNELS))
+    days.insert(0, DAY, range(len(past) + 1, params.days + 1))
+    days[EXPECTED] = [infos[EXPECTED].mean() for infos in steps]
     return Plan(
-        run.folder, entry.name, history.last_day, history.decided, shown, low, high, envs.num_envs
+        run=run.folder,
+        agent=candidate.name,
+        params=params,
+        days=days,
+        low=float(low),
+        high=float(high),
+        campaigns=campaigns,
+        fit=fit_of(candidate.env, params, past, seed),
     )
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
     """The plan for programs: numbers as they are, not rounded."""
     first = plan.days.iloc[0]
+    share = 1.0 if plan.is_exact else SHARE if plan.campaigns > 1 and plan.holds_range else None
     return {
         "run": str(plan.run),
         "agent": plan.agent,
-        "day": int(first["day"]),
-        "last_day": plan.last_day,
-        "split": {name: float(first[name]) for name in plan.decided},
+        "day": int(first[DAY]),
+        "last_day": plan.params.days,
+        "past_days_fit": None
+        if plan.fit is None
+        else {**plan.fit._asdict(), "holds_range": plan.holds_range},
+        "split": {name: float(first[name]) for name in CHANNELS},
         "days_left": {
             EXPECTED: plan.expected,
             "low": plan.low,
             "high": plan.high,
-            "share_in_range": 1.0 if plan.campaigns == 1 else SHARE,
-            "exact": plan.campaigns == 1,
+            "share_in_range": share,
+            "exact": plan.is_exact,
             "campaigns": plan.campaigns,
         },
         "days": plan.days.to_dict(orient="records"),
@@ -176,69 +224,128 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 
 def as_table(plan: Plan) -> str:
-    """The plan for people; the rounded parts of a split add up, so that it can be spent as it stands."""
-    splits = plan.days[list(plan.decided)].to_numpy()
-    split, digits = rounded(splits), places(splits)
-    table = pd.DataFrame({"day": plan.days["day"]})
-    for name, column in zip(plan.decided, split.T, strict=True):
-        table[name] = [f"{value:,.{digits}f}" for value in column]
+    """The plan for people; the rounded parts of a split can be spent as they stand."""
+    low, high = (limits[-len(plan.split) :] for limits in limits_of(plan.params))
+    table = pd.DataFrame(written(plan.split, low, high), columns=list(CHANNELS))
+    table.insert(0, DAY, plan.days[DAY])
     table[f"expected {TOTAL}"] = [f"{value:,.0f}" for value in plan.days[EXPECTED]]
-    day = plan.days["day"].iloc[0]
-    tomorrow = ", ".join(f"{name} {table[name].iloc[0]}" for name in plan.decided)
+    tomorrow = ", ".join(f"{name} {table[name].iloc[0]}" for name in CHANNELS)
+    warning = warning_of(plan.fit)
     return "\n".join(
         [
-            f"Tomorrow is day {day} of {plan.last_day}. Spend: {tomorrow}",
+            *([warning, ""] if warning else []),
+            f"Tomorrow is day {plan.days[DAY].iloc[0]} of {plan.params.days}. Spend: {tomorrow}",
             "",
             table.to_string(index=False),
             "",
-            _range(plan),
+            *_earnings(plan),
             f"Decided by {plan.agent}, {plan.run}.",
         ]
     )
 
 
-def rounded(split: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Splits (days, columns) in few digits that add up to no more than before: what is cut off goes to the most cut."""
-    unit = 10.0 ** -places(split)
-    whole = np.floor(split / unit + 1e-6)
-    left = np.floor(split.sum(axis=1) / unit + 1e-6) - whole.sum(axis=1)
-    order = np.argsort(np.argsort(whole - split / unit, axis=1, kind="stable"), axis=1)
-    filled: NDArray[np.float64] = (whole + (order < left[:, np.newaxis])) * unit
-    return filled
+def written(
+    split: FloatArray, low: FloatArray | float = 0.0, high: FloatArray | float = np.inf
+) -> list[list[str]]:
+    """Splits (days, channels) as ``rounded`` makes them, in as many digits as they have."""
+    digits = places(split, low, high)
+    return [[f"{part:.{digits}f}" for part in day] for day in rounded(split, low, high)]
 
 
-def places(split: NDArray[np.float64]) -> int:
-    """Digits after the point: three or more that count in a day's sum, and at least one after the point."""
-    most = float(split.sum(axis=1).max())
-    return max(1, 2 - math.floor(math.log10(most))) if most > 0 else 1
+def rounded(
+    split: FloatArray, low: FloatArray | float = 0.0, high: FloatArray | float = np.inf
+) -> FloatArray:
+    """Splits in few digits that can be spent as they stand.
+
+    A day's sum is no more than before, and every part stays within its limits; what is cut off goes
+    to the parts that lose most.
+
+    Args:
+        split: What to round, (days, channels) [bu/day].
+        low: Least spend of each part [bu/day].
+        high: Most spend of each part [bu/day].
+    """
+    digits = places(split, low, high)
+    exact, least, most, totals = _in_units(split, low, high, digits)
+    parts = np.clip(np.floor(exact + NEAR), least, most)
+    for day, missing in enumerate(totals - parts.sum(axis=1)):
+        sign = np.sign(missing)
+        for _ in range(int(abs(missing))):
+            can_move = (parts < most if sign > 0 else parts > least)[day]
+            if can_move.any():
+                lost = np.where(can_move, sign * (exact - parts)[day], -np.inf)
+                parts[day, lost.argmax()] += sign
+    decimals: FloatArray = parts / 10.0**digits + 0.0  # not -0
+    return decimals
 
 
-def _range(plan: Plan) -> str:
-    first, last = plan.days["day"].iloc[0], plan.last_day
+def places(
+    split: FloatArray, low: FloatArray | float = 0.0, high: FloatArray | float = np.inf
+) -> int:
+    """Digits after the point: four that count in the largest sum, more where limits need them."""
+    largest = float(split.sum(axis=1).max()) * (1 + NEAR)
+    counting = 4 - (1 + math.floor(math.log10(largest))) if largest > 1e-12 else 1
+    for digits in range(max(counting, 0), counting + MOST_DIGITS - 4):
+        _, least, most, totals = _in_units(split, low, high, digits)
+        if (least <= most).all() and (least.sum(axis=1) <= totals).all():
+            return digits
+    return max(counting + MOST_DIGITS - 4, 0)
+
+
+def _in_units(
+    split: FloatArray, low: FloatArray | float, high: FloatArray | float, digits: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Parts, least and most (days, channels) and sums (days,), in units of the last digit."""
+    units = 10.0**digits
+    least = np.broadcast_to(np.ceil(low * units - NEAR), split.shape)
+    most = np.broadcast_to(np.floor(high * units + NEAR), split.shape)
+    return split * units, least, most, np.floor(split.sum(axis=1) * units + NEAR)
+
+
+def _refuse_old_names(arguments: list[str]) -> None:
+    if any(word.partition("=")[0] == "--history" for word in arguments):
+        raise InputError("--history is now called --past")
+
+
+def _read_past(path: Path | None, params: CampaignParams) -> PastDays:
+    if path is None:
+        return PastDays(np.zeros((0, len(COLUMNS))))
+    return parse_campaign_past(read_bytes(path), str(path), params)
+
+
+def _choose(runs: list[Run], agent: str | None) -> tuple[Run, Candidate]:
+    """The run and the policy to ask; the first without an agent's name."""
+    from evaluate.policies import load_candidates
+
+    known = {
+        candidate.name: (run, candidate)
+        for run in runs
+        for candidate in load_candidates([run], main=run.config_name)
+    }
+    if agent is None:
+        return next(iter(known.values()))
+    if agent not in known:
+        raise InputError(
+            f"--agent {agent}: there is no run of it{nearest(agent, known)}; "
+            f"known: {', '.join(known)}"
+        )
+    return known[agent]
+
+
+def _earnings(plan: Plan) -> list[str]:
+    """What the days left earn, as lines."""
+    first, last = plan.days[DAY].iloc[0], plan.params.days
     span = f"days {first} to {last}" if first < last else f"day {last}"
     earned = f"Expected {TOTAL} of {span}: {plan.expected:,.0f}"
     if plan.campaigns == 1:
-        return f"{earned} (exact: chance has no part in this campaign)"
-    later = (
-        "\nSplits of later days are averages: each is decided anew once the day before is known."
-        if first < last
-        else ""
-    )
-    known = " that fit the days so far" if first > 1 else ""
-    return (
-        f"{earned}\n{SHARE:.0%} of {plan.campaigns:,} simulated campaigns{known} earn "
-        f"{plan.low:,.0f} to {plan.high:,.0f}.{later}"
-    )
-
-
-def _history(envs: Any, env: EnvConfig) -> History:
-    if not hasattr(envs.unwrapped, "history"):
-        raise InputError(
-            f"env {env.id}: cannot start after days already played, so there is nothing to plan; expected a run of an "
-            "environment that can, such as envs:DynamicCampaign-v0"
-        )
-    history: History = envs.unwrapped.history
-    return history
+        return [earned + " (exact: chance has no part in this campaign)" * plan.is_exact]
+    spread = f"{plan.low:,.0f} to {plan.high:,.0f}"
+    known = " that fit the past days" if first > 1 else ""
+    lines = [earned, f"{SHARE:.0%} of {plan.campaigns:,} simulated campaigns{known} earn {spread}."]
+    if not plan.holds_range:
+        lines[1] = f"The simulated campaigns closest to the past days earn about {spread}."
+    later = "Splits of later days are averages: each is decided once the day before is known."
+    return [*lines, later] if first < last else lines
 
 
 if __name__ == "__main__":

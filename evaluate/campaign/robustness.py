@@ -1,26 +1,28 @@
-"""``python -m evaluate.campaign.robustness``: the same agents and rivals where the world is not what they take it for.
+"""``python -m evaluate.campaign.robustness``: agents and baselines under distribution shift.
 
-The agents are not trained anew, and beliefs and rivals keep to the prior and the noise that they
-know; only the clairvoyant knows what holds. It belongs to the campaigns that differ from each
-other.
+The agents are not trained for it, and beliefs and baselines keep to the prior and the noise of the
+parameters; only the clairvoyant knows each campaign. It belongs to campaigns that differ.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import annotated_types
 import pandas as pd
 import tyro
 
-from envs.campaign.params import CHANNELS, DRAWN, CampaignParams
-from evaluate.__main__ import Args as Targets
-from evaluate.__main__ import find_target
-from evaluate.policies import entries, single_env, yardsticks
-from evaluate.results import BEST_FIXED, CLAIRVOYANT, REPLANNER, PolicyResult, policy_results
+from envs.campaign.params import CHANNELS, FIELDS, PRIOR_WIDTHS, CampaignParams
+from evaluate.campaign.domain import DOMAIN, params_of
+from evaluate.campaign.policies import BEST_FIXED, CLAIRVOYANT, REPLANNER
+from evaluate.domain import domain_of
+from evaluate.policies import load_candidates
+from evaluate.report.wording import with_ends
+from evaluate.results import PolicyResult, policy_results
 from evaluate.rollouts import play_all
-from evaluate.statistics import Interval
-from train.config import InputError
+from evaluate.targets import find_target
+from train.errors import InputError
 
 DEFAULT_TARGET = Path("configs/uncertain.yaml")
 COMPARED = (BEST_FIXED, REPLANNER, CLAIRVOYANT)
@@ -28,7 +30,7 @@ METRIC = "expected_engagement"
 
 
 class Args(NamedTuple):
-    """Plays trained runs and their rivals where draws are wider, days noisier or a channel is dead."""
+    """Plays trained runs and baselines where draws are wider, days noisier or a channel is dead."""
 
     target: Annotated[
         Path,
@@ -39,16 +41,16 @@ class Args(NamedTuple):
         tuple[str, ...],
         tyro.conf.arg(help="training seeds to take, or 'all'; default: the newest run alone"),
     ] = ()
-    campaigns: Annotated[int, tyro.conf.arg(help="campaigns to play in each world")] = 300
+    campaigns: Annotated[int, tyro.conf.arg(help="campaigns to play in each case")] = 300
     runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints a line for each world and policy; returns the exit code."""
+    """Prints a line for each case and policy; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
         args = tyro.cli(Args, args=arguments, prog="python -m evaluate.campaign.robustness")
-        print(robustness(args).set_index(["world", "policy"]).to_string())
+        print(robustness(args).set_index(["case", "policy"]).to_string())
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -57,42 +59,67 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def worlds(params: CampaignParams) -> dict[str, dict[str, Any]]:
-    """What holds in each world, as the option ``world`` of ``reset`` takes it, by what is unusual about it."""
-    wide = {name: 2 * getattr(params, name) for name in DRAWN}
-    loud: dict[str, Any] = {"shock_sd": 2 * params.shock_sd}
+def shifts(params: CampaignParams) -> dict[str, dict[str, Any]]:
+    """The option ``true_params`` of ``reset`` for each case, by what is unusual about it.
+
+    A field that would leave its range is set to the end of it, and the name of the case says so.
+    """
+    wide, at_most = _doubled(params, PRIOR_WIDTHS)
+    noisy, loudest = _doubled(params, ["shock_sd"])
     if params.dispersion is not None:
-        loud["dispersion"] = params.dispersion / 4  # the standard deviation is 1 / sqrt(dispersion)
+        noisy["dispersion"] = params.dispersion / 4  # the sd is 1 / sqrt(dispersion)
     dead = {f"{name} dead": {"counts": _without(params, i)} for i, name in enumerate(CHANNELS)}
-    return {"as expected": {}, "draws twice as wide": wide, "noise twice as strong": loud, **dead}
+    return {
+        "as expected": {},
+        f"draws twice as wide{at_most}": wide,
+        f"noise twice as strong{loudest}": noisy,
+        **dead,
+    }
 
 
 def robustness(args: Args) -> pd.DataFrame:
-    """A row for each world and policy: what it earns, which part of the gap it closes, and by how much an agent leads.
+    """A row for each case and policy: what it earns, its gap closed, how much the agent leads by.
 
     Raises:
         InputError: There is no such run, or its campaigns do not differ from each other.
     """
     if args.campaigns < 2:
         raise InputError(f"--campaigns {args.campaigns}: must be 2 or more")
-    subject = find_target(Targets(targets=(args.target,), seeds=args.seeds, runs_dir=args.runs_dir))
-    params = getattr(single_env(subject.env), "params", None)
-    if params is None or not params.is_drawn:
+    target = find_target((args.target,), args.seeds, args.runs_dir)
+    if domain_of(target.env) is not DOMAIN or not params_of(target.env).is_drawn:
         raise InputError(
-            f"{args.target}: {subject.env.id}: its campaigns do not differ, so nothing has to be adapted to"
+            f"{args.target}: {target.env.id}: its campaigns do not differ, so nothing has to be "
+            "adapted to"
         )
-    trained = entries(subject.runs, main=subject.name)
-    seed, learned = subject.evaluation.seed, list(dict.fromkeys(entry.name for entry in trained))
-    played = trained + [entry for entry in yardsticks(subject.env, seed) if entry.name in COMPARED]
-    rows = []
-    for world, fields in worlds(params).items():
-        print(f"playing {args.campaigns} campaigns: {world}", file=sys.stderr, flush=True)
-        results = play_all(played, args.campaigns, seed, {"true_params": fields})
-        rows += [
-            _row(world, standing, learned[0])
-            for standing in policy_results(results.campaigns, learned, METRIC, seed)
-        ]
+    trained = load_candidates(target.runs, main=target.name)
+    agents = list(dict.fromkeys(candidate.name for candidate in trained))
+    seed, rows = target.evaluation.seed, []
+    for case, true_params in shifts(params_of(target.env)).items():
+        print(f"playing {args.campaigns} campaigns: {case}", file=sys.stderr, flush=True)
+        baselines = DOMAIN.baseline_policies(target.env, seed)  # what they draw starts again
+        played = trained + [baseline for baseline in baselines if baseline.name in COMPARED]
+        options = {"true_params": true_params}
+        episodes = play_all(played, args.campaigns, seed, DOMAIN.columns, options).episodes
+        policies = policy_results(episodes, agents, METRIC, DOMAIN.baselines)
+        rows += [_row(case, policy, agents[0]) for policy in policies]
     return pd.DataFrame(rows)
+
+
+def _doubled(params: CampaignParams, fields: Iterable[str]) -> tuple[dict[str, float], str]:
+    """Twice the value of each field within its range, and which had to be brought into it."""
+    values, clipped = {}, []
+    for name in fields:
+        doubled, most = 2 * getattr(params, name), _greatest(name)
+        values[name] = min(doubled, most)
+        if doubled > most:
+            clipped.append(f"{name} at most {most:g}")
+    return values, f" ({', '.join(clipped)})" if clipped else ""
+
+
+def _greatest(field: str) -> float:
+    """The greatest value that a field of the parameters may have."""
+    bounds: list[Any] = FIELDS[field].metadata
+    return next(float(bound.le) for bound in bounds if isinstance(bound, annotated_types.Le))  # type: ignore[arg-type]
 
 
 def _without(params: CampaignParams, channel: int) -> list[list[float]]:
@@ -102,20 +129,17 @@ def _without(params: CampaignParams, channel: int) -> list[list[float]]:
     ]
 
 
-def _row(world: str, standing: PolicyResult, leading: str) -> dict[str, str]:
-    """One line of the table; by how much the first agent earns more is taken campaign by campaign."""
-    closed, lead = standing.closed, standing.lead
+def _row(case: str, policy: PolicyResult, leading: str) -> dict[str, str]:
+    """One line; by how much the first agent earns more is taken campaign by campaign."""
+    closed, lead = policy.gap_closed, policy.difference
+    episode = DOMAIN.episode
     return {
-        "world": world,
-        "policy": standing.name,
-        "expected engagement": f"{standing.total.value:,.0f}",
-        "gap closed": _with_ends(closed, "{:.2f}".format) if closed else "",
-        f"{leading} earns more by": _with_ends(lead, "{:+,.0f}".format) if lead else "",
+        "case": case,
+        "policy": policy.name,
+        "expected engagement": f"{policy.mean.value:,.0f}",
+        "gap closed": with_ends(closed, "{:.2f}".format, episode) if closed else "",
+        f"{leading} earns more by": with_ends(lead, "{:+,.0f}".format, episode) if lead else "",
     }
-
-
-def _with_ends(found: Interval, form: Callable[[float], str]) -> str:
-    return f"{form(found.value)} ({found.ends(form)})"
 
 
 if __name__ == "__main__":

@@ -1,106 +1,119 @@
-"""The pictures that belong to a campaign: its days, its spend, and why the budget is split as it is."""
+"""The sections that belong to a campaign: its plan, its days, and why the budget is split so."""
 
 from typing import Any, NamedTuple
 
 import pandas as pd
+from numpy.typing import NDArray
 
-from evaluate.report import charts
+from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
+from envs.campaign.planner import limits_of
+from evaluate.campaign import charts
+from evaluate.campaign.explain import PlanDiagnostics, explanation, how_sure, plan_diagnostics
+from evaluate.campaign.plan import places, rounded
+from evaluate.campaign.policies import BEST_FIXED, BEST_FOUND, CLAIRVOYANT, OPTIMAL
+from evaluate.domain import Evaluation
 from evaluate.report.page import Chart, Section, Table
-from evaluate.results import BEST_FIXED, CLAIRVOYANT
 
-CHANNELS, METRICS, TOTAL = (
-    ("posts", "ads", "rewards"),
-    ("likes", "comments", "shares"),
-    "engagement",
-)
-OPTIMAL = "optimal plan"
+TOTAL = "engagement"
 NOMINAL = (
-    "CampaignBatch differ in how strong their channels are. The text and the worth of one more unit below are those of the "
-    "nominal campaign, and of the mean of what a policy spends."
+    "Campaigns differ in how strong their channels are. The text and the worth of one more unit "
+    "below are those of the nominal campaign, and of the mean of what a policy spends."
 )
 VARIED = (("seed", "training seeds"), ("campaign", "campaigns"))
 
 
-class Pictures(NamedTuple):
-    """The sections that belong to a campaign; none of them where the days are not those of one."""
+class CampaignSections(NamedTuple):
+    """The plan, what its days bring, and why the budget is split so."""
 
-    plan: Section | None
-    days: Section | None
-    why: Section | None
+    plan: Section
+    days: Section
+    why: Section
 
 
-def campaign_sections(
-    days: pd.DataFrame, learned: list[str], env: Any, colours: dict[str, str]
-) -> Pictures:
-    """The plan, the article's pictures, and why the budget is split so.
+def days_of(evaluation: Evaluation) -> pd.DataFrame:
+    """A row per policy, training seed, ``campaign`` and ``day``."""
+    return evaluation.results.steps.rename(columns={"episode": "campaign", "step": "day"})
 
-    Args:
-        days: A row per policy, training seed, campaign and day.
-        learned: Names of the trained policies, the leading one first.
-        env: The environment, for what it knows of a plan.
-        colours: A colour for each policy.
-    """
-    if not {*CHANNELS, *METRICS, TOTAL} <= set(days.columns):
-        return Pictures(None, None, None)
-    leading = learned[0]
-    differ = CLAIRVOYANT in set(days["policy"])
-    beside = [name for name in (OPTIMAL, BEST_FIXED) if name in set(days["policy"])]
-    drawn = [*learned, *beside, *([CLAIRVOYANT] if differ else [])]
-    insights = {name: env.insight(_plan(days, name)) for name in [leading, *beside]}
-    spend = Chart(
-        "spend_by_day",
-        f"Where each trained policy puts the budget, day by day, beside {'rules' if differ else 'the best plan'} that "
-        f"{'know how campaigns differ' if differ else 'there is'}{', the mean over campaigns' if differ else ''}.",
-        f"Stacked bars of spend on posts, ads and rewards by day for {', '.join(drawn)}.",
-        charts.spend_by_day(days, CHANNELS, drawn),
+
+def campaign_sections(evaluation: Evaluation, params: CampaignParams) -> CampaignSections:
+    """The plan of the leading policy, the article's pictures, and why the budget is split so."""
+    days, trained = days_of(evaluation), evaluation.trained
+    leading, played = days[days["policy"] == trained[0]], set(days["policy"])
+    best = [name for name in (OPTIMAL, BEST_FOUND, BEST_FIXED) if name in played]
+    drawn = [*trained, *best, *([CLAIRVOYANT] if CLAIRVOYANT in played else [])]
+    diagnostics = {
+        name: plan_diagnostics(params, _plan(days[days["policy"] == name]))
+        for name in (trained[0], *best)
+    }
+    text = [*([NOMINAL] if params.is_drawn else []), explanation(params), how_sure(params)]
+    pictures = [_spend(days, drawn, params), *why_charts(diagnostics, evaluation.colours)]
+    return CampaignSections(
+        _the_plan(leading, trained[0], params),
+        _the_days(leading, trained[0], params),
+        Section("Why this split", text, [], pictures),
     )
-    text = [*([NOMINAL] if differ else []), env.explanation()]
-    why = Section("Why this split", text, [], [spend, *why_charts(insights, colours)])
-    return Pictures(_the_plan(days, leading), _the_days(days, leading), why)
 
 
-def why_charts(insights: dict[str, dict[str, Any]], colours: dict[str, str]) -> list[Chart]:
-    """What moves the budget over the days; loyalty and freshness only where they move at all."""
-    moves = any(
-        len(set(insight[state])) > 1
-        for insight in insights.values()
-        for state in ("loyalty", "freshness")
-    )
-    audience = Chart(
-        "audience",
-        "What the plan does to the audience: rewards build loyalty, which lifts posts; ads tire, and rest mends them.",
-        "; ".join(
-            f"{name}: loyalty {insight['loyalty'][0]:.2f} on the first day, {insight['loyalty'][-1]:.2f} on the last, "
-            f"freshness {insight['freshness'][0]:.2f} and {insight['freshness'][-1]:.2f}"
-            for name, insight in insights.items()
-        ),
-        charts.audience(insights, {name: colours[name] for name in insights}),
-    )
+def why_charts(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -> list[Chart]:
+    """What moves the budget over the days; loyalty and fatigue only where there are any."""
     why = Chart(
         "why_this_split",
-        "Why this split: the engagement that one more unit on a channel and day would earn over the rest of the "
-        "campaign. Within a day it is the same for every channel of the best plan, except where a limit is named: "
-        "a channel at 0 earns less than the others, and less could not be spent on it.",
-        "Heat maps of the worth of one more unit by channel and day for "
-        + ", ".join(insights)
-        + ".",
-        charts.marginal(insights, CHANNELS),
+        "Why this split: the engagement that one more unit on a channel and day would earn over "
+        "the rest of the campaign. Within a day it is the same for every channel of the best plan, "
+        "except where a limit is named: a channel at 0 earns less than the others, and less could "
+        "not be spent on it.",
+        f"Heat maps of the worth of one more unit by channel and day for {', '.join(diagnostics)}.",
+        charts.marginal_engagement(diagnostics),
     )
-    return [*([audience] if moves else []), why]
+    states = [state for behind in diagnostics.values() for state in behind[:2]]
+    return [*([_audience(diagnostics, colours)] if any(map(_moves, states)) else []), why]
 
 
-def _the_plan(days: pd.DataFrame, leading: str) -> Section:
+def _moves(state: NDArray[Any]) -> bool:
+    return len(set(state.tolist())) > 1
+
+
+def _audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -> Chart:
+    ends = (
+        f"{name}: loyalty {behind.loyalty[0]:.2f} on the first day and {behind.loyalty[-1]:.2f} on "
+        f"the last, effectiveness of ads {behind.effectiveness[0]:.2f} and "
+        f"{behind.effectiveness[-1]:.2f}"
+        for name, behind in diagnostics.items()
+    )
+    return Chart(
+        "audience",
+        "What the plan does to the audience: rewards build loyalty, which lifts posts; ads tire "
+        "it, and recover with time.",
+        "; ".join(ends),
+        charts.audience(diagnostics, {name: colours[name] for name in diagnostics}),
+    )
+
+
+def _spend(days: pd.DataFrame, drawn: list[str], params: CampaignParams) -> Chart:
+    beside = "the best plan"
+    if params.is_drawn:
+        beside = "baselines that know how campaigns differ, the mean over campaigns"
+    return Chart(
+        "spend_by_day",
+        f"Where each trained policy puts the budget, day by day, beside {beside}.",
+        f"Stacked bars of spend on {_listed(CHANNELS)} by day for {', '.join(drawn)}.",
+        charts.spend_by_day(days, drawn),
+    )
+
+
+def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Section:
     """The leading policy's spend as a picture and as a table to copy."""
-    plan = _plan(days, leading)
-    of = days[days["policy"] == leading]
-    counted = [f"{of[name].nunique()} {label}" for name, label in VARIED if _varies(of, name)]
+    counted = [f"{days[name].nunique()} {label}" for name, label in VARIED if _varies(days, name)]
     mean = f", the mean over {' and '.join(counted)}" if counted else ""
+    spend, limits = _plan(days), limits_of(params)
+    digits = places(spend, *limits)
     rows = [
-        [str(day), *(f"{value:.1f}" for value in spend), f"{spend.sum():.1f}"]
-        for day, spend in enumerate(plan, 1)
+        [str(day), *(f"{value:.{digits}f}" for value in (*split, split.sum()))]
+        for day, split in enumerate(rounded(spend, *limits), 1)
     ]
     table = Table(
-        f"Spend in budget units by day and channel, as {leading} decides{mean}.",
+        f"Spend in budget units by day and channel, as {leading} decides{mean}, rounded so that no "
+        "day costs more.",
         ["day", *CHANNELS, "sum"],
         rows,
         copy_as="plan.csv",
@@ -114,47 +127,52 @@ def _the_plan(days: pd.DataFrame, leading: str) -> Section:
         "plan",
         f"The plan of {leading}{mean}.",
         f"Stacked bars of spend by day. {words}.",
-        charts.plan(of, CHANNELS),
+        charts.plan(days),
     )
     return Section("The plan", [], [table], [picture])
 
 
 def _varies(days: pd.DataFrame, by: str) -> bool:
-    """Whether the spend of a day depends on the training seed, or on the campaign, by as much as is shown."""
-    of_day = days.groupby(["day", by])[list(CHANNELS)].mean().groupby("day")
-    return bool(((of_day.max() - of_day.min()) > 0.05).any(axis=None))
+    """Whether a day's spend depends on the training seed, or the campaign, by what is shown."""
+    shown = 0.5 * 10.0 ** -places(_plan(days))
+    spend = days.groupby(["day", by])[list(CHANNELS)].mean().groupby("day")
+    return bool(((spend.max() - spend.min()) > shown).any(axis=None))
 
 
-def _the_days(days: pd.DataFrame, leading: str) -> Section:
+def _the_days(days: pd.DataFrame, leading: str, params: CampaignParams) -> Section:
     """What the days bring: the pictures of the article."""
-    main = days[days["policy"] == leading]
-    earned = main.groupby("day")[[*METRICS, TOTAL]].mean()
+    earned = days.groupby("day")[[*METRICS, TOTAL]].mean()
     by_day = "; ".join(
         f"day {day}: " + ", ".join(f"{row[name]:,.0f} {name}" for name in METRICS)
         for day, row in earned.iterrows()
     )
     together = ", ".join(f"{value:,.0f}" for value in earned[TOTAL].cumsum())
-    return Section(
-        "Day by day",
-        [],
-        [],
-        [
-            Chart(
-                "daily_metrics",
-                f"What each day of the campaign earns when {leading} decides.",
-                f"Grouped bars of likes, comments and shares by day for {leading}. {by_day}.",
-                charts.daily_metrics(main, METRICS, f"Daily engagement metrics: {leading}"),
-            ),
-            Chart(
-                "cumulative_engagement",
-                "How the engagement adds up over the campaign: likes + 2 comments + 3 shares.",
-                f"A rising line of cumulative engagement for {leading}: {together}.",
-                charts.cumulative(main, TOTAL, f"Cumulative engagement: {leading}"),
-            ),
-        ],
+    daily = Chart(
+        "daily_metrics",
+        f"What each day of the campaign earns when {leading} decides.",
+        f"Grouped bars of {_listed(METRICS)} by day for {leading}. {by_day}.",
+        charts.daily_metrics(days, f"Daily engagement metrics: {leading}"),
     )
+    total = Chart(
+        "cumulative_engagement",
+        f"How the engagement adds up over the campaign: {_weighted(params)}.",
+        f"A rising line of cumulative engagement for {leading}: {together}.",
+        charts.cumulative(days, TOTAL, f"Cumulative engagement: {leading}"),
+    )
+    return Section("Day by day", [], [], [daily, total])
 
 
-def _plan(days: pd.DataFrame, policy: str) -> Any:
-    """The spend of a policy averaged over seeds and campaigns, (days, 3) [bu/day]."""
-    return days[days["policy"] == policy].groupby("day")[list(CHANNELS)].mean().to_numpy()
+def _weighted(params: CampaignParams) -> str:
+    """What engagement is: likes + 2 comments + 3 shares."""
+    weights = zip(params.metric_weights, METRICS, strict=True)
+    parts = [name if weight == 1 else f"{weight:g} {name}" for weight, name in weights if weight]
+    return " + ".join(parts) or "nothing"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}"
+
+
+def _plan(days: pd.DataFrame) -> FloatArray:
+    """The spend of one policy averaged over seeds and campaigns, (days, channels) [bu/day]."""
+    return days.groupby("day")[list(CHANNELS)].mean().to_numpy(dtype=float)

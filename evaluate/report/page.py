@@ -1,4 +1,4 @@
-"""Charts, tables and where they come from, written into one folder: the report, the pictures and the numbers."""
+"""The report's data, and its folder: the page, the pictures and the numbers, written at once."""
 
 import base64
 import contextlib
@@ -20,7 +20,6 @@ import PIL.Image
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from evaluate.rollouts import Results
 from train.errors import InputError
 from train.storage.files import lock
 
@@ -48,8 +47,7 @@ class Table(NamedTuple):
 
     Attributes:
         caption: What it shows.
-        copy_as: Name of the CSV file in which it can be taken along; none where it is only to be
-            read.
+        copy_as: File name for download as CSV; none where it is only to be read.
     """
 
     caption: str
@@ -104,23 +102,9 @@ class Report(NamedTuple):
         return [chart for section in self.sections for chart in section.charts]
 
 
-def summary(results: Results) -> pd.DataFrame:
-    """A row per policy in the order played: mean over seeds and campaigns, worst seed, number of seeds."""
-    metrics = [
-        name for name in results.campaigns.columns if name not in {"policy", "seed", "campaign"}
-    ]
-    seeds = results.campaigns.groupby(["policy", "seed"], dropna=False, sort=False, as_index=False)[
-        metrics
-    ].mean()
-    by_policy = seeds.groupby("policy", sort=False)
-    table = by_policy[metrics].mean()
-    worst = "share_of_optimum" if "share_of_optimum" in metrics else metrics[0]
-    return table.assign(worst_seed=by_policy[worst].min(), seeds=by_policy["seed"].nunique())
-
-
 @contextmanager
 def lock_report_dir(out: Path) -> Iterator[None]:
-    """Keeps a report's folder for one evaluation; a folder that is still empty afterwards is removed.
+    """Locks a report's folder for one evaluation; removes a folder that is still empty afterwards.
 
     Raises:
         InputError: Another evaluation has it, or it cannot be written.
@@ -147,7 +131,7 @@ def read_logo(path: Path) -> str:
     """A picture file as a ``data:`` address.
 
     Raises:
-        InputError: It does not exist, is too large, or is no picture that browsers show.
+        InputError: It does not exist, is too large, or is not a picture that browsers show.
     """
     try:
         content = path.read_bytes()
@@ -168,15 +152,15 @@ def read_logo(path: Path) -> str:
             kind = ""
     if kind not in LOGO_KINDS:
         raise InputError(
-            f"logo {path}: is no picture of a kind that browsers show: {', '.join(LOGO_KINDS)}"
+            f"logo {path}: is not a picture of a kind that browsers show: {', '.join(LOGO_KINDS)}"
         )
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def write(
-    out: Path, report: Report, results: Results, table: pd.DataFrame, statistics: dict[str, Any]
+    out: Path, report: Report, steps: pd.DataFrame, table: pd.DataFrame, statistics: dict[str, Any]
 ) -> None:
-    """Writes the report; what stood in the folder before is replaced only when all of the new is there.
+    """Writes the report; what stood in the folder is replaced when all of the new is there.
 
     Raises:
         InputError: The folder cannot be written.
@@ -186,7 +170,7 @@ def write(
             new, old = Path(name) / "new", Path(name) / "old"
             new.mkdir()
             old.mkdir()
-            _write_files(new, report, results, table, statistics)
+            _write_files(new, report, steps, table, statistics)
             _swap(new, out, old)
     except OSError as error:
         raise InputError(
@@ -213,12 +197,16 @@ def _swap(new: Path, out: Path, old: Path) -> None:
 
 
 def _write_files(
-    folder: Path, report: Report, results: Results, table: pd.DataFrame, statistics: dict[str, Any]
+    folder: Path,
+    report: Report,
+    steps: pd.DataFrame,
+    table: pd.DataFrame,
+    statistics: dict[str, Any],
 ) -> None:
     pictures = {chart.name: png(chart.figure) for chart in report.charts}
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(picture)
-    results.days.to_csv(folder / "results.csv", index=False)
+    steps.to_csv(folder / "results.csv", index=False)
     numbers = {
         "policies": {policy: _plain(row) for policy, row in table.iterrows()},
         "statistics": statistics,

@@ -1,391 +1,254 @@
-"""The parts of the page that fit any environment: result, yardsticks, learning, uncertainty, provenance."""
+"""The other parts of the page that fit any environment: comparison, uncertainty, provenance."""
 
 import os
-from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 
 from evaluate import learning
-from evaluate.campaign.sections import OPTIMAL
-from evaluate.report import charts
+from evaluate.domain import Evaluation
+from evaluate.report import charts, wording
 from evaluate.report.page import Chart, Section, Table
-from evaluate.results import BEST_FIXED, CLAIRVOYANT, FAILURE_THRESHOLD, REPLANNER, PolicyResult
-from evaluate.statistics import LEVEL, RESAMPLES, Interval
-from train.config import EvaluationConfig, dump_config
+from evaluate.report.result import best_name, scale, share_name, words
+from evaluate.report.wording import INTERVAL
+from evaluate.results import PolicyResult
+from evaluate.statistics import Kind
+from evaluate.targets import EvaluationTarget, state_of
+from train.config import dump_config
 from train.play import percent
 from train.storage.records import read_command, read_versions
-from train.storage.run_folder import Run
 
-NOTHING = "-"
 LEAST_SHOWN = -0.5  # of the gap; a policy further down would leave the others no room
 
 
-def result(found: list[PolicyResult], metric: str) -> str:
-    """The result in one sentence: the leading agent, how sure that is, and the best simple rule beside it."""
-    leading, seeds = found[0], len(found[0].seeds)
-    if leading.closed:
-        return f"{_gap_closed(leading, leading.closed, metric)} {_winner(found)}"
-    ends = leading.total.show(_number).removeprefix(_number(leading.total.value))[:-1]
-    over = f" over {seeds} training seeds" if seeds > 1 else ""
-    sentence = f"{leading.name} earns {_number(leading.total.value)} {metric}{ends}{over})"
-    if leading.share is None:
-        return f"{sentence} on average."
-    sentence += f", {percent(leading.share.value)} of the optimum"
-    rule = next(
-        (standing for standing in found if not standing.learned and standing.name != OPTIMAL), None
-    )
-    if rule is None or rule.lead is None:
-        return f"{sentence}."
-    by = _number(abs(rule.lead.value))
-    more = "as much as" if by == "0.0" else f"{by} {'more' if rule.lead.value > 0 else 'less'} than"
-    return f"{sentence} and {more} the best simple rule, {rule.name}."
-
-
-def _gap_closed(leading: PolicyResult, closed: Interval, metric: str) -> str:
-    ends = closed.show(_share).removeprefix(_share(closed.value))[:-1]
-    over = (
-        f" over {len(leading.seeds)} training seeds and all campaigns"
-        if len(leading.seeds) > 1
-        else ""
-    )
-    return (
-        f"{leading.name} closes {_share(closed.value)} of the gap between the {BEST_FIXED} and the {CLAIRVOYANT}{ends}{over}): "
-        f"it earns {_number(leading.total.value)} {_words(metric)}."
-    )
-
-
-def _winner(found: list[PolicyResult]) -> str:
-    """Who wins on the same campaigns: the leading agent, or the strongest rule that does not know the draw."""
-    leading = found[0].name
-    rival = next((standing for standing in found if standing.name == REPLANNER), None)
-    if rival is None or rival.lead is None or rival.closed is None:
-        return ""
-    lead = rival.lead
-    by = (
-        lead
-        if lead.value > 0
-        else Interval(-lead.value, *(end and -end for end in (lead.high, lead.low)))
-    )
-    beside = f"the {REPLANNER}, which closes {_share(rival.closed.value)}"
-    if lead.low is not None and lead.high is not None and lead.low <= 0.0 <= lead.high:
-        return f"Neither it nor {beside}, can be said to win: on the same campaigns it earns {lead.show(_signed)}."
-    if lead.value > 0:
-        return f"{leading} wins against {beside}: it earns {by.show(_number)} more on the same campaigns."
-    return f"The winner is {beside}: it earns {by.show(_number)} more than {leading} on the same campaigns."
-
-
-def yardsticks(
-    found: list[PolicyResult], metric: str, campaigns: pd.DataFrame, colours: dict[str, str]
-) -> Section:
-    """What every policy earns, and by how much the leading one earns more."""
-    leading, shares = found[0].name, found[0].share is not None
-    gap = found[0].closed is not None
-    head = ["policy", *(["gap closed", f"{LEVEL:.0%} interval"] if gap else []), _words(metric)]
-    head += [
-        *(["share of the optimum"] if shares else []),
-        *([] if gap else [f"{LEVEL:.0%} interval"]),
-    ]
-    head += [
-        f"{leading} earns more by",
-        f"{LEVEL:.0%} interval",
-        f"chance that {leading} earns more",
-    ]
-    rows = [
-        [
-            standing.name,
-            *(
-                [_share(standing.closed.value), _ends(standing.closed, _share)]
-                if standing.closed
-                else []
-            ),
-            _number(standing.total.value),
-            *([percent(standing.share.value)] if standing.share else []),
-            *([] if gap else [_ends(standing.total, _number)]),
-            *(
-                [_signed(standing.lead.value), _ends(standing.lead, _signed)]
-                if standing.lead
-                else [NOTHING, NOTHING]
-            ),
-            f"{standing.beaten.value:.0%}" if standing.beaten else NOTHING,
-        ]
-        for standing in found
-    ]
-    caption = (
-        f"Mean {_words(metric)} of each policy on the same campaigns. Differences are taken campaign by campaign, so "
-        "luck that is common to both cancels; a tie counts half in the chance."
-    )
-    drawn, text = [], []
-    if gap:
-        text.append(
-            f"Gap closed is (policy - {BEST_FIXED}) / ({CLAIRVOYANT} - {BEST_FIXED}) in {_words(metric)}, the mean of what was to be "
-            f"expected from the spend, free of the luck of the days. The {BEST_FIXED} knows how campaigns differ, but not "
-            f"what this one is like; the {CLAIRVOYANT} knows what holds in each campaign, and no policy earns more. "
-            f"Policies that adapt stand between the two; below 0 % a policy earns less than the {BEST_FIXED}."
-        )
-        drawn.append(_bars_of_the_gap(found, colours))
-    if shares:
-        words = ", ".join(
-            f"{standing.name} {percent(standing.share.value)}"
-            for standing in found
-            if standing.share
-        )
-        drawn.append(
-            Chart(
-                "share_of_optimum",
-                "Every policy against the best that is possible; a dot for each training seed where there are several.",
-                f"Bars of the share of the optimum: {words}.",
-                charts.share_of_optimum(campaigns, colours),
-            )
-        )
-    return Section(
-        "What it earns against each yardstick", text, [Table(caption, head, rows)], drawn
-    )
-
-
-def _bars_of_the_gap(found: list[PolicyResult], colours: dict[str, str]) -> Chart:
-    closed = {standing.name: standing.closed for standing in found if standing.closed}
-    shown = {name: value for name, value in closed.items() if value.value >= LEAST_SHOWN}
-    seeds = {
-        standing.name: standing.closed_by_seed
-        for standing in found
-        if standing.closed_by_seed is not None
-    }
-    missing = [name for name in closed if name not in shown]
-    below = f" Too far below to be drawn: {', '.join(missing)}." if missing else ""
-    return Chart(
-        "gap_closed",
-        f"How far each policy goes from the {BEST_FIXED} to the {CLAIRVOYANT}; lines are {LEVEL:.0%} intervals, dots training "
-        f"seeds where there are several.{below}",
-        "Bars of the gap closed: "
-        + ", ".join(f"{name} {value.show(_share)}" for name, value in closed.items())
-        + ".",
-        charts.gap_closed(shown, {name: seeds[name] for name in shown}, colours),
-    )
-
-
-def training(
-    found: list[PolicyResult],
-    metric: str,
-    progress: pd.DataFrame,
-    colours: dict[str, str],
-    seed: int,
-) -> Section:
-    """The learning curves over steps and over time, and what the training seeds end with."""
-    column = metric if metric in progress else "ep_rew_mean"
-    share = found[0].share
-    best = found[0].total.value / share.value if share and column == metric else None
-    name = "return" if column == "ep_rew_mean" else _words(column)
-    exploration = "exploration included, so below what they earn once trained; the band is the interval of the mean "
+def comparison(evaluation: Evaluation) -> Section | None:
+    """What every policy earns, and by how much the leading one earns more; none for one alone."""
+    policies = evaluation.policies
+    if len(policies) == 1:
+        return None
+    is_gap, is_share = bool(policies[0].gap_closed), bool(policies[0].share_of_optimum)
     drawn = []
-    for stem, x, label, over in (
-        ("engagement_over_training", "timesteps", "environment steps", "training"),
-        ("engagement_over_time", "seconds", "seconds of training", "time"),
-    ):
-        found_curves = learning.curves(progress, x, column, np.random.default_rng(seed))
-        ends = "; ".join(
-            f"{policy} ends at {curve.center[-1]:,.1f}" for policy, curve in found_curves.items()
-        )
-        drawn.append(
-            Chart(
-                stem,
-                f"What the agents earned while they learned, over {label}, {exploration}over training seeds.",
-                f"Lines of {name} per episode over {label}: {ends}.",
-                charts.learning_curves(
-                    found_curves, label, name, f"{name.capitalize()} over {over}", colours, best
-                ),
-            )
-        )
-    agents = [standing for standing in found if standing.learned]
-    several = {
-        agent.name: agent.scores.values * (agent.share.value / agent.total.value)
-        for agent in agents
-        if agent.share and len(agent.seeds) > 1
-    }
-    if several:
-        ranges = "; ".join(
-            f"{name} from {values.min():.2%} to {values.max():.2%}"
-            for name, values in several.items()
-        )
-        drawn.append(
-            Chart(
-                "performance_profile",
-                "Which part of the training seeds and campaigns earned more than each share of the optimum: a curve "
-                "further to the right is better, a steep one tells of seeds that agree.",
-                f"Falling steps: {ranges}.",
-                charts.profile(several, colours),
-            )
-        )
-    return Section("How it learned", [], [_at_the_end(agents, metric)], drawn)
+    if is_gap:
+        drawn.append(_bars_of_the_gap(evaluation))
+    if is_share:
+        drawn.append(_bars_of_shares(evaluation))
+    text = [_about_the_gap(evaluation)] if is_gap else []
+    title = "What each agent earns"
+    if any(not policy.is_trained for policy in policies):
+        title = "Comparison with the baselines"
+    return Section(title, text, [_comparison_table(evaluation)], drawn)
 
 
-def _at_the_end(agents: list[PolicyResult], metric: str) -> Table:
-    """What the trained policies earn when training is over, seed by seed."""
-    if agents[0].closed:
-        return _gap_at_the_end(agents)
-    shares = agents[0].share is not None
-    form = percent if shares else _number
-    measure = "share of the optimum" if shares else _words(metric)
-    head = [
-        "policy",
-        "training seeds",
-        f"{measure}, mean",
-        f"{LEVEL:.0%} interval",
-        "interquartile mean",
-    ]
-    head += ["worst seed", *(["optimality gap"] if shares else []), "seeds that failed"]
-    rows = []
-    for agent in agents:
-        shown = agent.share or agent.total
-        scale = shown.value / agent.total.value if agent.total.value else 1.0
-        rows.append(
-            [
-                agent.name,
-                str(len(agent.scores.values)),
-                form(shown.value),
-                _ends(shown, form),
-                form(agent.middle.value * scale),
-                form(float(agent.scores.by_seed.min()) * scale),
-                *([f"{agent.gap.value:.2%}"] if agent.gap else []),
-                f"{agent.failures.failed} of {agent.failures.seeds}" if agent.failures else NOTHING,
-            ]
-        )
-    caption = (
-        "What each agent earns once trained. The interquartile mean leaves out the best and the worst quarter. "
-        f"A seed fails where it earns less than {FAILURE_THRESHOLD:.0%} of what the best yardstick earns."
-    )
-    return Table(caption, head, rows)
-
-
-def _gap_at_the_end(agents: list[PolicyResult]) -> Table:
-    head = [
-        "policy",
-        "training seeds",
-        "gap closed, mean",
-        f"{LEVEL:.0%} interval",
-        "worst seed",
-        "best seed",
-    ]
-    rows = [
-        [
-            agent.name,
-            str(len(agent.scores.values)),
-            _share(agent.closed.value),
-            _ends(agent.closed, _share),
-            *(
-                _share(float(value))
-                for value in (agent.closed_by_seed.min(), agent.closed_by_seed.max())
-            ),
-            f"{agent.failures.failed} of {agent.failures.seeds}" if agent.failures else NOTHING,
-        ]
-        for agent in agents
-        if agent.closed and agent.closed_by_seed is not None
-    ]
-    caption = f"What each agent reaches once trained. A seed fails where it earns less than the {BEST_FIXED}."
-    return Table(caption, [*head, "seeds that failed"], rows)
-
-
-def uncertain(found: list[PolicyResult], metric: str, evaluation: EvaluationConfig) -> Section:
+def uncertain(evaluation: Evaluation) -> Section:
     """What varied, what did not, and how far the figures carry beyond the runs at hand."""
-    agents = [standing for standing in found if standing.learned]
-    rules = [standing for standing in found if not standing.learned]
-    drawn = all(not rule.total.exact for rule in rules)
+    agents = [policy for policy in evaluation.policies if policy.is_trained]
     seeds = max(len(agent.scores.values) for agent in agents)
-    text = []
-    if rules and not drawn:
-        text.append(
-            "The campaign draws nothing: a plan earns the same each time that it is played. The figures of rules that "
-            "draw nothing either are exact, and so is the optimum."
-        )
-    elif rules:
-        text.append(
-            f"The campaign is drawn: {evaluation.n_eval_episodes} draws, the same for every policy. Intervals count "
-            "campaigns as one layer of chance and training seeds as another."
-        )
-    if seeds > 1:
-        text.append(
-            f"What varies is training, which starts from another random seed each time. The seed is the unit that is "
-            f"repeated: {LEVEL:.0%} percentile bootstrap intervals from {RESAMPLES:,} resamples of whole seeds, after "
-            "Agarwal et al. 2021. They say how far the mean of other seeds may lie off, not how far a single run may."
-        )
-        chances = "; ".join(f"{agent.name} {agent.failures}" for agent in agents if agent.failures)
-        text.append(f"Seeds that failed: {chances}." if chances else "")
-    else:
-        text.append(
-            "Training starts from a random seed, and one seed tells nothing of others: there is no interval. For one, "
-            'train several, make train SEEDS="0 1 2 3 4", and evaluate them, make evaluate ARGS="--seeds all".'
-        )
-    measure = (
-        ["share of the optimum"] if found[0].share else ["gap closed"] if found[0].closed else []
-    )
-    head = ["policy", "seed", _words(metric), *measure]
-    rows = []
-    for agent in agents if seeds > 1 else ():
-        shown = _shown_by_seed(agent)
-        for seed, value, more in zip(agent.seeds, agent.scores.by_seed, shown, strict=True):
-            rows.append([agent.name, str(seed), _number(value), *more])
-    tables = (
-        [Table("Every training seed, once trained.", head, rows, copy_as="seeds.csv")]
-        if rows
-        else []
-    )
+    text = [
+        _about_episodes(evaluation),
+        cut_episodes(evaluation),
+        _about_seeds(seeds, evaluation.domain.episode),
+    ]
+    chances = [
+        f"{agent.name} {wording.failures(agent.failures, with_chance=seeds > 1)}"
+        for agent in agents
+        if agent.failures and (seeds > 1 or agent.failures.unfinished)
+    ]
+    text.append(f"Seeds that failed: {'; '.join(chances)}." if chances else "")
+    tables = [_seeds_table(evaluation, agents)] if seeds > 1 else []
     return Section("What was uncertain", [part for part in text if part], tables, [])
 
 
-def _shown_by_seed(agent: PolicyResult) -> list[list[str]]:
-    """What else is told of each training seed: its share of the optimum or of the gap, if there is one."""
-    if agent.closed_by_seed is not None:
-        return [[_share(value)] for value in agent.closed_by_seed]
-    scale = agent.share.value / agent.total.value if agent.share and agent.total.value else None
-    return [[percent(value * scale)] if scale else [] for value in agent.scores.by_seed]
-
-
 def provenance(
-    command: str, evaluation: EvaluationConfig, runs: list[Run], progress: pd.DataFrame
+    command: str, evaluation: Evaluation, target: EvaluationTarget, progress: pd.DataFrame
 ) -> dict[str, str]:
     """How the report was made."""
+    runs, settings = target.runs, evaluation.settings
     versions = [read_versions(run) for run in runs]
     packages = [f"Python {v.python}, {v.packages_text}" for v in versions]
-    times = ", ".join(
-        f"{policy} {value:,.1f} s" for policy, value in learning.seconds(progress).items()
-    )
+    platforms = dict.fromkeys(v.platform for v in versions)
+    times = (f"{name} {value:,.1f} s" for name, value in learning.seconds(progress).items())
     return {
         "command": command,
         "trained by": "\n".join(dict.fromkeys(read_command(run) for run in runs)),
         "config": dump_config(runs[0].config),
         "commit": "\n".join(dict.fromkeys(v.commit or "unknown" for v in versions)),
         "packages": "\n".join(dict.fromkeys(packages)),
-        "machine": ", ".join(dict.fromkeys(v.platform for v in versions))
-        + f", {os.cpu_count()} cores",
-        "training seeds": ", ".join(str(seed) for seed in sorted({run.state.seed for run in runs})),
-        "campaigns": f"{evaluation.n_eval_episodes} per policy, seed {evaluation.seed}, the same for all",
-        "training time": f"{times} a run, the median",
+        "machine": f"{', '.join(platforms)}, {os.cpu_count()} cores",
+        "training seeds": ", ".join(map(str, sorted({run.state.seed for run in runs}))),
+        f"{evaluation.domain.episode}s": (
+            f"{settings.n_eval_episodes} per policy, seed {settings.seed}, the same for all"
+        ),
+        "training time": f"{', '.join(times)} a run, the median",
         "runs": "\n".join(
-            f"{run.config_name}/{run.folder.name}: {run.state.timesteps:,} steps, {run.state.state}"
-            for run in runs
+            f"{run.config_name}/{run.folder.name}: {run.state.timesteps:,} steps, {state_of(run)}"
+            for run in [*runs, *target.unfinished]
         ),
     }
 
 
-def _words(metric: str) -> str:
-    return metric.replace("_", " ")
+def cut_episodes(evaluation: Evaluation) -> str:
+    """Which episodes did not end by themselves; nothing where all did."""
+    domain, results = evaluation.domain, evaluation.results
+    if not results.cut:
+        return ""
+    steps = results.steps.groupby("policy")["step"].max()
+    total = results.episodes["policy"].value_counts()
+    parts = [
+        f"{count:,} of {total[policy]:,} {domain.episode}s of {policy} after {steps[policy]:,} "
+        f"{domain.step}s"
+        for policy, count in results.cut.items()
+    ]
+    return f"Cut short, as they did not end: {'; '.join(parts)}."
 
 
-def _share(value: float) -> str:
-    return f"{value:.1%}".replace("-", "\N{MINUS SIGN}")
+def _comparison_table(evaluation: Evaluation) -> Table:
+    leading = evaluation.policies[0]
+    head = ["policy"]
+    head += ["gap closed", INTERVAL] if leading.gap_closed else []
+    head += [words(evaluation.metric)]
+    head += [share_name(evaluation)] if leading.share_of_optimum else []
+    head += [] if leading.gap_closed else [INTERVAL]
+    head += [f"{leading.name} earns more by", INTERVAL, f"chance that {leading.name} earns more"]
+    episode = evaluation.domain.episode
+    caption = (
+        f"Mean {words(evaluation.metric)} of each policy on the same {episode}s. Differences are "
+        f"taken {episode} by {episode}, so luck that is common to both cancels; a tie counts half "
+        f"in the chance.{_covered(leading.mean.kind, episode)}"
+    )
+    return Table(caption, head, [_compared(policy, episode) for policy in evaluation.policies])
 
 
-def _number(value: float) -> str:
-    return f"{value:,.1f}"
+def _compared(policy: PolicyResult, episode: str) -> list[str]:
+    """A row of the comparison."""
+    closed, share, difference = policy.gap_closed, policy.share_of_optimum, policy.difference
+    row = [policy.name]
+    if closed:
+        row += [wording.share(closed.value), wording.ends(closed, wording.share, episode)]
+    row += [wording.number(policy.mean.value)]
+    row += [percent(share.value)] if share else []
+    row += [] if closed else [wording.ends(policy.mean, wording.number, episode)]
+    if difference is None or policy.probability_of_improvement is None:
+        return [*row, *3 * [wording.NOTHING]]
+    ends = wording.ends(difference, wording.signed, episode)
+    chance = f"{policy.probability_of_improvement.value:.0%}"
+    return [*row, wording.signed(difference.value), ends, chance]
 
 
-def _signed(value: float) -> str:
-    shown = f"{value:+,.1f}"
-    return "0.0" if shown in {"+0.0", "-0.0"} else shown.replace("-", "\N{MINUS SIGN}")
+def _about_the_gap(evaluation: Evaluation) -> str:
+    names, domain = evaluation.domain.baselines, evaluation.domain
+    fixed, clairvoyant = names.best_fixed, names.clairvoyant
+    return (
+        f"Gap closed is (policy - {fixed}) / ({clairvoyant} - {fixed}) in "
+        f"{words(evaluation.metric)}, the mean of what was to be expected, free of the luck of the "
+        f"{domain.step}s. The {fixed} knows how {domain.episode}s differ, but not what this one is "
+        f"like; the {clairvoyant} knows the latent parameters of each {domain.episode}, and no "
+        "policy earns more. Policies that adapt stand between the two; below 0 % a policy earns "
+        f"less than the {fixed}."
+    )
 
 
-def _ends(interval: Interval, form: Callable[[float], str]) -> str:
-    """The interval's ends for a cell of a table."""
-    if interval.low is None:
-        return "one seed"
-    return interval.ends(form)
+def _bars_of_the_gap(evaluation: Evaluation) -> Chart:
+    names, policies = evaluation.domain.baselines, evaluation.policies
+    closed = {policy.name: policy.gap_closed for policy in policies if policy.gap_closed}
+    shown = {name: value for name, value in closed.items() if value.value >= LEAST_SHOWN}
+    seeds = {
+        policy.name: policy.gap_closed_by_seed
+        for policy in policies
+        if policy.name in shown and policy.gap_closed_by_seed is not None
+    }
+    missing = [name for name in closed if name not in shown]
+    below = f" Too far below to be drawn: {', '.join(missing)}." if missing else ""
+    values = (
+        f"{name} {wording.with_ends(value, wording.share, evaluation.domain.episode)}"
+        for name, value in closed.items()
+    )
+    return Chart(
+        "gap_closed",
+        f"How far each policy goes from the {names.best_fixed} to the {names.clairvoyant}; lines "
+        f"are {INTERVAL}s, dots training seeds where there are several.{below}",
+        f"Bars of the gap closed: {', '.join(values)}.",
+        charts.gap_closed(shown, seeds, evaluation.colours),
+    )
+
+
+def _bars_of_shares(evaluation: Evaluation) -> Chart:
+    name = share_name(evaluation)
+    values = ", ".join(
+        f"{policy.name} {percent(policy.share_of_optimum.value)}"
+        for policy in evaluation.policies
+        if policy.share_of_optimum
+    )
+    return Chart(
+        "share_of_optimum",
+        f"Every policy against the {best_name(evaluation)}; a dot for each training seed where "
+        "there are several.",
+        f"Bars of the {name}: {values}.",
+        charts.shares(evaluation.results.episodes, name, evaluation.colours),
+    )
+
+
+def _seeds_table(evaluation: Evaluation, agents: list[PolicyResult]) -> Table:
+    """What every training seed earns, and its share of the optimum or of the gap, if any."""
+    head = ["policy", "seed", words(evaluation.metric)]
+    head += ["gap closed"] if agents[0].gap_closed else []
+    head += [share_name(evaluation)] if agents[0].share_of_optimum else []
+    rows = []
+    for agent in agents:
+        share, closed = agent.share_of_optimum, agent.gap_closed_by_seed
+        for index, (seed, value) in enumerate(zip(agent.seeds, agent.scores.by_seed, strict=True)):
+            row = [agent.name, str(seed), wording.number(value)]
+            row += [wording.share(closed[index])] if closed is not None else []
+            row += [percent(value * scale(share, agent))] if share else []
+            rows.append(row)
+    return Table("Every training seed, once trained.", head, rows, copy_as="seeds.csv")
+
+
+def _about_episodes(evaluation: Evaluation) -> str:
+    """What is known of the spread between episodes."""
+    domain, count = evaluation.domain, evaluation.settings.n_eval_episodes
+    baselines = [policy for policy in evaluation.policies if not policy.is_trained]
+    if any(policy.mean.kind == "exact" for policy in baselines):
+        is_optimal = any(policy.name == domain.baselines.optimum for policy in baselines)
+        return (
+            f"The {domain.episode} draws nothing: a baseline that draws nothing either earns the "
+            "same each time that it is played, and its figures are exact"
+            f"{', and so is the optimum' if is_optimal else ''}."
+        )
+    if count == 1:
+        return (
+            f"One {domain.episode} was played, which says nothing about others: no interval "
+            "covers them. For one that does, set evaluation.n_eval_episodes to 2 or more."
+        )
+    if not baselines:
+        return ""
+    return (
+        f"The {domain.episode} is drawn: {count:,} draws, the same for every policy. Intervals "
+        f"count {domain.episode}s as one layer of chance and training seeds as another."
+    )
+
+
+def _about_seeds(seeds: int, episode: str) -> str:
+    """What the intervals say about training, and what they rest on."""
+    if seeds == 1:
+        return (
+            "Training starts from a random seed, and one seed says nothing about others: no "
+            "interval covers training. For one that does, train several, make train "
+            'SEEDS="0 1 2 3 4", and evaluate them, make evaluate ARGS="--seeds all".'
+        )
+    two = " With two seeds an interval is 12.7 standard errors wide to either side, with five 2.8."
+    return (
+        "What varies is training, which starts from another random seed each time. The seed is the "
+        f"unit that is repeated: a {INTERVAL} adds the squared standard errors of seeds and "
+        f"{episode}s, each times the square of Student's t for their number (Banerjee 1960; "
+        "for the seeds of two agents Welch 1947). It covers the mean over other seeds, not a "
+        "single run, and falls short where one bad seed in many is not among these."
+        f"{two if seeds == 2 else ''}"
+    )
+
+
+def _covered(kind: Kind, episode: str) -> str:
+    """What the intervals of the leading agent leave out, for a caption."""
+    if kind == "one seed":
+        return f" With one training seed an interval covers {episode}s, not training."
+    if kind == "seeds on one episode":
+        return f" Intervals cover training on this one {episode} alone."
+    return ""

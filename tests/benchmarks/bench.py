@@ -1,4 +1,4 @@
-"""``make bench``: speed as ratios of two things measured in one run, in turn, so that a slow moment hits both."""
+"""``make bench``: speed as ratios of two things measured in turn in one run."""
 
 import random
 import statistics
@@ -29,10 +29,11 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from envs.campaign import baselines, belief
+from envs.campaign import belief
 from envs.campaign.latent import sample_latent, sample_noise
 from envs.campaign.model import Noise, observed
 from envs.campaign.params import PRESETS
+from evaluate.campaign import policies
 from tests.tools.mutated import CASES, Case, make_runs, survives
 from tests.tools.resuming import Job, kill_at_random, outcome, start
 from train.agents import a2c
@@ -76,7 +77,8 @@ class Target(NamedTuple):
         return self.value <= self.bound if self.most else self.value >= self.bound
 
     def __str__(self) -> str:
-        limit = f"{'at most' if self.most else 'at least'} {self.bound:g}: {'reached' if self.reached else 'MISSED'}"
+        side = "at most" if self.most else "at least"
+        limit = f"{side} {self.bound:g}: {'reached' if self.reached else 'MISSED'}"
         return f"{self.what}: {self.value:,.2f} ({limit}); {self.detail}"
 
 
@@ -88,7 +90,7 @@ class Way(NamedTuple):
 
 
 class UntilShare(BaseCallback):
-    """Stops training once the deterministic policy reaches a share of the optimum, or the time is up.
+    """Stops training once the deterministic policy reaches a share of the optimum, or at a time.
 
     The policy is asked after every update; what that takes is not counted.
 
@@ -170,7 +172,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def training_against_stock() -> Iterator[Target]:
-    """Steps per second of A2C as shipped, against Stable-Baselines3 on eight single environments."""
+    """Steps per second of A2C as shipped, against stock on eight single environments."""
     pairs = [(_shipped_speed(LINEAR, 150_000), _stock_speed(LINEAR, 16_000)) for _ in range(ROUNDS)]
     ratio = statistics.median(ours / stock for ours, stock in pairs)
     ours, stock = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -214,17 +216,18 @@ def vector_env_alone() -> Iterator[Target]:
 
 
 def single_env_against_cartpole() -> Iterator[Target]:
-    """Speed of the single environment through ``gymnasium.make``, against CartPole-v1; the fastest rounds of each."""
+    """Speed of the single environment against CartPole-v1, the fastest rounds of each."""
     campaign, cartpole = _single("envs:LinearCampaign-v0"), _single("CartPole-v1")
     pairs = [(campaign(), cartpole()) for _ in range(20 * ROUNDS)]
     ours, theirs = (max(column) for column in zip(*pairs, strict=True))
     median = statistics.median(mine / their for mine, their in pairs)
-    detail = f"{ours:,.0f} and {theirs:,.0f} steps/s, the fastest of {len(pairs)} rounds; median of the ratios {median:.2f}"
+    speeds = f"{ours:,.0f} and {theirs:,.0f} steps/s, the fastest of {len(pairs)} rounds"
+    detail = f"{speeds}; median of the ratios {median:.2f}"
     yield Target("single environment / CartPole-v1", ours / theirs, 0.2, detail)
 
 
 def time_to_optimum() -> Iterator[Target]:
-    """Seconds to 0.99 of the optimum, as shipped and with Stable-Baselines3's own defaults on eight environments.
+    """Seconds to 0.99 of the optimum, as shipped and with stock defaults on eight environments.
 
     Both play the same campaign, whose optimum is solved before. The stock path gets ten times our
     seconds of the same seed; where they do not suffice they count as its time, so that the ratio
@@ -243,16 +246,17 @@ def time_to_optimum() -> Iterator[Target]:
         else statistics.median(b.seconds / a.seconds for a, b in zip(ours, stock, strict=True))
     )
     missed = [f"{run.best:.3f}" for run in stock if not run.reached]
+    medians = [statistics.median(run.seconds for run in runs) for runs in (ours, stock)]
     detail = (
-        f"medians {statistics.median(run.seconds for run in ours):.2f} s (of {ROUNDS - len(failed)} seeds of {ROUNDS})"
-        f" and {statistics.median(run.seconds for run in stock):.1f} s; stock was stopped at ten times ours on"
-        f" {len(missed)} seeds, at shares of {', '.join(missed) or 'none'}"
+        f"medians {medians[0]:.2f} s (of {ROUNDS - len(failed)} seeds of {ROUNDS}) and "
+        f"{medians[1]:.1f} s; stock was stopped at ten times ours on {len(missed)} seeds, at "
+        f"shares of {', '.join(missed) or 'none'}"
     )
     yield Target("time to 0.99 of the optimum, stock / shipped", ratio, 10.0, detail)
 
 
 def training_against_limit() -> Iterator[Target]:
-    """Training with the shipped networks at the best batch, against those networks alone and against stock."""
+    """Training at the best batch, against its networks alone and against stock."""
     way = _fastest(_ways())
     # Twenty rollouts and more, so that a run's first moments and its pictures weigh what they weigh
     # in a run.
@@ -300,14 +304,15 @@ def every_seed() -> Iterator[Target]:
                     "campaign/share_of_optimum"
                 ]
             )
-        detail = f"worst {min(shares):.5f}, mean {statistics.mean(shares):.5f} of the seeds 0 to {seeds - 1}"
+        mean = statistics.mean(shares)
+        detail = f"worst {min(shares):.5f}, mean {mean:.5f} of the seeds 0 to {seeds - 1}"
         yield Target(
             f"{name} on dynamic, share of the optimum of the worst seed", min(shares), least, detail
         )
 
 
 def uncertain_env() -> Iterator[Target]:
-    """Speed of the uncertain vector environment, less the cost of its random numbers, against the dynamic one."""
+    """Speed of the uncertain vector environment less its random numbers, against the dynamic."""
     rounds = []
     for _ in range(20 * ROUNDS):
         dynamic, uncertain = (
@@ -315,7 +320,10 @@ def uncertain_env() -> Iterator[Target]:
         )
         rounds.append((dynamic, uncertain, _chance_seconds()))
     dynamic, uncertain, chance = (min(column) for column in zip(*rounds, strict=True))
-    detail = f"fastest of {len(rounds)} rounds: {uncertain:.2f} us a step, {chance:.2f} of it random numbers, {dynamic:.2f}"
+    detail = (
+        f"fastest of {len(rounds)} rounds: {uncertain:.2f} us a step, {chance:.2f} of it random "
+        f"numbers, {dynamic:.2f}"
+    )
     yield Target(
         "uncertain environment less its random numbers / dynamic",
         dynamic / (uncertain - chance),
@@ -354,7 +362,7 @@ def _chance_seconds() -> float:
 
 
 def deciding() -> Iterator[Target]:
-    """Milliseconds to decide a day of 1,000 uncertain campaigns, the belief included, beside the re-planner's time."""
+    """Milliseconds to decide a day of 1,000 uncertain campaigns, beside the re-planner's."""
     config = load_config(Path("configs/uncertain.yaml"))
     torch.set_num_threads(config.torch_threads)
     agent, _ = _agent(config)
@@ -370,20 +378,20 @@ def deciding() -> Iterator[Target]:
     decide()
     ours = statistics.median(_seconds(decide) for _ in range(20))
     params = PRESETS["uncertain"]
-    rival = baselines.baseline_policies(params, np.random.default_rng(0))["daily re-planner"]
-    rivals: Any = make_env(
-        EnvConfig(id=config.env.id, kwargs=baselines.baseline_env_kwargs(params)), 100
+    replanner = policies.baseline_policies(params, 0)["daily re-planner"]
+    replanned: Any = make_env(
+        EnvConfig(id=config.env.id, kwargs=policies.baseline_env_kwargs(params)), 100
     )
     past = [[30.0, 30.0, 40.0, 200.0, 50.0, 100.0]] * 3
-    watched, _ = rivals.reset(seed=0, options={"past": past})
-    rival.predict(watched[:1])
-    theirs = 10 * _seconds(lambda: rival.predict(watched))
+    watched, _ = replanned.reset(seed=0, options={"past": past})
+    replanner.predict(watched[:1])
+    theirs = 10 * _seconds(lambda: replanner.predict(watched))
     detail = f"the daily re-planner takes {theirs:.0f} s (ten times its time for 100)"
     yield Target("deciding a day for 1,000 campaigns [ms]", 1e3 * ours, 50.0, detail, most=True)
 
 
 def growth() -> Iterator[Target]:
-    """How speed and memory grow with environments and days: a table, a chart, and memory per environment and day.
+    """How speed and memory grow with environments and days: a table and a chart.
 
     Memory is what the environments hold on to: state, past and observations. The rollout buffer is
         Stable-Baselines3's;
@@ -407,7 +415,8 @@ def growth() -> Iterator[Target]:
     GROWTH_CHART.parent.mkdir(parents=True, exist_ok=True)
     _growth_chart(table)
     held = table["environment [B/env/day]"]
-    detail = f"{held.min():.0f} to {held.max():.0f} bytes per environment and day; chart in {GROWTH_CHART}"
+    bytes_held = f"{held.min():.0f} to {held.max():.0f} bytes per environment and day"
+    detail = f"{bytes_held}; chart in {GROWTH_CHART}"
     yield Target(
         "memory per environment and day, most / least",
         held.max() / held.min(),
@@ -450,7 +459,7 @@ def _checkpoint_share(config: TrainConfig, agent: AgentName) -> float:
 
 
 def kills() -> Iterator[Target]:
-    """Runs killed with SIGKILL at random moments, some of them twice, and resumed: how many end bit-identical."""
+    """Runs killed with SIGKILL at random moments and resumed: how many end bit-identical."""
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as name:
         jobs = [
@@ -486,7 +495,7 @@ def _kill_trial(job: Job, folder: Path, rng: random.Random) -> tuple[bool, int]:
 
 
 def fuzz() -> Iterator[Target]:
-    """Changed configs, command lines and runs through the programs' ``main``: how many end well or with a message."""
+    """Changed configs, command lines and runs: how many end well or with a message."""
     ended: list[int] = []
     failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -590,7 +599,7 @@ def _ways() -> list[Way]:
 
 
 def _fastest(ways: list[Way]) -> Way:
-    """The way with the fastest short run; all are tried in turn, so that a slow moment hits several."""
+    """The way with the fastest short run; all are tried in turn."""
     passes = [[_speed_of(way, 400_000) for way in ways] for _ in range(2)]
     speeds = [max(tries) for tries in zip(*passes, strict=True)]
     return ways[speeds.index(max(speeds))]
@@ -610,7 +619,7 @@ def _speed_of(way: Way, total_timesteps: int) -> float:
 
 
 def _networks_alone(way: Way, total_timesteps: int) -> float:
-    """Steps per second of the networks' matrix products and activations, on batches of the sizes of training.
+    """Steps per second of the networks' products and activations, on batches as in training.
 
     Actor and critic run forward on one batch for each step of a rollout, without gradients, and
     forward and backward on the whole rollout once. No environment, no distribution, no loss, no
@@ -719,7 +728,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _cpu_seconds(work: Callable[[], object]) -> float:
-    """Time on the processor: for work on one thread, without what other programs took in between."""
+    """Time on the processor: for work on one thread, without other programs' share."""
     start = time.process_time()
     work()
     return time.process_time() - start

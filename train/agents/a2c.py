@@ -21,13 +21,15 @@ from torch import nn
 from train.agents.privileged import mask_privileged_inputs
 from train.agents.vec_env import BatchInfos, LazyInfos, SB3VecEnv
 from train.config import AgentConfig
+from train.divergence import check_finite
 from train.environment import TrainingEnv
 from train.errors import InputError, first_line
 from train.logs.training_log import TrainingLog
-from train.divergence import check_finite
 from train.storage.safe_load import load_weights, read_bytes, read_entry
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+# Fields that are not passed to A2C as they are; all others have its names.
+NOT_A2C = {"n_envs", "learning_rate", "learning_rate_end", "log_interval", "policy_kwargs"}
 
 
 class UnshuffledRolloutBuffer(RolloutBuffer):
@@ -139,19 +141,10 @@ def build(envs: TrainingEnv, config: AgentConfig, seed: int) -> BatchA2C:
         "MlpPolicy",
         SB3VecEnv(envs),
         learning_rate=LinearSchedule(config.learning_rate, end, 1.0),
-        n_steps=config.n_steps,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        ent_coef=config.ent_coef,
-        vf_coef=config.vf_coef,
-        max_grad_norm=config.max_grad_norm,
-        normalize_advantage=config.normalize_advantage,
-        use_rms_prop=config.use_rms_prop,
-        rms_prop_eps=config.rms_prop_eps,
-        stats_window_size=config.stats_window_size,
         policy_kwargs=_policy_kwargs(config),
         seed=seed,
         device="cpu",
+        **config.model_dump(exclude=NOT_A2C),
     )
     agent.set_logger(Logger(folder=None, output_formats=[]))
     actor = nn.ModuleList([agent.policy.mlp_extractor.policy_net, agent.policy.action_net])

@@ -14,10 +14,10 @@ from train.agents import reference
 from train.agents.privileged import mask_privileged_inputs
 from train.agents.reference import ActorCritic, Losses, Rollout, advantage
 from train.config import AgentConfig
+from train.divergence import check_finite
 from train.environment import TrainingEnv, flat_observation_space
 from train.errors import InputError, first_line
 from train.logs.training_log import TrainingLog
-from train.divergence import check_finite
 from train.storage.safe_load import load_weights, read_bytes
 
 

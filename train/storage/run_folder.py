@@ -197,6 +197,18 @@ def finished_runs(runs_dir: Path, config_name: str) -> list[Run]:
     return [newest[key] for key in sorted(newest, key=lambda key: (AGENTS.index(key[0]), key[1]))]
 
 
+def unfinished_runs(runs_dir: Path, config_name: str) -> list[Run]:
+    """Returns the newest run of each agent and seed without a finished one.
+
+    They diverged, were interrupted or died; those that a process is writing are left out.
+    """
+    finished = {(run.state.agent, run.state.seed) for run in finished_runs(runs_dir, config_name)}
+    runs = sorted(_readable_runs(runs_dir / config_name), key=_age)
+    newest = {(run.state.agent, run.state.seed): run for run in runs}
+    missing = [newest[key] for key in sorted(newest) if key not in finished]
+    return [run for run in missing if run.state.state != "running" or not is_alive(run.folder)]
+
+
 def model_mtime(run: Run) -> float:
     """Returns when the run's model was written [s]: only for a cache of what was read of it."""
     return run.model.stat().st_mtime

@@ -1,1 +1,1 @@
-"""The what-if page: a campaign's settings changed by hand, and what the agent, the optimum and you make of it."""
+"""The what-if page: other settings, and what the agent, the best plan and you make of them."""

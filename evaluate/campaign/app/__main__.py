@@ -1,4 +1,4 @@
-"""``python -m evaluate.campaign.app``: opens the what-if page in the browser; it answers this machine alone."""
+"""``python -m evaluate.campaign.app``: opens the what-if page, for this machine alone."""
 
 import importlib.util
 import os
@@ -20,7 +20,7 @@ SETTINGS = {
 
 
 class Args(NamedTuple):
-    """Opens a page to try what a campaign brings with another budget, other limits, or a plan of your own."""
+    """Opens a page to try other budgets, other limits, or a plan of your own on a campaign."""
 
     runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
     port: Annotated[int, tyro.conf.arg(help="port of the page")] = 8501
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         "--",
         str(args.runs_dir),
     ]
-    return os.execv(sys.executable, command)
+    return os.execv(sys.executable, command)  # noqa: S606 - this very interpreter, and no shell
 
 
 if __name__ == "__main__":

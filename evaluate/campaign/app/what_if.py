@@ -1,11 +1,12 @@
 """What the page shows, computed: a campaign with changed settings, and three plans played in it.
 
-It belongs to the campaign, as its charts do. No formula stands here: every number is the
-    environment's.
+No formula stands here: every number is the environment's.
 """
 
+import dataclasses
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,17 +15,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evaluate.campaign.plan import CAMPAIGNS, EXPECTED, history_of, make_plan, places, rounded
-from evaluate.campaign.sections import CHANNELS, METRICS
-from evaluate.policies import entries, single_env, yardsticks
-from train.config import EnvConfig, InputError
+from envs.campaign import baselines, planner, robust_planner
+from envs.campaign.params import CHANNELS, CampaignParams
+from envs.campaign.past import COLUMNS
+from evaluate.campaign.domain import DOMAIN, baseline_env, params_of
+from evaluate.campaign.explain import PlanDiagnostics, plan_diagnostics
+from evaluate.campaign.fit import warning_of
+from evaluate.campaign.plan import CAMPAIGNS, EXPECTED, make_plan, written
+from evaluate.campaign.policies import BEST_FIXED, best_name, planned
+from evaluate.domain import domain_of
+from evaluate.policies import load_candidates
+from train.agents.registry import REGISTRY
+from train.config import EnvConfig
 from train.environment import make_env
+from train.errors import InputError
 from train.play import play
 from train.storage.run_folder import Run, finished_runs, load_run
 
-BEST = ("optimal plan", "best fixed plan")  # the first that a campaign has
+WITHIN = 1 - 1e-12  # of the budget, so that rounding does not pass it
+FloatArray = NDArray[np.float64]
 Days = tuple[tuple[float, ...], ...]
-"""Days played so far, a row for each: spend [bu/day] and metrics [counts/day]."""
+"""Past days, a row for each: spends [bu/day] and metrics [counts/day]."""
 
 
 class Change(NamedTuple):
@@ -49,17 +60,21 @@ class Outcome(NamedTuple):
 
     Attributes:
         name: Who made it.
-        spend: All days, those already played included, (days, 3 channels) [bu/day].
+        spend: All days, past ones included, (days, channels) [bu/day].
         engagement: Expected on each day left, (days left,) [1/day].
-        insight: What stands behind the plan, see ``CampaignEnv.insight``.
-        notes: What has to be said of it.
+        diagnostics: What stands behind the plan.
+        written: The spend in few digits, within limits and budget.
+        notes: What has to be said about it.
+        warning: What has to be said before anything else.
     """
 
     name: str
-    spend: NDArray[np.float64]
-    engagement: NDArray[np.float64]
-    insight: dict[str, NDArray[Any]]
+    spend: FloatArray
+    engagement: FloatArray
+    diagnostics: PlanDiagnostics
+    written: list[list[str]]
     notes: tuple[str, ...] = ()
+    warning: str = ""
 
     @property
     def total(self) -> float:
@@ -68,11 +83,9 @@ class Outcome(NamedTuple):
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The days and their spend in few digits; the digits of a day sum to no more than its budget."""
-        digits = places(self.spend)
-        table = pd.DataFrame({"day": range(1, len(self.spend) + 1)})
-        for name, column in zip(CHANNELS, rounded(self.spend).T, strict=True):
-            table[name] = [f"{value:.{digits}f}" for value in column]
+        """The days and their spend in few digits."""
+        table = pd.DataFrame(self.written, columns=list(CHANNELS))
+        table.insert(0, "day", range(1, len(table) + 1))
         return table
 
     def days(self) -> pd.DataFrame:
@@ -81,21 +94,21 @@ class Outcome(NamedTuple):
         return days.assign(policy=self.name, day=range(1, len(days) + 1))
 
     def table(self) -> pd.DataFrame:
-        """What is shown of each day: the split, what it is expected to earn, and the loyalty that it starts with."""
+        """The days for people: split, expected engagement, and loyalty at the start of the day."""
         played = len(self.spend) - len(self.engagement)
         earns = ["played"] * played + [f"{value:,.0f}" for value in self.engagement]
-        loyalty = [f"{value:.2f}" for value in self.insight["loyalty"]]
+        loyalty = [f"{value:.2f}" for value in self.diagnostics.loyalty]
         table = self.frame.assign(earns=earns, loyalty=loyalty)
         return table.set_index(table.pop("day").map(str))
 
 
 class Problem(NamedTuple):
-    """A campaign with changed settings, and the days of it that have been played.
+    """A campaign with changed settings, and its past days.
 
     Attributes:
         env: The environment that the run was trained in, with the settings changed.
-        past: The days so far.
-        seed: Of the campaigns that are played where chance has a part.
+        past: The past days.
+        seed: Random seed of the campaigns that are played where chance has a part.
     """
 
     env: EnvConfig
@@ -103,43 +116,41 @@ class Problem(NamedTuple):
     seed: int
 
     def __hash__(self) -> int:
-        """Of the values, so that plans are solved once for each problem."""
+        """A hash of the values, so that plans are solved once for each problem."""
         return hash((self.env.model_dump_json(), self.past, self.seed))
 
     @property
-    def played(self) -> NDArray[np.float64]:
-        """The days so far, (days so far, 6)."""
-        return np.array(self.past, dtype=np.float64).reshape(-1, len(CHANNELS) + len(METRICS))
+    def past_array(self) -> FloatArray:
+        """The past days, (past days, channels + metrics); sums over the budget scaled to it."""
+        past = np.array(self.past, dtype=np.float64).reshape(-1, len(COLUMNS))
+        budget = self.env.kwargs["daily_budget"]
+        sums = past[:, : len(CHANNELS)].sum(axis=1, keepdims=True)
+        within = np.where(sums > budget, budget * WITHIN / np.maximum(sums, budget), 1.0)
+        past[:, : len(CHANNELS)] *= within
+        return past
 
-
-class Fixed(NamedTuple):
-    """Plays a spend for each day (days, 3 channels) [bu/day], whatever comes; its state is the day."""
-
-    spend: NDArray[np.float64]
-
-    def predict(
-        self,
-        observation: NDArray[Any],
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-    ) -> tuple[NDArray[Any], Any]:
-        """Observations (n_envs, size) to spend (n_envs, 3) [bu/day] and the next day."""
-        day = state or 0
-        return np.tile(self.spend[day], (len(observation), 1)), day + 1
+    @property
+    def spent(self) -> FloatArray:
+        """Spend on the past days, (past days, channels) [bu/day]."""
+        return self.past_array[:, : len(CHANNELS)]
 
 
 def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
     """The configs of campaigns that have finished runs, by name, with these runs.
 
+    A2C's come first, the newest before older ones.
+
     Raises:
         InputError: There is none.
     """
-    found = {
+    agents = list(REGISTRY)
+    runs = {
         path.stem: finished_runs(runs_dir, path.stem) for path in sorted(configs.glob("*.yaml"))
     }
     campaigns = {
-        name: runs for name, runs in found.items() if runs and _is_campaign(runs[0].config.env)
+        name: sorted(those, key=lambda run: (agents.index(run.state.agent), -run.state.order))
+        for name, those in runs.items()
+        if those and _is_campaign(those[0].config.env)
     }
     if not campaigns:
         raise InputError(f"no finished run of a campaign in {runs_dir}; train one: make train")
@@ -148,7 +159,7 @@ def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
 
 def settings_of(env: EnvConfig) -> Change:
     """The settings that the environment has, its limits left as they are."""
-    params = single_env(env).problem
+    params = params_of(env)
     unset = (None,) * len(CHANNELS)
     return Change(params.daily_budget, params.start_weekday, unset, unset)
 
@@ -159,42 +170,47 @@ def changed(env: EnvConfig, change: Change) -> EnvConfig:
     Raises:
         InputError: They cannot be met; the message says why and what to change.
     """
-    days, kwargs = single_env(env).problem.days, env.kwargs
-    set_by_hand = {
-        "daily_budget": change.daily_budget,
-        "start_weekday": change.start_weekday,
-        "min_spend": _limits(kwargs.get("min_spend"), change.least, days, 0.0),
-        "max_spend": _limits(kwargs.get("max_spend"), change.most, days, change.daily_budget),
-    }
-    new = EnvConfig(id=env.id, kwargs=kwargs | set_by_hand)
-    single_env(new)
+    days, kwargs = params_of(env).days, env.kwargs
+    new = EnvConfig(
+        id=env.id,
+        kwargs=kwargs
+        | {
+            "daily_budget": change.daily_budget,
+            "start_weekday": change.start_weekday,
+            "min_spend": _limits(kwargs.get("min_spend"), change.least, days, 0.0),
+            "max_spend": _limits(kwargs.get("max_spend"), change.most, days, change.daily_budget),
+        },
+    )
+    params_of(new)
     return new
 
 
-def range_of(env: EnvConfig) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least and most spend of each channel over the days, each (3 channels,) [bu/day]."""
-    params = single_env(env).problem
-    if params.limits is None:
-        return np.zeros(len(CHANNELS)), np.full(len(CHANNELS), params.daily_budget)
-    low, high = params.limits
+def range_of(env: EnvConfig) -> tuple[FloatArray, FloatArray]:
+    """Least and most spend of each channel over the days, each (channels,) [bu/day]."""
+    low, high = planner.limits_of(params_of(env))
     return low.min(axis=0), high.max(axis=0)
 
 
 @lru_cache(maxsize=64)
 def agents_of(folder: Path) -> list[str]:
-    """Names of the policies of a run: the agent, and the mix of its probabilities where it picks channels."""
+    """Policies of a run: the agent, and the mix of its probabilities where it picks channels."""
     run = load_run(folder)
-    return [entry.name for entry in entries([run], main=run.config_name)]
+    return [candidate.name for candidate in load_candidates([run], main=run.config_name)]
 
 
 @lru_cache(maxsize=256)
-def agents_plan(run: Path, agent: str, written: float, problem: Problem) -> Outcome:
+def agents_plan(
+    run: Path,
+    agent: str,
+    model_mtime: float,  # noqa: ARG001 - for the cache
+    problem: Problem,
+) -> Outcome:
     """What a trained agent does on the days left.
 
     Args:
         run: Folder of its run.
         agent: Name of one of the run's policies.
-        written: When its model was written: a new one is asked anew.
+        model_mtime: When its model was written: after another training it is asked again.
         problem: The campaign to play.
 
     Raises:
@@ -202,99 +218,99 @@ def agents_plan(run: Path, agent: str, written: float, problem: Problem) -> Outc
     """
     loaded = load_run(run)
     asked = loaded._replace(config=loaded.config.model_copy(update={"env": problem.env}))
-    made = make_plan([asked], agent, problem.played)
-    spend = np.concatenate([_spent(problem), made.days[list(made.decided)].to_numpy()])
-    in_range = f"Four of five campaigns earn {made.low:,.0f} to {made.high:,.0f}."
-    notes = (
-        () if made.campaigns == 1 else (in_range, "Later days are averages: each is decided anew.")
-    )
-    return Outcome(
-        agent, spend, made.days[EXPECTED].to_numpy(), single_env(problem.env).insight(spend), notes
-    )
+    plan = make_plan([asked], agent, problem.past_array)
+    notes: tuple[str, ...] = ()
+    if plan.campaigns > 1:
+        many = "Four of five campaigns earn" if plan.holds_range else "The closest campaigns earn"
+        in_range = f"{many} {plan.low:,.0f} to {plan.high:,.0f}."
+        notes = (in_range, "Later days are averages: each is decided once the day before is known.")
+    outcome = _outcome(problem, agent, plan.split, plan.days[EXPECTED].to_numpy())
+    return outcome._replace(notes=notes, warning=warning_of(plan.fit))
 
 
 @lru_cache(maxsize=256)
 def best_plan(problem: Problem) -> Outcome:
-    """The best plan for the days left: those already played are held at what was spent."""
-    kwargs = problem.env.kwargs
-    days = single_env(problem.env).problem.days
-    held = {
-        name: [
-            *_spent(problem).tolist(),
-            *_rows(kwargs[name], days, other)[len(problem.past) :].tolist(),
-        ]
-        for name, other in (("min_spend", 0.0), ("max_spend", kwargs["daily_budget"]))
-    }
-    env = EnvConfig(id=problem.env.id, kwargs=kwargs | (held if problem.past else {}))
-    policies = {entry.name: entry for entry in yardsticks(env, problem.seed)}
-    name = next(name for name in BEST if name in policies)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        steps = play(policies[name].policy, make_env(policies[name].env, 1), problem.seed)
-        spend = np.concatenate([step.infos["spend"] for step in steps])
-    return earned(problem, name, spend)._replace(
-        notes=tuple(str(warning.message) for warning in caught)
-    )
+    """The best plan for the days left, after the past days.
+
+    Where campaigns differ it is the best fixed plan for what is likely after them.
+    """
+    params = params_of(problem.env)
+    if not params.is_drawn:
+        return _best_nominal_plan(problem, params)
+    if not problem.past:
+        return earned(problem, BEST_FIXED, baselines.best_fixed(params))
+    rng = np.random.default_rng(problem.seed)
+    left = robust_planner.best_plan_after(params, problem.past_array, rng)
+    outcome = earned(problem, BEST_FIXED, np.concatenate([problem.spent, left]))
+    return outcome._replace(notes=("Planned for what is likely after the past days.",))
 
 
-def earned(problem: Problem, name: str, spend: NDArray[np.float64]) -> Outcome:
-    """What a plan (days, 3 channels) [bu/day] brings on the days left, brought within limits and budget if need be."""
-    env = problem.env
-    form = EnvConfig(id=env.id, kwargs=env.kwargs | single_env(env).baseline_env_kwargs)
-    envs: Any = make_env(form, 1)
-    if envs.unwrapped.history.is_chance:
-        envs = make_env(form, CAMPAIGNS)
-    left = Fixed(spend[len(problem.past) :])
-    steps = [
-        step.infos for step in play(left, envs, problem.seed, options={"past": problem.played})
-    ]
-    played = np.concatenate([_spent(problem), *(infos["spend"][:1] for infos in steps)])
-    engagement = np.array([infos[EXPECTED].mean() for infos in steps])
-    return Outcome(name, played, engagement, single_env(env).insight(played))
+def earned(problem: Problem, name: str, spend: FloatArray) -> Outcome:
+    """What a plan (days, channels) [bu/day] brings on the days left.
+
+    It is brought within limits and budget if need be.
+    """
+    params = params_of(problem.env)
+    left = planned(params, lambda _: spend)
+    options = {"past": problem.past_array}
+    campaigns = CAMPAIGNS if params.is_noisy or params.is_drawn else 1
+    with closing(make_env(baseline_env(problem.env), campaigns)) as envs:
+        infos = [step.infos for step in play(left, envs, problem.seed, options=options)]
+    played = np.array([info["spend"][0] for info in infos])
+    return _outcome(problem, name, played, np.array([info[EXPECTED].mean() for info in infos]))
 
 
 def after(run: Run, change: Change, past: Days) -> Problem:
-    """The campaign of a run with its settings changed, after the days so far."""
+    """The campaign of a run with its settings changed, after the past days."""
     return Problem(changed(run.config.env, change), past, run.config.evaluation.seed)
 
 
-def history_in(run: Run, env: EnvConfig) -> Any:
-    """What days already played look like in a run's campaign with changed settings."""
-    return history_of(run._replace(config=run.config.model_copy(update={"env": env})))
+def _best_nominal_plan(problem: Problem, params: CampaignParams) -> Outcome:
+    """The best plan of the campaign itself, its past days held at what was spent."""
+    low, high = (limits.copy() for limits in planner.limits_of(params))
+    played = len(problem.past)
+    low[:played] = high[:played] = problem.spent
+    if played:
+        least, most = (tuple(map(tuple, limits.tolist())) for limits in (low, high))
+        params = dataclasses.replace(params, min_spend=least, max_spend=most)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        spend = planner.plan(params).spend
+    notes = tuple(str(warning.message) for warning in caught)
+    return earned(problem, best_name(params), spend)._replace(notes=notes)
+
+
+def _outcome(problem: Problem, name: str, left: FloatArray, engagement: FloatArray) -> Outcome:
+    """A plan from its spend on the days left (days left, channels) [bu/day]."""
+    spend = np.concatenate([problem.spent, left])
+    params, played = params_of(problem.env), len(problem.past)
+    low, high = (limits.copy() for limits in planner.limits_of(params))
+    low[:played], high[:played] = 0.0, np.inf  # they may have been spent within other limits
+    diagnostics = plan_diagnostics(params, spend)
+    return Outcome(name, spend, engagement, diagnostics, written(spend, low, high))
 
 
 def _is_campaign(env: EnvConfig) -> bool:
     try:
-        return hasattr(single_env(env), "insight")
+        return domain_of(env) is DOMAIN
     except InputError:
         return False
 
 
-def _limits(given: Any, by_hand: Sequence[float | None], days: int, other: float) -> Any:
-    """A row of limits for each day, the channels set by hand replaced; as they were given if none is."""
+def _limits(limits: Any, by_hand: Sequence[float | None], days: int, absent: float) -> Any:
+    """A row of limits for each day, those set by hand replaced; as they are if none is.
+
+    Args:
+        limits: What the config has: a number for each channel, a row of them for each day, or None.
+        by_hand: A number for each channel; None leaves it.
+        days: Length of the campaign [days].
+        absent: What stands for a limit where the config has none [bu/day].
+    """
     if all(value is None for value in by_hand):
-        return given
-    rows = _rows(given, days, other)
+        return limits
+    rows = np.full((days, len(CHANNELS)), absent) if limits is None else np.array(limits)
+    rows = np.array(np.broadcast_to(rows, (days, len(CHANNELS))), dtype=np.float64)
     for channel, value in enumerate(by_hand):
         if value is not None:
             rows[:, channel] = value
     return rows.tolist()
-
-
-def _rows(limits: Any, days: int, other: float) -> NDArray[np.float64]:
-    """Limits as a row for each day, (days, 3) [bu/day]; ``other`` where there are none."""
-    return np.broadcast_to(
-        other if limits is None else np.array(limits), (days, len(CHANNELS))
-    ).astype(np.float64)
-
-
-def _spent(problem: Problem) -> NDArray[np.float64]:
-    """What was spent on the days so far, (days so far, 3) [bu/day]; sums rounded up are brought back to the budget."""
-    if not problem.past:
-        return np.zeros((0, len(CHANNELS)))
-    spend = problem.played[:, : len(CHANNELS)]
-    budget = problem.env.kwargs["daily_budget"]
-    scaled: NDArray[np.float64] = spend * (
-        budget / np.maximum(spend.sum(axis=1, keepdims=True), budget)
-    )
-    return scaled

@@ -1,0 +1,109 @@
+"""What an evaluation is about: the runs of configs or folders, and how they are played."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from train.config import EnvConfig, EvaluationConfig, load_config
+from train.errors import InputError
+from train.storage.run_folder import Run, finished_runs, load_run, unfinished_runs
+
+DEFAULT_TARGET = Path("configs/dynamic.yaml")
+
+
+class EvaluationTarget(NamedTuple):
+    """What is evaluated.
+
+    Attributes:
+        name: What the report is called.
+        env: The environment that the baselines are played in, and runs compared by.
+        evaluation: How many episodes, and their seed.
+        runs: The finished runs.
+        unfinished: Runs of the seeds that were asked for and have no finished run.
+    """
+
+    name: str
+    env: EnvConfig
+    evaluation: EvaluationConfig
+    runs: list[Run]
+    unfinished: list[Run]
+
+
+def find_target(
+    targets: Sequence[Path], seeds: tuple[str, ...], runs_dir: Path
+) -> EvaluationTarget:
+    """Finds the runs that were asked for.
+
+    Args:
+        targets: Configs and folders of runs; the first one names the evaluation.
+        seeds: Training seeds to take of each config, or ``all``; none for the newest run alone.
+        runs_dir: Folder of the runs.
+
+    Raises:
+        InputError: A target does not exist, or has no finished run.
+    """
+    targets, wanted = targets or (DEFAULT_TARGET,), _seeds(seeds)
+    runs, unfinished = [], []
+    for target in targets:
+        if not _is_config(target):
+            runs.append(load_run(target))
+            continue
+        finished, rest = _runs(target, wanted, runs_dir)
+        runs += finished
+        unfinished += rest
+    first = targets[0]
+    if not _is_config(first):
+        config, name = runs[0].config, runs[0].config_name
+    else:
+        config, name = load_config(first), first.stem
+    return EvaluationTarget(name, config.env, config.evaluation, runs, unfinished)
+
+
+def state_of(run: Run) -> str:
+    """What became of a run, in a word."""
+    return "died" if run.state.state == "running" else run.state.state
+
+
+def _is_config(target: Path) -> bool:
+    return target.suffix in {".yaml", ".yml"}
+
+
+def _runs(target: Path, seeds: set[int] | None, runs_dir: Path) -> tuple[list[Run], list[Run]]:
+    """The finished runs of a config, and the others; ``seeds`` None takes each agent's newest run.
+
+    An empty set takes every seed.
+    """
+    load_config(target)
+    finished = finished_runs(runs_dir, target.stem)
+    if not finished:
+        raise InputError(
+            f"{target}: no finished run in {runs_dir / target.stem}; train one: "
+            f"python -m train {target}"
+        )
+    if seeds is None:
+        newest = {run.state.agent: run for run in sorted(finished, key=lambda run: run.state.order)}
+        return [run for run in finished if run in newest.values()], []
+    chosen = [run for run in finished if not seeds or run.state.seed in seeds]
+    rest = [
+        run
+        for run in unfinished_runs(runs_dir, target.stem)
+        if not seeds or run.state.seed in seeds
+    ]
+    missing = seeds - {run.state.seed for run in chosen}
+    if missing - {run.state.seed for run in rest} or not chosen:
+        known = sorted({run.state.seed for run in finished})
+        raise InputError(
+            f"{target}: no finished run of seed {min(missing)}; there are runs of the seeds {known}"
+        )
+    return chosen, rest
+
+
+def _seeds(words: tuple[str, ...]) -> set[int] | None:
+    if not words:
+        return None
+    if words == ("all",):
+        return set()
+    for word in words:
+        if not word.isdigit():
+            raise InputError(f"--seeds {word}: must be 'all' or whole numbers of 0 or more")
+    return {int(word) for word in words}
