@@ -10,7 +10,7 @@ from evaluate.domain import Domain, Evaluation, domain_of
 from evaluate.policies import check_comparable, label, load_candidates
 from evaluate.report import charts, page, sections
 from evaluate.report.page import Brand, Report
-from evaluate.report.result import result, share_name
+from evaluate.report.result import result
 from evaluate.report.training import training
 from evaluate.results import (
     KEYS,
@@ -87,7 +87,8 @@ def _played(target: EvaluationTarget) -> Evaluation:
     unfinished = _unfinished(target, agents)
     policies = policy_results(episodes, list(agents), metric, domain.baselines, unfinished)
     colours = charts.policy_colours([policy.name for policy in policies], list(agents))
-    return Evaluation(domain, target.env, settings, results, policies, metric, colours)
+    best = domain.best_name(target.env)
+    return Evaluation(domain, target.env, settings, results, policies, metric, colours, best)
 
 
 def _announced(
@@ -168,7 +169,7 @@ def _print(target: EvaluationTarget, evaluation: Evaluation, table: pd.DataFrame
     if closed:
         shown = table[[metric, "seeds"]].assign(gap_closed=pd.Series(closed))
     else:
-        share = share_name(evaluation).replace(" the ", " ").replace(" ", "_")
+        share = evaluation.share_name.replace(" the ", " ").replace(" ", "_")
         columns = [name for name in (metric, SHARE, "seeds", "worst_seed") if name in table]
         shown = table[columns].rename(columns={SHARE: share})
     print(shown.to_string(float_format=lambda value: f"{value:,.4f}"))

@@ -12,8 +12,7 @@ SHARE = "share_of_optimum"
 KEYS = ("policy", "seed", "episode")  # columns that are not metrics
 FAILURE_THRESHOLD = 0.99  # of what the best baseline earns; a seed below it has failed
 LEAST_GAP = 1e-4  # relative; smaller gaps are within the tolerance of the planner
-
-OPTIMUM = "optimum"  # what shares are shares of
+OPTIMUM = "optimum"
 
 Unfinished = dict[str, dict[int, str]]  # {"a2c": {3: "diverged"}}
 
@@ -23,7 +22,6 @@ class BaselineNames(NamedTuple):
 
     Attributes:
         optimum: Earns the most that is possible.
-        best_found: Takes its place where that is not certain: the best that a search came upon.
         best_fixed: The best policy that does not adapt; the lower end of the gap.
         clairvoyant: Knows the latent parameters; the upper end of the gap.
         replanner: Adapts without being trained.
@@ -31,16 +29,10 @@ class BaselineNames(NamedTuple):
     """
 
     optimum: str | None = None
-    best_found: str | None = None
     best_fixed: str | None = None
     clairvoyant: str | None = None
     replanner: str | None = None
     planners: tuple[str, ...] = ()
-
-    def best(self, policies: "list[PolicyResult]") -> str:
-        """What shares are shares of."""
-        played = {policy.name for policy in policies}
-        return self.best_found if self.best_found and self.best_found in played else OPTIMUM
 
 
 NO_NAMES = BaselineNames()
@@ -97,8 +89,8 @@ def means(episodes: pd.DataFrame) -> pd.DataFrame:
     for policy in episodes["policy"].unique():
         scores = {metric: scores_of(episodes, policy, metric) for metric in metrics}
         rows[policy] = {name: float(values.values.mean()) for name, values in scores.items()} | {
-            "worst_seed": float(scores[worst].by_seed.min()),
             "seeds": len(scores[worst].values) if scores[worst].is_trained else 0,
+            "worst_seed": float(scores[worst].by_seed.min()),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("policy")
 

@@ -79,11 +79,7 @@ def reward_column(_envs: BatchEnv, step: Step) -> dict[str, NDArray[Any]]:
 
 
 def _play(
-    candidate: Candidate,
-    episodes: int,
-    seed: int,
-    columns: Columns,
-    options: dict[str, Any] | None,
+    candidate: Candidate, episodes: int, seed: int, columns: Columns, options: dict[str, Any] | None
 ) -> Results:
     rows, returns, cut = [], np.zeros(episodes), np.zeros(episodes, dtype=bool)
     metrics: dict[str, NDArray[np.float64]] = {}

@@ -376,6 +376,19 @@ def test_a_plan_without_support_is_not_called_the_optimum(
     assert "1 of the planner&#39;s 20 starts reached it. There may well be a better one" in page
 
 
+@pytest.mark.parametrize("is_supported", [True, False])
+def test_drawn_campaigns_share_an_optimum_only_where_confirmed(
+    is_supported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = "envs:UncertainCampaign-v0"
+    if not is_supported:
+        unsupported(monkeypatch)
+    named = "optimum" if is_supported else "best plan found"
+    assert DOMAIN.best_name(EnvConfig(id=drawn)) == named
+    alike = EnvConfig(id=drawn, kwargs={"days": 3})  # not a preset: only its nominal plan is known
+    assert DOMAIN.best_name(alike) == "best plan found"
+
+
 @pytest.mark.parametrize("budget", [100.0, 0.05, 1e6])
 def test_the_plan_to_copy_never_costs_more_than_the_budget(budget: float) -> None:
     params = make_params("linear", days=28, daily_budget=budget)

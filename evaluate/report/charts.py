@@ -86,11 +86,7 @@ def profile(shares: dict[str, FloatArray], xlabel: str, colours: dict[str, str])
             axes.plot(
                 thresholds, above, drawstyle="steps-post", color=colours[policy], label=policy
             )
-        axes.set(
-            title="Performance profile",
-            xlabel=xlabel,
-            ylabel="earned more than that",
-        )
+        axes.set(title="Performance profile", xlabel=xlabel, ylabel="earned more than that")
         axes.set(ylim=(-0.02, 1.04))
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
