@@ -1,6 +1,5 @@
 """One evaluation from runs to report: plays, sums up, draws and writes."""
 
-from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
@@ -101,24 +100,15 @@ def _announced(
 
 
 def _unfinished(target: EvaluationTarget, agents: dict[str, str]) -> Unfinished:
-    """Seeds without a finished run and what became of them, by policy.
-
-    Args:
-        target: What is evaluated.
-        agents: Each policy's agent.
-    """
-    ended: Unfinished = defaultdict(dict)
-    for run in target.unfinished:
-        for policy, agent in agents.items():
-            if agent == label(run, target.name):
-                ended[policy][run.state.seed] = state_of(run)
-    return dict(ended)
-
-
-def _not_finished(runs: list[Run]) -> str:
-    """A line that names the runs that did not finish; nothing where all did."""
-    named = ", ".join(f"{run.folder} ({state_of(run)})" for run in runs)
-    return f"training did not finish: {named}" if named else ""
+    """Seeds without a finished run and what became of them, by policy from each one's agent."""
+    return {
+        policy: {
+            run.state.seed: state_of(run)
+            for run in target.unfinished
+            if label(run, target.name) == agent
+        }
+        for policy, agent in agents.items()
+    }
 
 
 def _check_alike(runs: list[Run]) -> None:
@@ -173,6 +163,8 @@ def _print(target: EvaluationTarget, evaluation: Evaluation, table: pd.DataFrame
         columns = [name for name in (metric, SHARE, "seeds", "worst_seed") if name in table]
         shown = table[columns].rename(columns={SHARE: share})
     print(shown.to_string(float_format=lambda value: f"{value:,.4f}"))
-    for line in (_not_finished(target.unfinished), sections.cut_episodes(evaluation)):
-        if line:
-            print(line)
+    unfinished = ", ".join(f"{run.folder} ({state_of(run)})" for run in target.unfinished)
+    if unfinished:
+        print(f"training did not finish: {unfinished}")
+    if cut := sections.cut_episodes(evaluation):
+        print(cut)

@@ -123,7 +123,7 @@ def policy_results(
     failures = {
         name: statistics.failure_rate(totals[name], threshold, missing.get(name))
         for name in trained
-        if name in missing or np.isfinite(threshold)
+        if missing.get(name) or np.isfinite(threshold)
     }
     return [
         _policy_result(episodes, name, totals, trained, names, failures.get(name))
@@ -184,6 +184,7 @@ def _policy_result(
     scores, leading = totals[name], totals[trained[0]]
     gap, optimum = _gap(totals, names), _optimum(totals, names)
     shares = _shares(episodes, name) if not gap else None
+    least, most = (side.values.mean() for side in gap) if gap else (0.0, 1.0)
     is_led = name != trained[0]
     seeds = episodes.loc[episodes["policy"] == name, "seed"].dropna().unique()
     return PolicyResult(
@@ -195,7 +196,7 @@ def _policy_result(
         iqm=statistics.interquartile_mean(scores),
         share_of_optimum=statistics.mean(shares, optimum and 1.0) if shares else None,
         gap_closed=statistics.gap_closed(scores, *gap) if gap else None,
-        gap_closed_by_seed=_closed_by_seed(scores, *gap) if gap else None,
+        gap_closed_by_seed=(scores.by_seed - least) / (most - least) if gap else None,
         optimality_gap=statistics.optimality_gap(shares) if shares else None,
         difference=statistics.difference(leading, scores) if is_led else None,
         probability_of_improvement=(
@@ -213,12 +214,5 @@ def _optimum(totals: dict[str, Scores], names: BaselineNames) -> float | None:
 
 def _shares(episodes: pd.DataFrame, name: str) -> Scores | None:
     """Shares of the optimum; none where there is no optimum, or it is 0."""
-    if SHARE not in episodes:
-        return None
-    shares = scores_of(episodes, name, SHARE)
-    return shares if np.isfinite(shares.values).all() else None
-
-
-def _closed_by_seed(scores: Scores, floor: Scores, ceiling: Scores) -> FloatArray:
-    least, most = floor.values.mean(), ceiling.values.mean()
-    return np.asarray((scores.by_seed - least) / (most - least), dtype=np.float64)
+    shares = scores_of(episodes, name, SHARE) if SHARE in episodes else None
+    return shares if shares and np.isfinite(shares.values).all() else None

@@ -83,12 +83,10 @@ def _runs(target: Path, seeds: set[int] | None, runs_dir: Path) -> tuple[list[Ru
     if seeds is None:
         newest = {run.state.agent: run for run in sorted(finished, key=lambda run: run.state.order)}
         return [run for run in finished if run in newest.values()], []
-    chosen = [run for run in finished if not seeds or run.state.seed in seeds]
-    rest = [
-        run
-        for run in unfinished_runs(runs_dir, target.stem)
-        if not seeds or run.state.seed in seeds
-    ]
+    chosen, rest = (
+        [run for run in runs if not seeds or run.state.seed in seeds]
+        for runs in (finished, unfinished_runs(runs_dir, target.stem))
+    )
     missing = seeds - {run.state.seed for run in chosen}
     if missing - {run.state.seed for run in rest} or not chosen:
         known = sorted({run.state.seed for run in finished})

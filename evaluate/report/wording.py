@@ -70,10 +70,9 @@ def over(interval: Interval, seeds: int, episodes: int, episode: str) -> str:
 
 def condition(interval: Interval, episode: str) -> str:
     """What a comparison holds for, where that is less than other seeds and episodes."""
-    if interval.kind == "one seed" and interval.low is not None:
-        return f"on these {episode}s, with this one training seed"
+    here = f"on these {episode}s, " if interval.low is not None else ""
     return {
-        "one seed": "with this one training seed",
+        "one seed": f"{here}with this one training seed",
         "one seed on one episode": f"on this one {episode}, with this one training seed",
         "one episode": f"on this one {episode}",
         "seeds on one episode": f"on this one {episode}",
