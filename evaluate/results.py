@@ -49,17 +49,12 @@ class PolicyResult(NamedTuple):
         mean: Mean total.
         iqm: Interquartile mean of the total.
         share_of_optimum: Mean share; none where there is no optimum, or a gap is what counts.
-        gap_closed: Which part of the gap between the best fixed policy and the clairvoyant it
-            closes; none without these two.
+        gap_closed: The part of the gap between best fixed policy and clairvoyant; none without one.
         gap_closed_by_seed: The same of each training seed, (seeds,).
-        optimality_gap: How far it stays below the optimum, what is above counting as the optimum;
-            none where ``share_of_optimum`` is none.
-        difference: By how much the leading agent earns more, episode by episode; none for the
-            agent itself.
-        probability_of_improvement: The chance that the leading agent earns more on an episode; none
-            for the agent itself.
-        failures: How many training seeds failed; none for a baseline, or where nothing says what a
-            failure is.
+        optimality_gap: How far it stays below the optimum; none without ``share_of_optimum``.
+        difference: By how much the leading agent earns more on an episode; none for itself.
+        probability_of_improvement: The chance that it earns more there; none for itself.
+        failures: How many training seeds failed; none where nothing says what a failure is.
     """
 
     name: str
@@ -118,7 +113,8 @@ def policy_results(
         unfinished: Training seeds without a finished run and what became of them, by policy.
     """
     totals = _totals(episodes, metric)
-    baselines = sorted(set(totals) - set(trained), key=lambda name: -totals[name].values.mean())
+    baselines = [name for name in totals if name not in trained]
+    baselines.sort(key=lambda name: -totals[name].values.mean())
     threshold, missing = _failure_threshold(totals, baselines, names), unfinished or {}
     failures = {
         name: statistics.failure_rate(totals[name], threshold, missing.get(name))

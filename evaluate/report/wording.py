@@ -6,7 +6,7 @@ from evaluate.statistics import LEVEL, FailureRate, Interval
 
 INTERVAL = f"{LEVEL:.0%} interval"
 NOTHING = "-"  # an empty cell
-Form = Callable[[float], str]
+Form = Callable[[float], str]  # writes a number
 
 
 def number(value: float) -> str:
@@ -26,13 +26,7 @@ def share(value: float) -> str:
 
 
 def ends(interval: Interval, form: Form, episode: str) -> str:
-    """The two ends alone, for a cell of a table, or why there are none.
-
-    Args:
-        interval: What to write.
-        form: Writes a number.
-        episode: What an episode is called.
-    """
+    """The two ends alone, for a cell of a table, or why there are none."""
     low, high = _shown_ends(interval, form)
     if low is None or high is None:
         without = {
