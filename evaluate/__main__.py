@@ -53,11 +53,13 @@ def main(argv: list[str] | None = None) -> int:
         for name in ONE_THREAD:  # small matrices: a second thread would only wait
             os.environ.setdefault(name, "1")
         from evaluate.evaluate import evaluate_runs
-        from evaluate.report.page import Brand, read_logo
+        from evaluate.report.page import Brand, lock_report_dir, read_logo
 
         brand = Brand(args.title, read_logo(args.logo) if args.logo else None)
         out = args.out or Path("reports") / target.name
-        evaluate_runs(target, out, "python -m evaluate " + shlex.join(arguments), brand)
+        command = "python -m evaluate " + shlex.join(arguments)
+        with lock_report_dir(out):
+            evaluate_runs(target, out, command, brand)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -27,17 +27,11 @@ from train.storage.run_folder import Run
 
 
 def evaluate_runs(target: EvaluationTarget, out: Path, command: str, brand: Brand) -> None:
-    """Plays the runs and their baselines and writes the report into ``out``.
+    """Plays the runs and their baselines and writes the report into ``out``, a locked folder.
 
     Raises:
-        InputError: The runs cannot be compared or loaded, or ``out`` cannot be written or is being
-            written to.
+        InputError: The runs cannot be compared or loaded, or ``out`` cannot be written.
     """
-    with page.lock_report_dir(out):
-        _evaluate(target, out, command, brand)
-
-
-def _evaluate(target: EvaluationTarget, out: Path, command: str, brand: Brand) -> None:
     check_comparable(target.env, f"the config {target.name}", target.runs)
     progress = learning.read_progress(target.runs, target.name)
     _check_alike(target.runs)
@@ -55,10 +49,8 @@ def _evaluate(target: EvaluationTarget, out: Path, command: str, brand: Brand) -
     provenance = sections.provenance(command, evaluation, target, progress)
     shown = [part for part in parts if part]
     report = Report(title, brand.logo, result(evaluation), shown, provenance)
-    figures = {
-        name: row | family.numbers.get(name, {})
-        for name, row in as_json(evaluation.policies).items()
-    }
+    rows = as_json(evaluation.policies)
+    figures = {name: row | family.numbers.get(name, {}) for name, row in rows.items()}
     steps = results.steps.rename(columns={"episode": domain.episode, "step": domain.step})
     table = means(results.episodes)
     page.write(out, report, steps, table, figures)

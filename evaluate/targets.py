@@ -51,11 +51,9 @@ def find_target(
         finished, rest = _runs(target, wanted, runs_dir)
         runs += finished
         unfinished += rest
-    first = targets[0]
-    if not _is_config(first):
-        config, name = runs[0].config, runs[0].config_name
-    else:
-        config, name = load_config(first), first.stem
+    config, name = runs[0].config, runs[0].config_name
+    if _is_config(targets[0]):
+        config, name = load_config(targets[0]), targets[0].stem
     return EvaluationTarget(name, config.env, config.evaluation, runs, unfinished)
 
 

@@ -26,7 +26,7 @@ from train.storage.files import lock
 LOGO_KINDS = ("png", "jpeg", "gif", "webp", "svg+xml")
 LOGO_BYTES = 500_000
 
-Numbers = dict[str, dict[str, Any]]
+Numbers = dict[str, dict[str, Any]]  # by policy
 
 
 class Chart(NamedTuple):
@@ -153,15 +153,12 @@ def read_logo(path: Path) -> str:
         raise InputError(
             f"logo {path}: takes {len(content):,} bytes, at most {LOGO_BYTES:,} fit into the report"
         )
-    if b"<svg" in content[:1000]:
-        kind = "svg+xml"
-    else:
-        try:
-            with PIL.Image.open(io.BytesIO(content)) as picture:
-                kind = str(picture.format).lower()
-                picture.load()
-        except (OSError, ValueError, SyntaxError):
-            kind = ""
+    try:
+        with PIL.Image.open(io.BytesIO(content)) as picture:
+            kind = str(picture.format).lower()
+            picture.load()
+    except (OSError, ValueError, SyntaxError):
+        kind = "svg+xml" if b"<svg" in content[:1000] else ""
     if kind not in LOGO_KINDS:
         raise InputError(
             f"logo {path}: is not a picture of a kind that browsers show: {', '.join(LOGO_KINDS)}"
@@ -177,13 +174,6 @@ def write(
     out: Path, report: Report, steps: pd.DataFrame, means: pd.DataFrame, statistics: Numbers
 ) -> None:
     """Writes the report; what stood in the folder is replaced when all of the new is there.
-
-    Args:
-        out: The folder.
-        report: What the page shows.
-        steps: For ``results.csv``.
-        means: A row of numbers for each policy.
-        statistics: More numbers for ``summary.json``, by policy.
 
     Raises:
         InputError: The folder cannot be written.
