@@ -455,10 +455,10 @@ def test_the_belief_of_a_single_channel_is_a_gaussians() -> None:
 
 def test_the_particle_filter_weighs_as_the_probabilities_say() -> None:
     params = make_params("uncertain", shock_sd=0.0)
-    particles = robust_planner.draw_particles(params, np.random.default_rng(0), 5)
-    weights, state = robust_planner.weigh(params, particles, np.array([PAST]))
+    particles = sample_latent(params, np.random.default_rng(0), 5)
+    weights, state = robust_planner.importance_weights(params, particles, np.array([PAST]))
     spend = np.array(PAST)[:, :3]
-    metrics, states = model.rollout(params, np.broadcast_to(spend, (5, 2, 3)), particles.latent)
+    metrics, states = model.rollout(params, np.broadcast_to(spend, (5, 2, 3)), particles)
     log_likelihood = stats.nbinom.logpmf(np.array(PAST)[:, 3:], 10.0, 10.0 / (10.0 + metrics)).sum(
         axis=(1, 2)
     )

@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.campaign.latent import sample_latent
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams
-from envs.campaign.robust_planner import POSSIBLE, draw_particles, weigh
+from envs.campaign.robust_planner import POSTERIOR_PARTICLES, importance_weights
 from train.config import EnvConfig
 from train.environment import make_env
 
@@ -145,8 +146,8 @@ def _distance(
 
 def _alike(params: CampaignParams, past: FloatArray, seed: int) -> float:
     """Effective sample size of the prior's draws, weighed by the past days: 1 / sum of squares."""
-    particles = draw_particles(params, np.random.default_rng(seed), POSSIBLE)
-    weights, _ = weigh(params, particles, past[np.newaxis])
+    particles = sample_latent(params, np.random.default_rng(seed), POSTERIOR_PARTICLES)
+    weights, _ = importance_weights(params, particles, past[np.newaxis])
     return float(1.0 / (weights**2).sum())
 
 
@@ -156,7 +157,7 @@ def warning_of(fit: Fit | None) -> str:
         return ""
     few = ""
     if fit.alike is not None and fit.alike < FEWEST:
-        few = f" (about {fit.alike:,.0f} of {POSSIBLE:,})"
+        few = f" (about {fit.alike:,.0f} of {POSTERIOR_PARTICLES:,})"
     if fit.is_usual:
         return (
             f"Few simulated campaigns come close to the past days{few}.\n"

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign import baselines, planner
-from envs.campaign.latent import PRIVILEGED_SIZE, latent_from_features
+from envs.campaign.latent import PRIVILEGED_SIZE, latent_from_features, sample_latent
 from envs.campaign.params import CHANNELS, METRICS, PRESETS, CampaignParams, FloatArray
-from envs.campaign.robust_planner import PARTICLES, clairvoyant_plans, draw_particles, replanned
+from envs.campaign.robust_planner import PARTICLES, clairvoyant_plans, replan
 from evaluate.domain import Probabilities
 from evaluate.results import BaselineNames
 
@@ -129,7 +129,7 @@ def _adaptive_policies(params: CampaignParams, rng: np.random.Generator) -> dict
     """Where channels differ between campaigns: what an expert would use, and the upper bound."""
     policies = {BEST_FIXED: planned(params, baselines.best_fixed)}
     if params.is_noisy:  # without noise a day or two would reveal all
-        particles = draw_particles(params, rng, PARTICLES)
+        particles = sample_latent(params, rng, PARTICLES)
         policies[REPLANNER] = SpendPolicy(params.days, partial(_replanned, params, particles, rng))
     return policies | {CLAIRVOYANT: SpendPolicy(params.days, partial(_clairvoyant, params))}
 
@@ -158,7 +158,7 @@ def _replanned(
     for day in np.unique(days[days > 0]):
         rows = days == day
         past = _past(params, observation[rows], day)
-        spend[rows] = replanned(params, particles, past, fixed, rng)
+        spend[rows] = replan(params, particles, past, fixed, rng)
     return spend, state
 
 

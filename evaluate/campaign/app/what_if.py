@@ -240,7 +240,7 @@ def best_plan(problem: Problem) -> Outcome:
     if not problem.past:
         return earned(problem, BEST_FIXED, baselines.best_fixed(params))
     rng = np.random.default_rng(problem.seed)
-    left = robust_planner.best_plan_after(params, problem.past_array, rng)
+    left = robust_planner.best_fixed_plan(params, rng, problem.past_array)
     outcome = earned(problem, BEST_FIXED, np.concatenate([problem.spent, left]))
     return outcome._replace(notes=("Planned for what is likely after the past days.",))
 
