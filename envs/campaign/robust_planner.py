@@ -5,7 +5,7 @@ clairvoyant (who knows the latent parameters), and the daily re-planner: a parti
 knows the prior and the noise and replans the days left for the mean over what is still likely.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -240,12 +240,16 @@ def _value_and_gradient(
     Forward differences, a row for each number of the plan: three times as fast as complex numbers,
     and good enough for an ascent that keeps the plan with the most value.
     """
+
+    def repeatable(values: NDArray[Any]) -> NDArray[Any]:
+        return values[:, :, np.newaxis]  # (campaigns, scenarios, 1 for the rows, ...)
+
     size = plans[0].size
     step = NUDGE * params.daily_budget
     nudges = step * np.eye(1 + size, size, -1)  # the first row is the plan itself
     nudged = plans[:, np.newaxis, np.newaxis] + nudges.reshape(-1, *plans.shape[1:])
-    latent = map_latent(scenarios.latent, lambda values: values[:, :, np.newaxis])
-    state = model.State(*(part[:, :, np.newaxis] for part in scenarios.state))
+    latent = map_latent(scenarios.latent, repeatable)
+    state = model.State(*map(repeatable, scenarios.state))
     earned = model.engagement_to_go(params, state, nudged, latent).mean(axis=1)  # (campaigns, rows)
     return earned[:, 0], ((earned[:, 1:] - earned[:, :1]) / step).reshape(plans.shape)
 

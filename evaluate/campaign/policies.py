@@ -26,6 +26,8 @@ NAMES = BaselineNames(
     planners=(OPTIMAL, BEST_FOUND, NOMINAL, BEST_FIXED, REPLANNER, CLAIRVOYANT),
 )
 
+Plan = Callable[[CampaignParams], FloatArray]
+"""The campaign to what is spent each day, (days, channels) [bu/day]."""
 Decision = Callable[[NDArray[Any], NDArray[np.int64], Any], tuple[FloatArray, Any]]
 """Observations (batch, size), days (batch,) and state to spends (batch, channels) and state."""
 
@@ -66,7 +68,7 @@ def baseline_policies(params: CampaignParams, seed: int) -> dict[str, SpendPolic
     A plan is solved when it is first played. Each baseline that draws has a generator of its own.
     """
     random, replanner = np.random.default_rng(seed).spawn(2)
-    plans = {
+    plans: dict[str, Plan] = {
         "even split": baselines.even_split,
         **{f"all {name}": partial(baselines.alone, channel=i) for i, name in enumerate(CHANNELS)},
         "best constant split": baselines.best_constant_split,
@@ -105,8 +107,8 @@ def is_optimum_confirmed(params: CampaignParams) -> bool:
     return is_known and planner.plan(params).check.is_supported
 
 
-def planned(params: CampaignParams, make: Callable[[CampaignParams], FloatArray]) -> SpendPolicy:
-    """Plays a plan, which ``make`` gives as (days, channels) [bu/day] when it is first asked."""
+def planned(params: CampaignParams, make: Plan) -> SpendPolicy:
+    """Plays a plan, which is made when it is first asked for."""
     return SpendPolicy(params.days, lambda _, days, state: (make(params)[days], state))
 
 
