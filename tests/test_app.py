@@ -26,7 +26,6 @@ from evaluate.campaign import charts, fit
 from evaluate.campaign import plan as plan_module
 from evaluate.campaign import sections as campaign_sections
 from evaluate.campaign.app import __main__ as program
-from evaluate.campaign.app import what_if
 from evaluate.campaign.app.what_if import (
     Change,
     Problem,
@@ -166,7 +165,7 @@ def test_every_environment_asked_is_closed(runs: Path, monkeypatch: pytest.Monke
         made.append(make_env(env, n_envs))
         return made[-1]
 
-    for module in (what_if, plan_module, fit):
+    for module in (plan_module, fit):
         monkeypatch.setattr(module, "make_env", recorded)
     run = load_run(runs / "dynamic/a2c-seed0-1")
     problem = after(run, settings_of(run.config.env), PAST)

@@ -257,7 +257,7 @@ def _value_and_gradient(
 def _feasible_part(
     gradient: FloatArray, at_low: NDArray[np.bool_], at_high: NDArray[np.bool_]
 ) -> FloatArray:
-    """The part of a gradient (..., channels) that keeps a day's total and stays within the limits."""
+    """The part of a gradient (..., channels) that keeps a day's total and the limits."""
     excess = gradient - gradient.mean(axis=-1, keepdims=True)
     free = ~((at_low & (excess < 0)) | (at_high & (excess > 0)))
     count = np.maximum(free.sum(axis=-1, keepdims=True), 1)

@@ -169,19 +169,27 @@ def make_plan(runs: list[Run], agent: str | None, past: FloatArray) -> Plan:
     Raises:
         InputError: There is no such agent, or its run cannot be loaded.
     """
-    from train.play import play
-
     run, candidate = _choose(runs, agent)
     params, seed = campaign_of(candidate.env), run.config.evaluation.seed
-    campaigns = CAMPAIGNS if params.is_noisy or params.is_drawn else 1
-    with closing(make_env(candidate.env, campaigns)) as envs:
-        steps = [step.infos for step in play(candidate.policy, envs, seed, options={"past": past})]
+    steps = play_days_left(candidate, params, past, seed)
     days = pd.DataFrame([infos["spend"].mean(axis=0) for infos in steps], columns=list(CHANNELS))
     days.insert(0, DAY, range(len(past) + 1, params.days + 1))
     days[EXPECTED] = [infos[EXPECTED].mean() for infos in steps]
-    low, high = np.quantile(np.sum([infos[TOTAL] for infos in steps], axis=0), RANGE).tolist()
+    totals = np.sum([infos[TOTAL] for infos in steps], axis=0)  # (campaigns,)
+    low, high = np.quantile(totals, RANGE).tolist()
     fit = fit_of(candidate.env, params, past, seed)
-    return Plan(run.folder, candidate.name, params, days, low, high, campaigns, fit)
+    return Plan(run.folder, candidate.name, params, days, low, high, len(totals), fit)
+
+
+def play_days_left(
+    candidate: Candidate, params: CampaignParams, past: FloatArray, seed: int
+) -> list[dict[str, Any]]:
+    """The infos of each day left after the past ones, in many campaigns where chance has a part."""
+    from train.play import play
+
+    campaigns = CAMPAIGNS if params.is_noisy or params.is_drawn else 1
+    with closing(make_env(candidate.env, campaigns)) as envs:
+        return [step.infos for step in play(candidate.policy, envs, seed, options={"past": past})]
 
 
 def as_json(plan: Plan) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _own_plan(problem: Problem, proposed: FloatArray) -> FloatArray:
     st.subheader("Your plan")
     played, days = len(problem.past), len(proposed)
     how = st.radio("Your plan", (EVERY_DAY, BY_DAY), horizontal=True, label_visibility="collapsed")
-    budget = problem.env.kwargs["daily_budget"]
+    budget = problem.params.daily_budget
     step = 10.0 ** math.floor(math.log10(budget)) / FINEST
     own = np.array(proposed, dtype=np.float64)
     if how == EVERY_DAY:
@@ -168,7 +168,7 @@ def _pictures(outcomes: list[Outcome], colours: dict[str, str]) -> None:
 
 def _with_unspent(mine: Outcome, problem: Problem) -> Outcome:
     """The plan with a note about what it leaves of the budget."""
-    budget = problem.env.kwargs["daily_budget"] * len(mine.spend)
+    budget = problem.params.daily_budget * len(mine.spend)
     unspent = budget - mine.spend.sum()
     if unspent <= 1e-6 * budget:
         return mine

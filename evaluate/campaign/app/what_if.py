@@ -6,7 +6,6 @@ No formula stands here: every number is the environment's.
 import dataclasses
 import warnings
 from collections.abc import Sequence
-from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,15 +19,14 @@ from envs.campaign.past import COLUMNS
 from evaluate.campaign.domain import DOMAIN, baseline_env, params_of
 from evaluate.campaign.explain import PlanDiagnostics, plan_diagnostics
 from evaluate.campaign.fit import warning_of
-from evaluate.campaign.plan import CAMPAIGNS, EXPECTED, Limit, make_plan, written
+from evaluate.campaign.plan import EXPECTED, Limit, make_plan, play_days_left, written
 from evaluate.campaign.policies import BEST_FIXED, best_name, planned
 from evaluate.domain import domain_of
 from evaluate.policies import load_candidates
+from evaluate.rollouts import Candidate
 from train.agents.registry import REGISTRY
 from train.config import EnvConfig
-from train.environment import make_env
 from train.errors import InputError
-from train.play import play
 from train.storage.run_folder import Run, finished_runs, load_run
 
 WITHIN = 1 - 1e-12  # of the budget, so that rounding does not pass it
@@ -113,10 +111,15 @@ class Problem(NamedTuple):
         return hash((self.env.model_dump_json(), self.past, self.seed))
 
     @property
+    def params(self) -> CampaignParams:
+        """The parameters of the campaign."""
+        return params_of(self.env)
+
+    @property
     def past_array(self) -> FloatArray:
         """The past days, (past days, channels + metrics); sums over the budget scaled to it."""
         past = np.array(self.past, dtype=np.float64).reshape(-1, len(COLUMNS))
-        spend, budget = past[:, : len(CHANNELS)], self.env.kwargs["daily_budget"]
+        spend, budget = past[:, : len(CHANNELS)], self.params.daily_budget
         sums = spend.sum(axis=1, keepdims=True)
         spend *= np.where(sums > budget, budget * WITHIN / np.maximum(sums, budget), 1.0)
         return past
@@ -223,9 +226,9 @@ def best_plan(problem: Problem) -> Outcome:
 
     Where campaigns differ it is the best fixed plan for what is likely after them.
     """
-    params = params_of(problem.env)
+    params = problem.params
     if not params.is_drawn:
-        return _best_nominal_plan(problem, params)
+        return _best_nominal_plan(problem)
     if not problem.past:
         return earned(problem, BEST_FIXED, baselines.best_fixed(params))
     rng = np.random.default_rng(problem.seed)
@@ -236,14 +239,12 @@ def best_plan(problem: Problem) -> Outcome:
 
 def earned(problem: Problem, name: str, spend: FloatArray, notes: tuple[str, ...] = ()) -> Outcome:
     """What a plan (days, channels) [bu/day], brought within limits, brings on the days left."""
-    params = params_of(problem.env)
-    left = planned(params, lambda _: spend)
-    options = {"past": problem.past_array}
-    campaigns = CAMPAIGNS if params.is_noisy or params.is_drawn else 1
-    with closing(make_env(baseline_env(problem.env), campaigns)) as envs:
-        infos = [step.infos for step in play(left, envs, problem.seed, options=options)]
-    played = np.array([info["spend"][0] for info in infos])
-    engagement = np.array([info[EXPECTED].mean() for info in infos])
+    candidate = Candidate(
+        name, None, baseline_env(problem.env), planned(problem.params, lambda _: spend)
+    )
+    days = play_days_left(candidate, problem.params, problem.past_array, problem.seed)
+    played = np.array([infos["spend"][0] for infos in days])
+    engagement = np.array([infos[EXPECTED].mean() for infos in days])
     return _outcome(problem, name, played, engagement, notes)
 
 
@@ -252,11 +253,12 @@ def after(run: Run, change: Change, past: Days) -> Problem:
     return Problem(changed(run.config.env, change), past, run.config.evaluation.seed)
 
 
-def _best_nominal_plan(problem: Problem, params: CampaignParams) -> Outcome:
+def _best_nominal_plan(problem: Problem) -> Outcome:
     """The best plan of the campaign itself, its past days held at what was spent."""
+    params = problem.params
     if problem.past:
-        low, high = _limits_left(problem, params, problem.spent, problem.spent)
-        least, most = (tuple(map(tuple, limits.tolist())) for limits in (low, high))
+        limits = _limits_left(problem, problem.spent, problem.spent)
+        least, most = (tuple(map(tuple, limit.tolist())) for limit in limits)
         params = dataclasses.replace(params, min_spend=least, max_spend=most)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -269,19 +271,15 @@ def _outcome(
     problem: Problem, name: str, left: FloatArray, engagement: FloatArray, notes: tuple[str, ...]
 ) -> Outcome:
     """A plan from its spend on the days left (days left, channels) [bu/day]."""
-    params, spend = params_of(problem.env), np.concatenate([problem.spent, left])
-    limits = _limits_left(
-        problem, params, 0.0, np.inf
-    )  # past days may have been spent within others
-    digits = written(spend, *limits)
-    return Outcome(name, spend, engagement, plan_diagnostics(params, spend), digits, notes)
+    spend = np.concatenate([problem.spent, left])
+    digits = written(spend, *_limits_left(problem, 0.0, np.inf))  # the past had limits of its own
+    behind = plan_diagnostics(problem.params, spend)
+    return Outcome(name, spend, engagement, behind, digits, notes)
 
 
-def _limits_left(
-    problem: Problem, params: CampaignParams, low: Limit, high: Limit
-) -> tuple[FloatArray, FloatArray]:
-    """Least and most spend of each day, (days, channels) [bu/day], with others on the past days."""
-    least, most = (limits.copy() for limits in planner.limits_of(params))
+def _limits_left(problem: Problem, low: Limit, high: Limit) -> tuple[FloatArray, FloatArray]:
+    """Least and most spend (days, channels) [bu/day]; ``low`` and ``high`` on the past days."""
+    least, most = (limits.copy() for limits in planner.limits_of(problem.params))
     least[: len(problem.past)], most[: len(problem.past)] = low, high
     return least, most
 
