@@ -57,12 +57,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def as_csv(days: list[list[Any]]) -> str:
-    return (
-        "\n".join(
-            [HEADER, *(",".join(map(str, [day, *row])) for day, row in enumerate(days, start=1))]
-        )
-        + "\n"
-    )
+    rows = (",".join(map(str, [day, *row])) for day, row in enumerate(days, start=1))
+    return "\n".join([HEADER, *rows]) + "\n"
 
 
 def asked(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, Any]:
@@ -121,9 +117,8 @@ def test_without_chance_the_expectation_is_what_a_campaign_of_these_splits_earns
     envs = make_env(entry.env.model_copy(update={"kwargs": entry.env.kwargs | kwargs}), 1)
     envs.reset(seed=0)
     earned = []
-    for split in [row[:3] for row in DAYS] + [
-        [row[channel] for channel in CHANNELS] for row in plan["days"]
-    ]:
+    decided = [[row[channel] for channel in CHANNELS] for row in plan["days"]]
+    for split in [row[:3] for row in DAYS] + decided:
         infos = envs.step(np.array([split]))[4]
         earned.append(infos.get("final_info", infos)["engagement"][0])
     left = plan["days_left"]

@@ -86,14 +86,7 @@ def adaptation(evaluation: Evaluation) -> FamilySections:
     totals = {name: _scores(campaigns, name, count) for name in (*names, BEST_FIXED)}
     groups = np.array_split(np.argsort(distance, kind="stable"), min(QUARTERS, count))
     quarters = [_quarter(totals, names, distance, rows) for rows in groups]
-    numbers = {
-        name: {
-            "gain_by_draw": [
-                {"from": q.low, "to": q.high, "gain": q.gain[name]._asdict()} for q in quarters
-            ]
-        }
-        for name in names
-    }
+    numbers = {name: {"gain_by_draw": [_numbers(q, name) for q in quarters]} for name in names}
     where = _gain_section(quarters, names, evaluation.colours)
     examples = _examples_section(days_of(evaluation), totals, names, strengths)
     return FamilySections(rest=(where, examples), numbers=numbers)
@@ -149,6 +142,11 @@ def _quarter(
         gain={name: statistics.difference(scores[name], fixed) for name in names},
         gap_closed=statistics.gap_closed(scores[names[0]], fixed, best) if has_gap else None,
     )
+
+
+def _numbers(quarter: QuartileGain, policy: str) -> dict[str, Any]:
+    gain = quarter.gain[policy]._asdict()
+    return {"from": quarter.low, "to": quarter.high, "gain": gain}
 
 
 def _gain_section(
