@@ -54,17 +54,9 @@ def best_plans(
 ) -> FloatArray:
     """The plans that earn most over the days left, in the mean over each campaign's scenarios.
 
-    Projected gradient ascent with momentum; each day's step is scaled by the size of its own
-    gradient, and falls linearly to nothing.
-
-    Args:
-        params: What all campaigns have in common.
-        scenarios: What may hold, and where the campaigns stand.
-        start: Where to begin, (campaigns, days left, channels) [bu/day].
-        iterations: How many steps to take.
-
-    Returns:
-        Plans (campaigns, days left, channels) [bu/day].
+    Projected gradient ascent with momentum from the plans ``start`` (campaigns, days left,
+    channels) [bu/day]; each day's step is scaled by the size of its own gradient, and falls
+    linearly to nothing.
     """
     low, high = (limit[-start.shape[1] :] for limit in planner.limits_of(params))
     plans, best, most = start, start, np.full(len(start), -np.inf)
@@ -90,11 +82,7 @@ def best_fixed_plan(
 ) -> FloatArray:
     """The plan (days left, channels) [bu/day] that earns most in the mean over what is likely.
 
-    Args:
-        params: The campaign.
-        rng: For drawing what is likely.
-        past: Spend [bu/day] and metrics [counts/day], (past days, channels + metrics); without
-            any, what the prior holds is likely.
+    That is the posterior after the past days, (past days, channels + metrics), or the prior.
     """
     if past is None:
         prior, played = sample_latent(params, rng, FIXED_SCENARIOS), 0
@@ -125,12 +113,8 @@ def replan(
 ) -> FloatArray:
     """Today's spend (campaigns, channels) [bu/day] of the plan that is best for what is likely.
 
-    Args:
-        params: What all campaigns have in common.
-        particles: Latent parameters drawn from the prior, (particles, ...).
-        past: Spend [bu/day] and metrics [counts/day], (campaigns, past days, channels + metrics).
-        fixed: The plan to start from, (days, channels) [bu/day].
-        rng: For choosing the few scenarios that the plan is made for.
+    Arguments are those of ``importance_weights``; the ascent starts from the plan ``fixed`` (days,
+    channels) [bu/day], and ``rng`` chooses the few scenarios that the plan is made for.
     """
     spends = []
     for some in np.array_split(past, -(-len(past) // CHUNK)):
@@ -186,12 +170,7 @@ def resample(
 ) -> Scenarios:
     """A few equally likely scenarios in place of many weighted particles: systematic resampling.
 
-    Args:
-        particles: Latent parameters, (particles, ...).
-        weights: Of each particle in each campaign, (campaigns, particles) [1].
-        state: Where each would stand, arrays (campaigns, particles, ...).
-        count: Scenarios for each campaign.
-        rng: For the offset of each campaign.
+    Weights and states are those that ``importance_weights`` gives the particles.
     """
     places = (np.arange(count) + rng.uniform(size=(len(weights), 1))) / count
     total = np.cumsum(weights, axis=-1)

@@ -145,11 +145,8 @@ def _decoded(data: bytes) -> str:
 def _separator(text: str, expected: Sequence[str]) -> str:
     """The separator by which the first row has most of the names expected."""
     first = next((line for line in io.StringIO(text) if line.strip()), "").lower()
-
-    def named(mark: str) -> int:
-        return sum(part.strip(' "\r\n') in expected for part in first.split(mark))
-
-    return max(SEPARATORS, key=named)
+    columns = {mark: [part.strip(' "\r\n') for part in first.split(mark)] for mark in SEPARATORS}
+    return max(SEPARATORS, key=lambda mark: sum(name in expected for name in columns[mark]))
 
 
 def _header_faults(cells: pd.DataFrame, wanted: Sequence[str]) -> Faults:

@@ -159,12 +159,9 @@ def parse_campaign_past(data: bytes, where: str, params: CampaignParams) -> Past
 
 
 def make_plan(runs: list[Run], agent: str | None, past: FloatArray) -> Plan:
-    """Plays the days left after the past ones, many times where chance has a part.
+    """Asks a policy, by default the first, of a config's runs for the days left.
 
-    Args:
-        runs: Runs of one config, one for each agent.
-        agent: Which of their policies to ask; None takes the first.
-        past: Spends and metrics, (past days, channels + metrics).
+    They come after the past ones (past days, channels + metrics).
 
     Raises:
         InputError: There is no such agent, or its run cannot be loaded.
@@ -244,13 +241,8 @@ def written(split: FloatArray, low: Limit = 0.0, high: Limit = np.inf) -> list[l
 def rounded(split: FloatArray, low: Limit = 0.0, high: Limit = np.inf) -> FloatArray:
     """Splits in few digits that can be spent as they stand.
 
-    A day's sum is no more than before, and every part stays within its limits; what is cut off goes
-    to the parts that lose most.
-
-    Args:
-        split: What to round, (days, channels) [bu/day].
-        low: Least spend of each part [bu/day].
-        high: Most spend of each part [bu/day].
+    A day's sum is not more than before, and every part (days, channels) [bu/day] stays within its
+    limits; what is cut off goes to the parts that lose most.
     """
     digits = places(split, low, high)
     exact, least, most, totals = _in_units(split, low, high, digits)

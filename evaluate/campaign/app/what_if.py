@@ -195,13 +195,9 @@ def agents_plan(
     model_mtime: float,  # noqa: ARG001 - for the cache
     problem: Problem,
 ) -> Outcome:
-    """What a trained agent does on the days left.
+    """What one of a run's policies does on the days left.
 
-    Args:
-        run: Folder of its run.
-        agent: Name of one of the run's policies.
-        model_mtime: When its model was written: after another training it is asked again.
-        problem: The campaign to play.
+    After another training, when the model is written again, it is asked again.
 
     Raises:
         InputError: The run cannot be loaded.
@@ -239,9 +235,8 @@ def best_plan(problem: Problem) -> Outcome:
 
 def earned(problem: Problem, name: str, spend: FloatArray, notes: tuple[str, ...] = ()) -> Outcome:
     """What a plan (days, channels) [bu/day], brought within limits, brings on the days left."""
-    candidate = Candidate(
-        name, None, baseline_env(problem.env), planned(problem.params, lambda _: spend)
-    )
+    policy = planned(problem.params, lambda _: spend)
+    candidate = Candidate(name, None, baseline_env(problem.env), policy)
     days = play_days_left(candidate, problem.params, problem.past_array, problem.seed)
     played = np.array([infos["spend"][0] for infos in days])
     engagement = np.array([infos[EXPECTED].mean() for infos in days])
@@ -272,13 +267,13 @@ def _outcome(
 ) -> Outcome:
     """A plan from its spend on the days left (days left, channels) [bu/day]."""
     spend = np.concatenate([problem.spent, left])
-    digits = written(spend, *_limits_left(problem, 0.0, np.inf))  # the past had limits of its own
-    behind = plan_diagnostics(problem.params, spend)
-    return Outcome(name, spend, engagement, behind, digits, notes)
+    shown = written(spend, *_limits_left(problem, 0.0, np.inf))  # the past had limits of its own
+    diagnostics = plan_diagnostics(problem.params, spend)
+    return Outcome(name, spend, engagement, diagnostics, shown, notes)
 
 
 def _limits_left(problem: Problem, low: Limit, high: Limit) -> tuple[FloatArray, FloatArray]:
-    """Least and most spend (days, channels) [bu/day]; ``low`` and ``high`` on the past days."""
+    """Least and most spend, (days, channels) [bu/day]; ``low`` and ``high`` on the past days."""
     least, most = (limits.copy() for limits in planner.limits_of(problem.params))
     least[: len(problem.past)], most[: len(problem.past)] = low, high
     return least, most
@@ -299,11 +294,8 @@ def _is_campaign(env: EnvConfig) -> bool:
 def _limits(limits: Any, by_hand: Sequence[float | None], days: int, absent: float) -> Any:
     """A row of limits for each day, those set by hand replaced; as they are if none is.
 
-    Args:
-        limits: What the config has: a number for each channel, a row of them for each day, or None.
-        by_hand: A number for each channel; None leaves it.
-        days: Length of the campaign [days].
-        absent: What stands for a limit where the config has none [bu/day].
+    The config's limits are a number for each channel, a row of them for each day, or None, for
+    which ``absent`` stands; all in [bu/day].
     """
     new = np.array(by_hand, dtype=np.float64)  # NaN for None
     if np.isnan(new).all():
