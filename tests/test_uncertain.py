@@ -322,13 +322,12 @@ def two_days(env: Any, options: dict[str, Any]) -> Any:
 def test_true_params_decide_what_latent_parameters_and_noise_are_drawn() -> None:
     wide, loud = {"counts_log_sd": 1.0}, {"dispersion": 2.5, "shock_sd": 0.5}
     count, plain = 2_000, {"action": "spend", "observation": "belief"}
-    usual, told = make(count, **plain), make(count, **plain, **wide, **loud)
-    found = two_days(usual, {"true_params": wide | loud})
-    np.testing.assert_allclose(
-        found, two_days(told, {}), rtol=1e-12, atol=1
-    )  # an ulp may move a count by one
-    assert (found != two_days(usual, {"true_params": wide})).any()
-    assert (found != two_days(usual, {"true_params": loud})).any()
+    usual, assumed = make(count, **plain), make(count, **plain, **wide, **loud)
+    both = two_days(usual, {"true_params": wide | loud})
+    # an ulp may move a count by one
+    np.testing.assert_allclose(both, two_days(assumed, {}), rtol=1e-12, atol=1)
+    assert (both != two_days(usual, {"true_params": wide})).any()
+    assert (both != two_days(usual, {"true_params": loud})).any()
 
 
 @pytest.mark.parametrize("is_masked_noisy", [False, True])
@@ -361,10 +360,10 @@ def test_a_dead_channel_earns_nothing_and_changes_no_other() -> None:
     posts = np.tile([100.0, 0.0, 0.0], (50, 1)).astype(np.float32)
     ads = np.tile([0.0, 100.0, 0.0], (50, 1)).astype(np.float32)
     usual, dead = make(50, action="spend"), make(50, action="spend")
-    world = {"counts": [[0, 0, 0], *UNCERTAIN.counts[1:]]}
+    true_params = {"counts": [[0, 0, 0], *UNCERTAIN.counts[1:]]}
     for spend, alike in ((posts, False), (ads, True)):
         usual.reset(seed=0)
-        dead.reset(seed=0, options={"true_params": world})
+        dead.reset(seed=0, options={"true_params": true_params})
         ours, theirs = (env.step(spend)[-1]["expected_engagement"] for env in (dead, usual))
         assert (ours == theirs).all() if alike else (ours == 0).all()
 
@@ -448,17 +447,16 @@ def test_the_belief_of_a_single_channel_is_a_gaussians() -> None:
         belief.learn(params, known, slice(None), day, np.array([[*spend, *metrics]]))
         assert known.mean[0, 1] == pytest.approx(mean, rel=1e-9)
         assert known.covariance[0, 1, 1] == pytest.approx(1 / precision, rel=1e-9)
-    assert known.mean[0, 0] == pytest.approx(
-        -(0.5**2) / 2
-    )  # of channels that got nothing nothing is learned
+    # of channels that got nothing nothing is learned
+    assert known.mean[0, 0] == pytest.approx(-(0.5**2) / 2)
 
 
 def test_the_particle_filter_weighs_as_the_probabilities_say() -> None:
     params = make_params("uncertain", shock_sd=0.0)
-    particles = robust_planner.draw_particles(params, np.random.default_rng(0), 5)
-    weights, state = robust_planner.weigh(params, particles, np.array([PAST]))
+    particles = sample_latent(params, np.random.default_rng(0), 5)
+    weights, state = robust_planner.importance_weights(params, particles, np.array([PAST]))
     spend = np.array(PAST)[:, :3]
-    metrics, states = model.rollout(params, np.broadcast_to(spend, (5, 2, 3)), particles.latent)
+    metrics, states = model.rollout(params, np.broadcast_to(spend, (5, 2, 3)), particles)
     log_likelihood = stats.nbinom.logpmf(np.array(PAST)[:, 3:], 10.0, 10.0 / (10.0 + metrics)).sum(
         axis=(1, 2)
     )
