@@ -47,8 +47,7 @@ def past_faults(params: CampaignParams, past: FloatArray) -> Faults:
     }
     budget = params.daily_budget
     spent = np.where(bad, 0.0, past)[:, : len(CHANNELS)].sum(axis=1)
+    rule = f"must be {budget:g} or less, the day's budget"
     for row in np.flatnonzero(spent > budget * (1 + SPENT_ROUNDING)).tolist():
-        faults[row, " + ".join(CHANNELS)] = (
-            f"{spent[row]:.10g} spent, must be {budget:g} or less, the day's budget"
-        )
+        faults[row, " + ".join(CHANNELS)] = f"{spent[row]:.10g} spent, {rule}"
     return faults

@@ -76,7 +76,7 @@ def sections(evaluation: Evaluation) -> FamilySections:
 
     plan, days, why = campaign_sections(evaluation, params_of(evaluation.env))
     adapting = adaptation(evaluation)
-    return FamilySections((plan,), (*adapting.sections, days, why), adapting.numbers)
+    return FamilySections((plan,), (*adapting.rest, days, why), adapting.numbers)
 
 
 def _with(env: EnvConfig, kwargs: dict[str, Any]) -> EnvConfig:
