@@ -280,7 +280,7 @@ def test_the_results_are_plain_data() -> None:
     assert numbers["a2c"]["failures"]["seeds"] == 1
     assert "difference" not in numbers["a2c"]
     assert set(numbers["clairvoyant"]) == {
-        *("mean", "iqm", "gap_closed", "difference", "probability_of_improvement"),
+        *("mean", "iqm", "gap_closed", "difference", "probability_of_improvement")
     }
 
 
