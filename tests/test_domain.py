@@ -22,7 +22,7 @@ from evaluate.domain import Domain, domain_of, opened
 from evaluate.policies import label
 from evaluate.rollouts import play_all
 from evaluate.targets import find_target
-from tests.toy_envs import REPETITIVE
+from tests.toy_envs import ENDLESS, REPETITIVE
 from train.__main__ import main as train
 from train.config import EnvConfig
 from train.environment import make_env
@@ -80,13 +80,14 @@ def test_the_report_of_cartpole_knows_no_campaign(
     assert f"a2c earns a mean return of {total:,.1f} (95% interval" in printed
 
 
+@pytest.mark.parametrize("env", [REPETITIVE, ENDLESS])  # which ends by exploration, or never
 def test_episodes_that_do_not_end_are_cut_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("train.play.MAX_STEPS", 40)
     config, runs = tmp_path / "endless.yaml", ["--runs-dir", str(tmp_path / "runs")]
     config.write_text(
-        f"env: {{id: '{REPETITIVE}'}}\ntotal_timesteps: 200\n"
+        f"env: {{id: '{env}'}}\ntotal_timesteps: 200\n"
         "reference: {n_envs: 4, log_interval: 1}\nevaluation: {n_eval_episodes: 3}\n"
     )
     assert train([str(config), *runs]) == 0

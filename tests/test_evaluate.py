@@ -387,7 +387,7 @@ def test_runs_that_are_no_repetitions_of_each_other_are_refused(
     ("name", "content", "message"),
     [
         ("progress.csv", None, "is incomplete, progress.csv missing"),
-        ("progress.csv", "", "progress.csv cannot be read"),
+        ("progress.csv", "\n", "progress.csv cannot be read"),
         ("timing.csv", "timesteps,seconds\n", "timing.csv holds no rows of training"),
         ("versions.json", "{", "versions.json: is not what training writes"),
     ],
