@@ -44,9 +44,8 @@ def test_counts_are_the_quantiles_of_scipy(mean: float, normal: float) -> None:
 
 def test_counts_of_small_means_are_exact_quantiles_too() -> None:
     mean, normal = np.meshgrid(np.linspace(0.05, 40.0, 200), np.linspace(-6.0, 6.0, 121))
-    assert (
-        poisson(mean, normal) == np.maximum(stats.poisson.ppf(special.ndtr(normal), mean), 0.0)
-    ).all()
+    exact = np.maximum(stats.poisson.ppf(special.ndtr(normal), mean), 0.0)
+    assert (poisson(mean, normal) == exact).all()
 
 
 @pytest.mark.parametrize("mean", [1e15, 1e16, 1e300])
@@ -60,21 +59,17 @@ def test_the_draws_have_the_moments_that_the_parameters_say() -> None:
     latent = sample_latent(UNCERTAIN, np.random.default_rng(0), 100_000)
     nominal = UNCERTAIN.nominal
     strength = latent.counts / nominal.counts
-    assert np.allclose(
-        strength, strength[:, :, :1], rtol=1e-12
-    )  # one draw a channel, for all three of its metrics
+    # one draw a channel, for all three of its metrics
+    assert np.allclose(strength, strength[:, :, :1], rtol=1e-12)
     assert strength.mean(axis=0) == pytest.approx(1.0, abs=0.01)
     assert np.log(strength).std(axis=0) == pytest.approx(0.5, abs=0.01)
-    assert np.median(
-        latent.inv_half_saturation, axis=0
-    ) / nominal.inv_half_saturation == pytest.approx(1.0, abs=0.01)
+    saturation = latent.inv_half_saturation / nominal.inv_half_saturation
+    assert np.median(saturation, axis=0) == pytest.approx(1.0, abs=0.01)
     assert np.log(latent.inv_half_saturation).std(axis=0) == pytest.approx(0.3, abs=0.01)
     assert latent.loyalty_lift.mean() == pytest.approx(3.0, abs=0.03)
     assert np.log(latent.fatigue_rate).std() == pytest.approx(0.4, abs=0.01)
-    assert (latent.carry_over.min(axis=0), latent.carry_over.max(axis=0)) == (
-        pytest.approx([0.25, 0.0, 0.15], abs=1e-3),
-        pytest.approx([0.55, 0.25, 0.45], abs=1e-3),
-    )
+    assert latent.carry_over.min(axis=0) == pytest.approx([0.25, 0.0, 0.15], abs=1e-3)
+    assert latent.carry_over.max(axis=0) == pytest.approx([0.55, 0.25, 0.45], abs=1e-3)
     correlation: Any = np.corrcoef(strength[:, :, 0].T)
     assert np.abs(correlation - np.eye(3)).max() < 0.01
 
@@ -83,9 +78,8 @@ def test_the_noise_is_a_negative_binomial_with_a_shared_shock() -> None:
     noise = sample_noise(UNCERTAIN, np.random.default_rng(1), 60_000)
     assert noise is not None
     mean = np.array([400.0, 60.0, 30.0])
-    seen = model.observed(UNCERTAIN, np.broadcast_to(mean, noise.quantile.shape), noise).reshape(
-        -1, 3
-    )
+    expected = np.broadcast_to(mean, noise.quantile.shape)
+    seen = model.observed(UNCERTAIN, expected, noise).reshape(-1, 3)
     shock = np.exp(0.25**2) - 1.0
     own = (1.0 + shock) * (1.0 + 1.0 / 10.0) - 1.0
     assert seen.mean(axis=0) == pytest.approx(mean, rel=0.01)
@@ -134,14 +128,10 @@ def test_given_latent_parameters_are_played_and_others_are_nominal() -> None:
 
 
 def test_latent_parameters_of_some_campaigns_do_not_change_the_others() -> None:
-    kwargs: dict[str, Any] = {
-        "num_envs": 3,
-        "vectorization_mode": "vector_entry_point",
-        "action": "spend",
-    }
+    kwargs: dict[str, Any] = {"vectorization_mode": "vector_entry_point", "action": "spend"}
     strong = {"counts": (2.0 * np.array(UNCERTAIN.counts)).tolist()}
     mask, spend = np.array([False, True, False]), np.full((3, 3), 30.0, np.float32)
-    env = gymnasium.make_vec("envs:DynamicCampaign-v0", **kwargs)
+    env = gymnasium.make_vec("envs:DynamicCampaign-v0", num_envs=3, **kwargs)
     env.reset()
     usual = env.step(spend)[-1]["engagement"][0]
     env.reset()
@@ -186,9 +176,7 @@ def test_past_days_are_observed_and_the_posterior_is_sampled() -> None:
     seen, _ = campaigns.reset(seed=0, options={"past": PAST})
     assert (seen == seen[0]).all()
     assert seen[0, :7].tolist() == [0, 0, 1, 0, 0, 0, 0]
-    strength = np.log(
-        campaigns.unwrapped.latent_params.counts[:, 2, 0]
-    )  # of rewards, which did well
+    strength = np.log(campaigns.unwrapped.latent_params.counts[:, 2, 0])  # rewards did well
     assert strength.mean() > 0.2  # less than 0 before the first day
     assert strength.std() < 0.4  # 0.5 before the first day
     single = gymnasium.make(ID, observation="belief")
@@ -261,9 +249,8 @@ def test_the_reward_may_be_the_expected_engagement() -> None:
 
 def played_by_the_nominal_plan(params: Any, latent: Any) -> Any:
     """What the nominal plan is expected to earn on each day of each campaign, (campaigns, days)."""
-    nominal = np.broadcast_to(
-        planner.plan(params).spend, (len(latent.loyalty_lift), params.days, 3)
-    )
+    shape = (len(latent.loyalty_lift), params.days, 3)
+    nominal = np.broadcast_to(planner.plan(params).spend, shape)
     return model.engagement(params, model.rollout(params, nominal, latent)[0])
 
 
@@ -278,9 +265,8 @@ def test_a_shaped_reward_is_the_gain_over_the_nominal_plan() -> None:
         earned.append(infos["expected_engagement"])
     nominal = played_by_the_nominal_plan(params, latent)
     assert np.sum(rewards, axis=0) == pytest.approx(np.sum(earned, axis=0) - nominal.sum(axis=1))
-    assert rewards[-1] != pytest.approx(
-        earned[-1] - nominal[:, -1]
-    )  # what days before have left counts before
+    # what days before have left counts before
+    assert rewards[-1] != pytest.approx(earned[-1] - nominal[:, -1])
 
 
 def test_the_nominal_plan_has_shaped_rewards_of_zero() -> None:
