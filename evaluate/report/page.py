@@ -110,8 +110,8 @@ def lock_report_dir(out: Path) -> Iterator[None]:
         InputError: Another evaluation has it, or it cannot be written.
     """
     busy = (
-        f"reports folder {out}: another evaluation is writing into it; wait for it, or name another "
-        "with --out"
+        f"reports folder {out}: another evaluation is writing into it; wait for it, or name "
+        "another with --out"
     )
     held = contextlib.ExitStack()
     try:
