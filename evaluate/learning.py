@@ -29,15 +29,18 @@ class Curve(NamedTuple):
 def read_progress(runs: list[Run], main: str) -> pd.DataFrame:
     """Every run's ``progress.csv`` with ``seconds`` of its ``timing.csv``, its policy and seed.
 
+    A run in which no episode ended has an empty ``progress.csv``, and only the seconds here.
+
     Raises:
         InputError: A file is missing, empty or damaged.
     """
     frames = []
     for run in runs:
-        progress = read_table(run, "progress.csv", ("timesteps",))
-        timing = read_table(run, "timing.csv", ("timesteps", "seconds"))
-        joined = progress.merge(timing[["timesteps", "seconds"]], on="timesteps")
-        frames.append(joined.assign(policy=label(run, main), seed=run.state.seed))
+        rows = read_table(run, "timing.csv", ("timesteps", "seconds"))[["timesteps", "seconds"]]
+        path = run.folder / "progress.csv"
+        if not path.is_file() or path.stat().st_size:
+            rows = read_table(run, path.name, ("timesteps",)).merge(rows, on="timesteps")
+        frames.append(rows.assign(policy=label(run, main), seed=run.state.seed))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -22,7 +22,7 @@ from evaluate.domain import Domain, domain_of, opened
 from evaluate.policies import label
 from evaluate.rollouts import play_all
 from evaluate.targets import find_target
-from tests.toy_envs import REPETITIVE
+from tests.toy_envs import REPETITIVE, UNLIMITED
 from train.__main__ import main as train
 from train.config import EnvConfig
 from train.environment import make_env
@@ -89,13 +89,14 @@ def report_of(folder: Path, config: str) -> Path:
     return folder / "report"
 
 
+@pytest.mark.parametrize("env", [REPETITIVE, UNLIMITED])  # which ends by exploration, or never
 def test_episodes_that_do_not_end_are_cut_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("train.play.MAX_STEPS", 40)
     report = report_of(
         tmp_path,
-        f"env: {{id: '{REPETITIVE}'}}\ntotal_timesteps: 200\n"
+        f"env: {{id: '{env}'}}\ntotal_timesteps: 200\n"
         "reference: {n_envs: 4, log_interval: 1}\nevaluation: {n_eval_episodes: 3}\n",
     )
     sentence = "Cut short, as they did not end: 3 of 3 episodes of reference after 40 steps."

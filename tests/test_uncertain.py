@@ -152,7 +152,7 @@ def test_latent_parameters_of_some_campaigns_do_not_change_the_others() -> None:
         ({"latent": {"carry_over": [2, 0, 0]}}, "carry_over[0]=2"),
         ({"latent": 3}, "must be a mapping of fields to values, or 2 of them"),
         ({"latent": [AS_NOMINAL]}, "or 2 of them"),
-        ({"past": [[1, 2, 3]]}, "needs a row of"),
+        ({"past": [[1, 2, 3]]}, "past=[[1, 2, 3]]: needs a row of 6 numbers"),
         ({"past": [[50, 50, 1, 1, 1, 1]]}, "must be 100 or less, the day's budget"),
         ({"past": [[1, 1, -1, 1, 1, 1]]}, "must be a finite number from 0"),
         ({"past": PAST * 4}, "has 8 days, must be fewer than the 7"),

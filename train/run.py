@@ -371,11 +371,14 @@ def _announce(extended: Run, run: Run, checkpoint: Checkpoint | None) -> None:
             f"run {run.folder}: {line}: the bits may differ from those of a run never stopped",
             file=sys.stderr,
         )
-    if extended.config != run.config:
+    now, before = extended.config.total_timesteps, run.config.total_timesteps
+    if checkpoint is not None:  # config.yaml may have another end by now
+        before = checkpoint.parts["config"]["total_timesteps"]
+    if now != before:
         print(
-            f"run {run.folder}: trains to {extended.config.total_timesteps:,} steps instead of "
-            f"{run.config.total_timesteps:,}; its schedules are stretched to that length, so the "
-            "result differs from that of a run of so many steps from the start"
+            f"run {run.folder}: trains to {now:,} steps instead of {before:,}; its schedules are "
+            "stretched to that length, so the result differs from that of a run of so many steps "
+            "from the start"
         )
     print(
         f"run {run.folder}: has no checkpoint: starts from the beginning"

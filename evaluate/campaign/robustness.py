@@ -36,7 +36,7 @@ class Args(NamedTuple):
     target: Annotated[
         Path,
         tyro.conf.Positional,
-        tyro.conf.arg(help=f"config or folder of a run; default: {DEFAULT_TARGET}"),
+        tyro.conf.arg(help="config or folder of a run"),
     ] = DEFAULT_TARGET
     seeds: Annotated[
         tuple[str, ...],
