@@ -20,7 +20,7 @@ from evaluate.__main__ import main
 from evaluate.campaign.domain import DOMAIN
 from evaluate.policies import load_candidates
 from evaluate.report import charts
-from evaluate.report.page import Report, lock_report_dir, read_logo, write
+from evaluate.report.page import Report, Table, lock_report_dir, read_logo, write
 from evaluate.results import means
 from evaluate.rollouts import play_all
 from tests.tools.programs import ROOT, run
@@ -625,3 +625,10 @@ def test_a_browser_copies_and_saves_the_plan(report: Path, browser: Any, tmp_pat
         pd.testing.assert_frame_equal(plan[list(spend)], spend, atol=0.1, check_dtype=False)
         assert plan["sum"].to_numpy() == pytest.approx(100.0)
     page.close()
+
+
+def test_a_copied_table_holds_numbers_that_programs_read() -> None:
+    rows = [["a2c, mix", "\N{MINUS SIGN}1,234.5", "99.5%"]]
+    assert Table("", ["policy", "return", "share"], rows).csv == (
+        'policy,return,share\n"a2c, mix",-1234.5,99.5%\n'
+    )

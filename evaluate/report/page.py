@@ -5,6 +5,7 @@ import contextlib
 import csv
 import io
 import json
+import re
 import os
 import shutil
 import tempfile
@@ -63,10 +64,18 @@ class Table(NamedTuple):
 
     @property
     def csv(self) -> str:
-        """The table as comma-separated values, its numbers without thousands separators."""
+        """The table as comma-separated values, its numbers as programs read them."""
         lines = io.StringIO()
-        csv.writer(lines, lineterminator="\n").writerows([self.head, *self.rows])
+        rows = [[_as_number(cell) for cell in row] for row in self.rows]
+        csv.writer(lines, lineterminator="\n").writerows([self.head, *rows])
         return lines.getvalue()
+
+
+def _as_number(cell: str) -> str:
+    """A number without thousands separators and with a plain minus; other text as it is."""
+    if not re.fullmatch(r"[-+\N{MINUS SIGN}]?[\d,.]+%?", cell):
+        return cell
+    return cell.replace(",", "").replace("\N{MINUS SIGN}", "-")
 
 
 def table(caption: str, rows: list[Row], copy_as: str | None = None) -> Table:

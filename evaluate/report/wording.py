@@ -11,7 +11,7 @@ Form = Callable[[float], str]  # writes a number
 
 def number(value: float) -> str:
     """A total: 4,659.8."""
-    return f"{value:,.1f}"
+    return _minus(f"{value:,.1f}")
 
 
 def signed(value: float) -> str:
