@@ -5,8 +5,8 @@ import contextlib
 import csv
 import io
 import json
-import re
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
