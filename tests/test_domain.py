@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from envs.campaign import planner
-from envs.campaign.params import CampaignParams, make_params
+from envs.campaign.params import PRIOR_WIDTHS, CampaignParams, make_params
 from evaluate import domain
 from evaluate.__main__ import main
 from evaluate.campaign.domain import DOMAIN, baseline_env
@@ -349,6 +349,11 @@ def test_what_is_proved_of_the_best_plan_is_said(
     assert text.endswith(end)
 
 
+WIDTHS = ", ".join(f"{name}: {1e-6 if name == 'counts_log_sd' else 0}" for name in PRIOR_WIDTHS)
+ALIKE = f"'{UNCERTAIN}', kwargs: {{days: 3, {WIDTHS}}}"
+"""Drawn campaigns without a gap: they differ too little."""
+
+
 def unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes the support of the planner's check away."""
     solve = planner.plan
@@ -360,15 +365,16 @@ def unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "plan", doubted)
 
 
+@pytest.mark.parametrize("env", [f"'{DYNAMIC}', kwargs: {{days: 3}}", ALIKE])
 def test_a_plan_without_support_is_not_called_the_optimum(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unsupported(monkeypatch)
     assert best_name(make_params("dynamic")) == "best plan found"
     assert best_name(make_params("linear")) == "best plan found"
     config, runs = str(tmp_path / "short.yaml"), ["--runs-dir", str(tmp_path / "runs")]
     Path(config).write_text(
-        f"env: {{id: '{DYNAMIC}', kwargs: {{days: 3}}}}\ntotal_timesteps: 200\n"
+        f"env: {{id: {env}}}\ntotal_timesteps: 200\n"
         "a2c: {n_envs: 4, n_steps: 3}\nevaluation: {n_eval_episodes: 2}\n"
     )
     assert train([config, "--seeds", "0", "1", "--jobs", "1", *runs]) == 0
@@ -379,6 +385,12 @@ def test_a_plan_without_support_is_not_called_the_optimum(
         assert not re.search(r"optimum|optimal", text)
     assert "share of the best plan found" in page
     assert "1 of the planner&#39;s 20 starts reached it. There may well be a better one" in page
+
+
+def test_drawn_campaigns_share_an_optimum_only_where_confirmed() -> None:
+    assert DOMAIN.best_name(EnvConfig(id=UNCERTAIN)) == "optimum"
+    no_preset = EnvConfig(id=UNCERTAIN, kwargs={"days": 3})
+    assert DOMAIN.best_name(no_preset) == "best plan found"
 
 
 @pytest.mark.parametrize("budget", [100.0, 0.05, 1e6])

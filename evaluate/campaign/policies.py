@@ -19,7 +19,6 @@ OPTIMAL, BEST_FOUND, NOMINAL = "optimal plan", "best plan found", "nominal plan"
 BEST_FIXED, REPLANNER, CLAIRVOYANT = "best fixed plan", "daily re-planner", "clairvoyant"
 NAMES = BaselineNames(
     optimum=OPTIMAL,
-    best_found=BEST_FOUND,
     best_fixed=BEST_FIXED,
     clairvoyant=CLAIRVOYANT,
     replanner=REPLANNER,

@@ -106,6 +106,8 @@ def read_table(run: Run, name: str, needs: tuple[str, ...]) -> "pd.DataFrame":
         raise InputError(
             f"run {run.folder}: is incomplete, {name} missing (state: {run.state.state})"
         ) from None
+    except pd.errors.EmptyDataError:
+        frame = pd.DataFrame()
     except (OSError, ValueError) as error:
         raise InputError(f"run {run.folder}: {name} cannot be read: {first_line(error)}") from None
     if frame.empty or not set(needs) <= set(frame.columns):
