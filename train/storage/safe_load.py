@@ -151,7 +151,7 @@ def _check_listing(content: bytes) -> None:
     entries, size = struct.unpack_from("<HI", content, end + 10)
     if (
         end >= 76 and content[end - 20 : end - 16] == LARGE_LOCATOR
-    ):  # where a zip64 archive tells its numbers instead
+    ):  # where a zip64 archive gives its numbers instead
         entries, size = struct.unpack_from("<QQ", content, end - 76 + 32)
     if entries > MAX_ENTRIES or size > MAX_LISTING_BYTES:
         raise ValueError(
