@@ -242,8 +242,7 @@ def run_training(
     seconds = time.perf_counter() - start
     score = _score(run)
     if state == "finished":
-        agent, seed = run.state.agent, run.state.seed
-        write_outcome(run.folder, run.config, agent, seed, score.means, log.timesteps)
+        write_outcome(run, score.means, log.timesteps)
     return Outcome(run, state, score, seconds)
 
 

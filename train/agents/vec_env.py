@@ -19,19 +19,12 @@ EPISODE = {"episode", "_episode"}  # what RecordEpisodeStatistics adds, of the e
 
 
 class Batch(NamedTuple):
-    """One vector step's info in same-step mode, as Gymnasium gave it.
+    """One vector step's info in same-step mode, as Gymnasium gave it; each of length n_envs."""
 
-    Attributes:
-        infos: Names to arrays (n_envs, ...).
-        final_obs: The last observation of each ended episode, (n_envs,); nothing where none ended.
-        dones: Episodes that ended in this step, (n_envs,).
-        timeouts: Those among them that were cut off rather than finished, (n_envs,).
-    """
-
-    infos: dict[str, Any]
-    final_obs: Any
-    dones: list[bool]
-    timeouts: list[bool]
+    infos: dict[str, Any]  # names to arrays (n_envs, ...)
+    final_obs: Any  # the last observation of each ended episode; None where none ended
+    dones: list[bool]  # episodes that ended in this step
+    timeouts: list[bool]  # those among them that were cut off rather than finished
 
     def row(self, i: int) -> dict[str, Any]:
         """Every entry of one environment; of the episode's last step where it has ended."""
@@ -74,14 +67,11 @@ class EnvInfo(UserDict[str, Any]):
 
 
 class BatchInfos(Sequence[EnvInfo]):
-    """The infos of one vector step, built when first read, which is rare.
-
-    Attributes:
-        batch: The info as Gymnasium gave it.
-    """
+    """The infos of one vector step, built when first read, which is rare."""
 
     def __init__(self, batch: Batch) -> None:
-        self.batch, self._batch = batch.infos, batch
+        self._batch = batch
+        self.batch = batch.infos  # as Gymnasium gave them
 
     @cached_property
     def _rows(self) -> list[EnvInfo]:

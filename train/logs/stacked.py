@@ -52,17 +52,13 @@ class EpisodeTrace:
 
     Only where all environments end together is a step of one the same step of the others; their
     mean is kept.
-
-    Attributes:
-        name: The entry of ``info``.
-        last: The last whole episode, (steps, parts); None before its end.
     """
 
     def __init__(self) -> None:
         self._steps: list[NDArray[np.float64]] = []
         self._is_from_start = True
-        self.name = ""
-        self.last: NDArray[np.float64] | None = None
+        self.name = ""  # the entry of info
+        self.last: NDArray[np.float64] | None = None  # whole episode, (steps, parts)
 
     def get_state(self) -> dict[str, Any]:
         """Returns what ``set_state`` takes."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from itertools import chain, pairwise
-from pathlib import Path
 from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
@@ -12,9 +11,9 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from train.config import AgentName, TrainConfig
 from train.logs.stacked import StackedMetric, stacked_metrics
 from train.logs.tables import LOSSES
+from train.storage.run_folder import Run
 
 
 def write_layout(events: SummaryWriter, metrics: Iterable[str]) -> None:
@@ -40,30 +39,20 @@ def write_config(events: SummaryWriter, text: str) -> None:
     events.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()))
 
 
-def write_outcome(
-    folder: Path,
-    config: TrainConfig,
-    agent: AgentName,
-    seed: int,
-    score: dict[str, float],
-    timesteps: int,
-) -> None:
+def write_outcome(run: Run, score: dict[str, float], timesteps: int) -> None:
     """Writes hyperparameters and the trained agent's metrics for the HParams tab.
 
     Args:
-        folder: The run's folder.
-        config: Its experiment.
-        agent: Which part of it was trained.
-        seed: Its training seed.
+        run: The run.
         score: Metrics of the trained policy, flat names to means.
         timesteps: Environment steps learned from.
     """
-    plain = config.model_dump(mode="json")
+    plain, agent = run.config.model_dump(mode="json"), run.state.agent
     parts = {key: plain[key] for key in ("total_timesteps", "torch_threads", agent, "env")}
-    values = {"agent": agent, "seed": seed, **_flat("", parts)}
+    values = {"agent": agent, "seed": run.state.seed, **_flat("", parts)}
     values = {name.removeprefix(f"{agent}."): value for name, value in values.items()}
     metrics = {f"evaluation/{name.rsplit('/', 1)[-1]}": value for name, value in score.items()}
-    with SummaryWriter(str(folder), filename_suffix=".outcome") as events:
+    with SummaryWriter(str(run.folder), filename_suffix=".outcome") as events:
         for summary in hparams(values, metrics):  # type: ignore[no-untyped-call]
             _add(events, summary)
         for name, value in metrics.items():

@@ -17,17 +17,12 @@ from train.play import episode_metrics
 
 
 class EpisodeMeans:
-    """Means of the metrics of the episodes that ended since the last row.
-
-    Attributes:
-        finished: How many ended since then.
-        episodes: How many ended before.
-    """
+    """Means of the metrics of the episodes that ended since the last row."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
-        self.finished = 0
-        self.episodes = 0
+        self.finished = 0  # episodes since the last row
+        self.episodes = 0  # episodes before it
 
     def get_state(self) -> dict[str, Any]:
         """Returns what ``set_state`` takes."""

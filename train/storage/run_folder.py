@@ -221,9 +221,8 @@ def _refuse_own_code(run: Run) -> None:
         there = Path(place).resolve()
         if there.is_relative_to(folder) or folder.is_relative_to(there):
             what = f"its environment {run.config.env.id!r} would be read from {there}"
-            raise InputError(
-                f"run {run.folder}: {what}, which lies with the run; a run never brings code"
-            )
+            why = "which lies with the run; a run never brings code"
+            raise InputError(f"run {run.folder}: {what}, {why}")
 
 
 def _read_state(folder: Path) -> RunState:

@@ -99,9 +99,7 @@ def restore_network(network: "nn.Module", path: Path, entry: str = "") -> None:
 def load_weights(content: bytes, functions: Sequence[Callable[..., Any]] = ()) -> Any:
     """Returns what ``torch.save`` wrote, if it is tensors and plain data alone; none of it is run.
 
-    Args:
-        content: The archive.
-        functions: Functions of ours that it may ask to be called; they check what they are given.
+    The archive may ask for ``functions`` of ours to be called: they check what they are given.
 
     Raises:
         ValueError: The archive is refused, or it holds something else; the message names it.
