@@ -54,7 +54,7 @@ class EnvInfo(UserDict[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The entry of a name, or the default."""
-        if "data" not in vars(self) and self._batch.dones[self._index]:
+        if "data" not in self.__dict__ and self._batch.dones[self._index]:
             if name == "terminal_observation":
                 return self._batch.final_obs[self._index]
             if name == "TimeLimit.truncated":
