@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import tyro
+from tyro.conf import AvoidSubcommands, Positional, arg
 
 from evaluate.targets import DEFAULT_TARGET, find_target
 from train.errors import InputError
@@ -18,46 +19,43 @@ class Args(NamedTuple):
 
     targets: Annotated[
         tuple[Path, ...],
-        tyro.conf.Positional,
-        tyro.conf.arg(
+        Positional,
+        arg(
             help="configs (the newest finished run of each agent) or folders of runs; the first "
             f"one leads the report; default: {DEFAULT_TARGET}"
         ),
     ] = ()
     seeds: Annotated[
         tuple[str, ...],
-        tyro.conf.arg(
-            help="training seeds to take of each config, or 'all'; default: the newest run alone"
-        ),
+        arg(help="training seeds to take of each config, or 'all'; default: the newest run alone"),
     ] = ()
-    out: Annotated[
-        Path | None, tyro.conf.arg(help="folder for the report; default: reports/<config>")
-    ] = None
-    title: Annotated[
-        str | None, tyro.conf.arg(help="heading of the report; default: names the config")
-    ] = None
+    out: Annotated[Path | None, arg(help="folder for the report; default: reports/<config>")] = None
+    title: Annotated[str | None, arg(help="heading of the report; default: names the config")] = (
+        None
+    )
     logo: Annotated[
-        Path | None, tyro.conf.arg(help="picture above the heading: PNG, JPEG, GIF, WebP or SVG")
+        Path | None, arg(help="picture above the heading: PNG, JPEG, GIF, WebP or SVG")
     ] = None
-    runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
+    runs_dir: Annotated[Path, arg(help="folder of the runs")] = Path("runs")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        args = tyro.cli(
-            Args, args=arguments, prog="python -m evaluate", config=(tyro.conf.AvoidSubcommands,)
-        )
+        config = (AvoidSubcommands,)
+        args = tyro.cli(Args, args=arguments, prog="python -m evaluate", config=config)
         target = find_target(args.targets, args.seeds, args.runs_dir)
         for name in ONE_THREAD:  # small matrices: a second thread would only wait
             os.environ.setdefault(name, "1")
         from evaluate.evaluate import evaluate_runs
-        from evaluate.report.page import Brand, read_logo
+        from evaluate.report.page import Brand, lock_report_dir, read_logo
 
         brand = Brand(args.title, read_logo(args.logo) if args.logo else None)
         out = args.out or Path("reports") / target.name
-        evaluate_runs(target, out, "python -m evaluate " + shlex.join(arguments), brand)
+        command = "python -m evaluate " + shlex.join(arguments)
+        with lock_report_dir(out):
+            evaluate_runs(target, out, command, brand)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

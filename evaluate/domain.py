@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluate.report.page import Section
-from evaluate.results import NO_NAMES, BaselineNames, PolicyResult
+from evaluate.results import NO_NAMES, OPTIMUM, BaselineNames, PolicyResult
 from evaluate.rollouts import Candidate, Columns, Results, reward_column
 from train.config import EnvConfig, EvaluationConfig
 from train.environment import find_spec
@@ -40,6 +40,7 @@ class Evaluation(NamedTuple):
         policies: What each policy earns, the leading agent first.
         metric: Column that policies are compared by.
         colours: A colour for each policy.
+        best: What shares are shares of.
     """
 
     domain: "Domain"
@@ -49,11 +50,22 @@ class Evaluation(NamedTuple):
     policies: list[PolicyResult]
     metric: str
     colours: dict[str, str]
+    best: str = OPTIMUM
+
+    @property
+    def agents(self) -> list[PolicyResult]:
+        """The trained policies, the leading one first."""
+        return [policy for policy in self.policies if policy.is_trained]
 
     @property
     def trained(self) -> list[str]:
-        """Names of the trained policies, the leading one first."""
-        return [policy.name for policy in self.policies if policy.is_trained]
+        """Names of the trained policies."""
+        return [agent.name for agent in self.agents]
+
+    @property
+    def share_name(self) -> str:
+        """What shares are called."""
+        return f"share of the {self.best}"
 
 
 class FamilySections(NamedTuple):
@@ -70,22 +82,6 @@ class FamilySections(NamedTuple):
     numbers: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
 
-def _kwargs(env: EnvConfig) -> object:
-    return env.kwargs
-
-
-def _no_baselines(_env: EnvConfig, _seed: int) -> list[Candidate]:
-    return []
-
-
-def _no_variants(_candidate: Candidate, _probabilities: Probabilities) -> list[Candidate]:
-    return []
-
-
-def _no_sections(_evaluation: Evaluation) -> FamilySections:
-    return FamilySections()
-
-
 @dataclass(frozen=True)
 class Domain:
     """A family of environments; the defaults fit any environment.
@@ -96,6 +92,7 @@ class Domain:
         objective: The episode metric that policies are compared by; an environment without metrics
             has the return under this name.
         baselines: Which baselines have a part of their own in the report.
+        best_name: What shares are shares of: the optimum only where it is confirmed.
         comparison_key: What two environments of an id must share for policies to be compared.
         baseline_policies: The baselines of an environment; the seed is for those that draw.
         variants: Other ways to play a trained policy of discrete actions.
@@ -107,11 +104,12 @@ class Domain:
     step: str = "step"
     objective: str = "return"
     baselines: BaselineNames = NO_NAMES
-    comparison_key: Callable[[EnvConfig], object] = _kwargs
-    baseline_policies: Callable[[EnvConfig, int], list[Candidate]] = _no_baselines
-    variants: Callable[[Candidate, Probabilities], list[Candidate]] = _no_variants
+    best_name: Callable[[EnvConfig], str] = lambda _env: OPTIMUM
+    comparison_key: Callable[[EnvConfig], object] = lambda env: env.kwargs
+    baseline_policies: Callable[[EnvConfig, int], list[Candidate]] = lambda _env, _seed: []
+    variants: Callable[[Candidate, Probabilities], list[Candidate]] = lambda _trained, _shares: []
     columns: Columns = reward_column
-    sections: Callable[[Evaluation], FamilySections] = _no_sections
+    sections: Callable[[Evaluation], FamilySections] = lambda _evaluation: FamilySections()
 
 
 def domain_of(env: EnvConfig) -> Domain:

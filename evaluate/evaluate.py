@@ -1,6 +1,5 @@
 """One evaluation from runs to report: plays, sums up, draws and writes."""
 
-from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,7 @@ from evaluate.domain import Domain, Evaluation, domain_of
 from evaluate.policies import check_comparable, label, load_candidates
 from evaluate.report import charts, page, sections
 from evaluate.report.page import Brand, Report
-from evaluate.report.result import result, share_name
+from evaluate.report.result import result
 from evaluate.report.training import training
 from evaluate.results import (
     KEYS,
@@ -28,17 +27,11 @@ from train.storage.run_folder import Run
 
 
 def evaluate_runs(target: EvaluationTarget, out: Path, command: str, brand: Brand) -> None:
-    """Plays the runs and their baselines and writes the report into ``out``.
+    """Plays the runs and their baselines and writes the report into ``out``, a locked folder.
 
     Raises:
-        InputError: The runs cannot be compared or loaded, or ``out`` cannot be written or is being
-            written to.
+        InputError: The runs cannot be compared or loaded, or ``out`` cannot be written.
     """
-    with page.lock_report_dir(out):
-        _evaluate(target, out, command, brand)
-
-
-def _evaluate(target: EvaluationTarget, out: Path, command: str, brand: Brand) -> None:
     check_comparable(target.env, f"the config {target.name}", target.runs)
     progress = learning.read_progress(target.runs, target.name)
     _check_alike(target.runs)
@@ -56,10 +49,8 @@ def _evaluate(target: EvaluationTarget, out: Path, command: str, brand: Brand) -
     provenance = sections.provenance(command, evaluation, target, progress)
     shown = [part for part in parts if part]
     report = Report(title, brand.logo, result(evaluation), shown, provenance)
-    figures = {
-        name: row | family.numbers.get(name, {})
-        for name, row in as_json(evaluation.policies).items()
-    }
+    rows = as_json(evaluation.policies)
+    figures = {name: row | family.numbers.get(name, {}) for name, row in rows.items()}
     steps = results.steps.rename(columns={"episode": domain.episode, "step": domain.step})
     table = means(results.episodes)
     page.write(out, report, steps, table, figures)
@@ -87,7 +78,8 @@ def _played(target: EvaluationTarget) -> Evaluation:
     unfinished = _unfinished(target, agents)
     policies = policy_results(episodes, list(agents), metric, domain.baselines, unfinished)
     colours = charts.policy_colours([policy.name for policy in policies], list(agents))
-    return Evaluation(domain, target.env, settings, results, policies, metric, colours)
+    best = domain.best_name(target.env)
+    return Evaluation(domain, target.env, settings, results, policies, metric, colours, best)
 
 
 def _announced(
@@ -100,24 +92,15 @@ def _announced(
 
 
 def _unfinished(target: EvaluationTarget, agents: dict[str, str]) -> Unfinished:
-    """Seeds without a finished run and what became of them, by policy.
-
-    Args:
-        target: What is evaluated.
-        agents: Each policy's agent.
-    """
-    ended: Unfinished = defaultdict(dict)
-    for run in target.unfinished:
-        for policy, agent in agents.items():
-            if agent == label(run, target.name):
-                ended[policy][run.state.seed] = state_of(run)
-    return dict(ended)
-
-
-def _not_finished(runs: list[Run]) -> str:
-    """A line that names the runs that did not finish; nothing where all did."""
-    named = ", ".join(f"{run.folder} ({state_of(run)})" for run in runs)
-    return f"training did not finish: {named}" if named else ""
+    """Seeds without a finished run and what became of them, by policy from each one's agent."""
+    return {
+        policy: {
+            run.state.seed: state_of(run)
+            for run in target.unfinished
+            if label(run, target.name) == agent
+        }
+        for policy, agent in agents.items()
+    }
 
 
 def _check_alike(runs: list[Run]) -> None:
@@ -168,10 +151,12 @@ def _print(target: EvaluationTarget, evaluation: Evaluation, table: pd.DataFrame
     if closed:
         shown = table[[metric, "seeds"]].assign(gap_closed=pd.Series(closed))
     else:
-        share = share_name(evaluation).replace(" the ", " ").replace(" ", "_")
+        share = evaluation.share_name.replace(" the ", " ").replace(" ", "_")
         columns = [name for name in (metric, SHARE, "seeds", "worst_seed") if name in table]
         shown = table[columns].rename(columns={SHARE: share})
     print(shown.to_string(float_format=lambda value: f"{value:,.4f}"))
-    for line in (_not_finished(target.unfinished), sections.cut_episodes(evaluation)):
-        if line:
-            print(line)
+    unfinished = ", ".join(f"{run.folder} ({state_of(run)})" for run in target.unfinished)
+    if unfinished:
+        print(f"training did not finish: {unfinished}")
+    if cut := sections.cut_episodes(evaluation):
+        print(cut)

@@ -29,15 +29,18 @@ class Curve(NamedTuple):
 def read_progress(runs: list[Run], main: str) -> pd.DataFrame:
     """Every run's ``progress.csv`` with ``seconds`` of its ``timing.csv``, its policy and seed.
 
+    A run in which no episode ended has an empty ``progress.csv``, and only the seconds here.
+
     Raises:
         InputError: A file is missing, empty or damaged.
     """
     frames = []
     for run in runs:
-        progress = read_table(run, "progress.csv", ("timesteps",))
-        timing = read_table(run, "timing.csv", ("timesteps", "seconds"))
-        joined = progress.merge(timing[["timesteps", "seconds"]], on="timesteps")
-        frames.append(joined.assign(policy=label(run, main), seed=run.state.seed))
+        rows = read_table(run, "timing.csv", ("timesteps", "seconds"))[["timesteps", "seconds"]]
+        path = run.folder / "progress.csv"
+        if not path.is_file() or path.stat().st_size:
+            rows = read_table(run, path.name, ("timesteps",)).merge(rows, on="timesteps")
+        frames.append(rows.assign(policy=label(run, main), seed=run.state.seed))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -49,17 +52,12 @@ def curves(progress: pd.DataFrame, x: str, column: str) -> dict[str, Curve]:
     by_policy = {}
     for policy, rows in progress.dropna(subset=[column]).groupby("policy", sort=False):
         seeds = [group.sort_values(x) for _, group in rows.groupby("seed")]
-        first, last = (
-            max(group[x].iloc[0] for group in seeds),
-            max(group[x].iloc[-1] for group in seeds),
-        )
-        shared = np.geomspace(max(first, 1e-3), max(last, 1e-3), POINTS)
+        first, last = (max(1e-3, *(group[x].iloc[at] for group in seeds)) for at in (0, -1))
+        shared = np.geomspace(first, last, POINTS)
         if x == "timesteps":  # the same for all seeds
             shared = seeds[0][x].to_numpy(dtype=np.float64)
-        values = np.stack(
-            [np.interp(shared, group[x], group[column]) for group in seeds]
-        )  # (seeds, points)
-        by_policy[str(policy)] = Curve(shared, *statistics.band(values))
+        values = [np.interp(shared, group[x], group[column]) for group in seeds]
+        by_policy[str(policy)] = Curve(shared, *statistics.band(np.stack(values)))
     return by_policy
 
 

@@ -12,8 +12,7 @@ SHARE = "share_of_optimum"
 KEYS = ("policy", "seed", "episode")  # columns that are not metrics
 FAILURE_THRESHOLD = 0.99  # of what the best baseline earns; a seed below it has failed
 LEAST_GAP = 1e-4  # relative; smaller gaps are within the tolerance of the planner
-
-OPTIMUM = "optimum"  # what shares are shares of
+OPTIMUM = "optimum"
 
 Unfinished = dict[str, dict[int, str]]  # {"a2c": {3: "diverged"}}
 
@@ -23,7 +22,6 @@ class BaselineNames(NamedTuple):
 
     Attributes:
         optimum: Earns the most that is possible.
-        best_found: Takes its place where that is not certain: the best that a search came upon.
         best_fixed: The best policy that does not adapt; the lower end of the gap.
         clairvoyant: Knows the latent parameters; the upper end of the gap.
         replanner: Adapts without being trained.
@@ -31,16 +29,10 @@ class BaselineNames(NamedTuple):
     """
 
     optimum: str | None = None
-    best_found: str | None = None
     best_fixed: str | None = None
     clairvoyant: str | None = None
     replanner: str | None = None
     planners: tuple[str, ...] = ()
-
-    def best(self, policies: "list[PolicyResult]") -> str:
-        """What shares are shares of."""
-        played = {policy.name for policy in policies}
-        return self.best_found if self.best_found and self.best_found in played else OPTIMUM
 
 
 NO_NAMES = BaselineNames()
@@ -57,17 +49,12 @@ class PolicyResult(NamedTuple):
         mean: Mean total.
         iqm: Interquartile mean of the total.
         share_of_optimum: Mean share; none where there is no optimum, or a gap is what counts.
-        gap_closed: Which part of the gap between the best fixed policy and the clairvoyant it
-            closes; none without these two.
+        gap_closed: The part of the gap between best fixed policy and clairvoyant; none without one.
         gap_closed_by_seed: The same of each training seed, (seeds,).
-        optimality_gap: How far it stays below the optimum, what is above counting as the optimum;
-            none where ``share_of_optimum`` is none.
-        difference: By how much the leading agent earns more, episode by episode; none for the
-            agent itself.
-        probability_of_improvement: The chance that the leading agent earns more on an episode; none
-            for the agent itself.
-        failures: How many training seeds failed; none for a baseline, or where nothing says what a
-            failure is.
+        optimality_gap: How far it stays below the optimum; none without ``share_of_optimum``.
+        difference: By how much the leading agent earns more on an episode; none for itself.
+        probability_of_improvement: The chance that it earns more there; none for itself.
+        failures: How many training seeds failed; none where nothing says what a failure is.
     """
 
     name: str
@@ -97,8 +84,8 @@ def means(episodes: pd.DataFrame) -> pd.DataFrame:
     for policy in episodes["policy"].unique():
         scores = {metric: scores_of(episodes, policy, metric) for metric in metrics}
         rows[policy] = {name: float(values.values.mean()) for name, values in scores.items()} | {
-            "worst_seed": float(scores[worst].by_seed.min()),
             "seeds": len(scores[worst].values) if scores[worst].is_trained else 0,
+            "worst_seed": float(scores[worst].by_seed.min()),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("policy")
 
@@ -126,12 +113,13 @@ def policy_results(
         unfinished: Training seeds without a finished run and what became of them, by policy.
     """
     totals = _totals(episodes, metric)
-    baselines = sorted(set(totals) - set(trained), key=lambda name: -totals[name].values.mean())
+    baselines = [name for name in totals if name not in trained]
+    baselines.sort(key=lambda name: -totals[name].values.mean())
     threshold, missing = _failure_threshold(totals, baselines, names), unfinished or {}
     failures = {
         name: statistics.failure_rate(totals[name], threshold, missing.get(name))
         for name in trained
-        if name in missing or np.isfinite(threshold)
+        if missing.get(name) or np.isfinite(threshold)
     }
     return [
         _policy_result(episodes, name, totals, trained, names, failures.get(name))
@@ -192,6 +180,7 @@ def _policy_result(
     scores, leading = totals[name], totals[trained[0]]
     gap, optimum = _gap(totals, names), _optimum(totals, names)
     shares = _shares(episodes, name) if not gap else None
+    least, most = (side.values.mean() for side in gap) if gap else (0.0, 1.0)
     is_led = name != trained[0]
     seeds = episodes.loc[episodes["policy"] == name, "seed"].dropna().unique()
     return PolicyResult(
@@ -203,7 +192,7 @@ def _policy_result(
         iqm=statistics.interquartile_mean(scores),
         share_of_optimum=statistics.mean(shares, optimum and 1.0) if shares else None,
         gap_closed=statistics.gap_closed(scores, *gap) if gap else None,
-        gap_closed_by_seed=_closed_by_seed(scores, *gap) if gap else None,
+        gap_closed_by_seed=(scores.by_seed - least) / (most - least) if gap else None,
         optimality_gap=statistics.optimality_gap(shares) if shares else None,
         difference=statistics.difference(leading, scores) if is_led else None,
         probability_of_improvement=(
@@ -221,12 +210,5 @@ def _optimum(totals: dict[str, Scores], names: BaselineNames) -> float | None:
 
 def _shares(episodes: pd.DataFrame, name: str) -> Scores | None:
     """Shares of the optimum; none where there is no optimum, or it is 0."""
-    if SHARE not in episodes:
-        return None
-    shares = scores_of(episodes, name, SHARE)
-    return shares if np.isfinite(shares.values).all() else None
-
-
-def _closed_by_seed(scores: Scores, floor: Scores, ceiling: Scores) -> FloatArray:
-    least, most = floor.values.mean(), ceiling.values.mean()
-    return np.asarray((scores.by_seed - least) / (most - least), dtype=np.float64)
+    shares = scores_of(episodes, name, SHARE) if SHARE in episodes else None
+    return shares if shares and np.isfinite(shares.values).all() else None

@@ -63,9 +63,7 @@ def play_all(
         InputError: An episode with metrics of its own does not end.
     """
     played = [_play(candidate, episodes, seed, columns, options) for candidate in candidates]
-    cut: Counter[str] = Counter()
-    for results in played:
-        cut.update(results.cut)
+    cut = sum((Counter(results.cut) for results in played), Counter())
     return Results(
         pd.concat([results.steps for results in played], ignore_index=True),
         pd.concat([results.episodes for results in played], ignore_index=True),
@@ -79,11 +77,7 @@ def reward_column(_envs: BatchEnv, step: Step) -> dict[str, NDArray[Any]]:
 
 
 def _play(
-    candidate: Candidate,
-    episodes: int,
-    seed: int,
-    columns: Columns,
-    options: dict[str, Any] | None,
+    candidate: Candidate, episodes: int, seed: int, columns: Columns, options: dict[str, Any] | None
 ) -> Results:
     rows, returns, cut = [], np.zeros(episodes), np.zeros(episodes, dtype=bool)
     metrics: dict[str, NDArray[np.float64]] = {}

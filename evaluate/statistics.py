@@ -20,15 +20,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 FloatArray = NDArray[np.float64]
-Kind = Literal[
-    "exact",
-    "episodes",
-    "one episode",
-    "one seed",
-    "one seed on one episode",
-    "seeds",
-    "seeds on one episode",
-]
+EpisodesKind = Literal["exact", "episodes", "one episode"]
+SeedsKind = Literal["one seed", "one seed on one episode", "seeds", "seeds on one episode"]
+Kind = EpisodesKind | SeedsKind
 
 LEVEL = 0.95
 LEAST_BAND = 3  # seeds; with two the band of a learning curve is 18 standard errors wide
@@ -224,9 +218,7 @@ def gap_closed(scores: Scores, floor: Scores, ceiling: Scores) -> Interval:
         ValueError: They did not play the same number of episodes, or the ceiling is not above the
             floor.
     """
-    ceiling, floor = _on_same_episodes(ceiling, floor)
-    scores, floor = _on_same_episodes(scores, floor)
-    scores, ceiling = _on_same_episodes(scores, ceiling)
+    scores, ceiling, floor = _on_same_episodes(scores, ceiling, floor)
     gap = ceiling.values - floor.values  # (1, episodes)
     if not gap.mean() > _NO_SPREAD * np.abs(floor.values).mean():
         means = f"{ceiling.values.mean():g} and {floor.values.mean():g}"
@@ -245,9 +237,9 @@ def band(curves: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         curves: A row for each seed, (seeds, points).
     """
     centre = curves.mean(axis=0)
-    if len(curves) < LEAST_BAND:
-        return centre, np.full_like(centre, np.nan), np.full_like(centre, np.nan)
-    half = _quantile(len(curves) - 1) * stats.sem(curves, axis=0)
+    half = np.full_like(centre, np.nan)
+    if len(curves) >= LEAST_BAND:
+        half = _quantile(len(curves) - 1) * stats.sem(curves, axis=0)
     return centre, centre - half, centre + half
 
 
@@ -338,19 +330,18 @@ def _proportion_interval(count: float, trials: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _on_same_episodes(first: Scores, second: Scores) -> tuple[Scores, Scores]:
-    """Both with the same episodes; the one column of a deterministic policy fits any number.
+def _on_same_episodes(*samples: Scores) -> list[Scores]:
+    """All with the same episodes; the one column of a deterministic policy fits any number.
 
     Raises:
-        ValueError: Both have several episodes, but not as many.
+        ValueError: Some have several episodes, but not as many.
     """
-    counts = [scores.values.shape[1] for scores in (first, second)]
-    if counts[0] != counts[1] and 1 not in counts:
-        raise ValueError(
-            f"policies that played {counts[0]} and {counts[1]} episodes cannot be paired"
-        )
-    left, right = (
+    counts = dict.fromkeys(scores.values.shape[1] for scores in samples)
+    several = [str(count) for count in counts if count > 1]
+    if len(several) > 1:
+        played = " and ".join(several)
+        raise ValueError(f"policies that played {played} episodes cannot be paired")
+    return [
         scores._replace(values=np.broadcast_to(scores.values, (len(scores.values), max(counts))))
-        for scores in (first, second)
-    )
-    return left, right
+        for scores in samples
+    ]

@@ -51,11 +51,9 @@ def find_target(
         finished, rest = _runs(target, wanted, runs_dir)
         runs += finished
         unfinished += rest
-    first = targets[0]
-    if not _is_config(first):
-        config, name = runs[0].config, runs[0].config_name
-    else:
-        config, name = load_config(first), first.stem
+    config, name = runs[0].config, runs[0].config_name
+    if _is_config(targets[0]):
+        config, name = load_config(targets[0]), targets[0].stem
     return EvaluationTarget(name, config.env, config.evaluation, runs, unfinished)
 
 
@@ -83,12 +81,10 @@ def _runs(target: Path, seeds: set[int] | None, runs_dir: Path) -> tuple[list[Ru
     if seeds is None:
         newest = {run.state.agent: run for run in sorted(finished, key=lambda run: run.state.order)}
         return [run for run in finished if run in newest.values()], []
-    chosen = [run for run in finished if not seeds or run.state.seed in seeds]
-    rest = [
-        run
-        for run in unfinished_runs(runs_dir, target.stem)
-        if not seeds or run.state.seed in seeds
-    ]
+    chosen, rest = (
+        [run for run in runs if not seeds or run.state.seed in seeds]
+        for runs in (finished, unfinished_runs(runs_dir, target.stem))
+    )
     missing = seeds - {run.state.seed for run in chosen}
     if missing - {run.state.seed for run in rest} or not chosen:
         known = sorted({run.state.seed for run in finished})

@@ -26,7 +26,6 @@ from evaluate.campaign import charts, fit
 from evaluate.campaign import plan as plan_module
 from evaluate.campaign import sections as campaign_sections
 from evaluate.campaign.app import __main__ as program
-from evaluate.campaign.app import what_if
 from evaluate.campaign.app.what_if import (
     Change,
     Problem,
@@ -87,17 +86,12 @@ def test_the_plans_earn_what_the_model_says(runs: Path) -> None:
     assert best.total == pytest.approx(plan(params).engagement)
     for outcome in (agent, best, own):
         assert outcome.total == pytest.approx(engagement(outcome.spend, params))
-        assert (outcome.spend[:, 1].min() >= 30 - 1e-9, outcome.spend[:, 2].max() <= 40 + 1e-9) == (
-            True,
-            True,
-        )
-        np.testing.assert_allclose(
-            outcome.diagnostics.loyalty, plan_diagnostics(params, outcome.spend).loyalty
-        )
-        np.testing.assert_allclose(
-            outcome.diagnostics.marginal_engagement,
-            engagement_and_gradient(params, outcome.spend)[1],
-        )
+        assert outcome.spend[:, 1].min() >= 30 - 1e-9
+        assert outcome.spend[:, 2].max() <= 40 + 1e-9
+        shown, expected = outcome.diagnostics, plan_diagnostics(params, outcome.spend)
+        np.testing.assert_allclose(shown.loyalty, expected.loyalty)
+        gradient = engagement_and_gradient(params, outcome.spend)[1]
+        np.testing.assert_allclose(shown.marginal_engagement, gradient)
     np.testing.assert_array_equal(own.spend, every_day(60, 35, 30))
 
 
@@ -112,11 +106,8 @@ def test_after_days_played_only_those_left_are_decided_and_counted(runs: Path) -
     for outcome in (agent, best):
         np.testing.assert_allclose(outcome.spend[:2], played)
         assert outcome.total == pytest.approx(engagement(outcome.spend) - before)
-        assert outcome.table()["earns"].tolist()[:3] == [
-            "played",
-            "played",
-            f"{outcome.engagement[0]:,.0f}",
-        ]
+        first = f"{outcome.engagement[0]:,.0f}"
+        assert outcome.table()["earns"].tolist()[:3] == ["played", "played", first]
     for _ in range(200):
         other = np.concatenate([played, rng.dirichlet(np.ones(3), 5) * 100])
         near = np.concatenate([played, 0.9 * best.spend[2:] + 0.1 * other[2:]])
@@ -166,7 +157,7 @@ def test_every_environment_asked_is_closed(runs: Path, monkeypatch: pytest.Monke
         made.append(make_env(env, n_envs))
         return made[-1]
 
-    for module in (what_if, plan_module, fit):
+    for module in (plan_module, fit):
         monkeypatch.setattr(module, "make_env", recorded)
     run = load_run(runs / "dynamic/a2c-seed0-1")
     problem = after(run, settings_of(run.config.env), PAST)
@@ -219,17 +210,14 @@ def test_without_streamlit_the_program_says_how_to_install_it(
 @pytest.fixture
 def page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The page without a browser, as Streamlit's own harness runs it."""
-    testing = pytest.importorskip(
-        "streamlit.testing.v1",
-        reason="streamlit is not installed: pip install -r requirements-app.txt",
-    )
+    reason = "streamlit is not installed: pip install -r requirements-app.txt"
+    testing = pytest.importorskip("streamlit.testing.v1", reason=reason)
     monkeypatch.setattr(sys, "argv", ["page.py", str(runs)])
     # The harness makes the page the main module; processes that later tests start would run it as
     # theirs.
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-    monkeypatch.setattr(
-        charts, "spend_by_day", lambda *_: Figure()
-    )  # slow to draw; the browser's test sees them
+    # slow to draw; the browser's test sees them
+    monkeypatch.setattr(charts, "spend_by_day", lambda *_: Figure())
     monkeypatch.setattr(campaign_sections, "why_charts", lambda *_: [])
     return testing.AppTest.from_file(str(program.PAGE), default_timeout=60).run()
 
@@ -248,10 +236,8 @@ def test_the_sliders_earn_what_the_model_says(page: Any) -> None:
     assert metrics(page.run())[2] == f"{engagement(every_day(50, 10, 40)):,.1f}"
     table = page.table[2].value
     assert table["posts"].tolist() == ["50.0"] * 7
-    assert table["loyalty"].tolist() == [
-        f"{value:.2f}"
-        for value in plan_diagnostics(PRESETS["dynamic"], every_day(50, 10, 40)).loyalty
-    ]
+    loyalty = plan_diagnostics(PRESETS["dynamic"], every_day(50, 10, 40)).loyalty
+    assert table["loyalty"].tolist() == [f"{value:.2f}" for value in loyalty]
 
 
 def test_day_by_day_the_sliders_start_with_the_agents_plan(page: Any) -> None:

@@ -36,6 +36,8 @@ LIMITS: dict[str, Any] = {
     "min_spend": [[10, 0, 5]] * 3 + [[0, 10, 20]] * 4,
     "max_spend": [100, 30, 100],
 }
+SPLITS = [split for split in itertools.product(range(0, 101, 5), repeat=3) if sum(split) <= 100]
+GRID = np.array(SPLITS, dtype=np.float64)
 IDS = {"linear": "envs:LinearCampaign-v0", "dynamic": "envs:DynamicCampaign-v0"}
 
 
@@ -113,9 +115,8 @@ def test_limits_hold_for_every_baseline_as_it_stands() -> None:
         for day in range(7):
             asked, _ = policy.predict(observation)
             observation, reward, _, _, info = env.step(asked)
-            np.testing.assert_allclose(
-                info["spend"], asked, atol=1e-9, err_msg=name
-            )  # nothing had to be corrected
+            # nothing had to be corrected
+            np.testing.assert_allclose(info["spend"], asked, atol=1e-9, err_msg=name)
             assert (asked >= low[day] - 1e-9).all()
             assert (asked <= high[day] + 1e-9).all()
             assert asked.sum() <= 100 * (1 + 1e-9)
@@ -136,26 +137,18 @@ def test_simple_rules_are_solved_when_first_asked(monkeypatch: pytest.MonkeyPatc
 
 def test_no_other_constant_split_on_a_grid_is_better() -> None:
     params = PRESETS["dynamic"]
-    grid = np.array(
-        [s for s in itertools.product(range(0, 101, 5), repeat=3) if sum(s) <= 100],
-        dtype=np.float64,
-    )
-    plans = np.broadcast_to(grid[:, np.newaxis], (len(grid), 7, 3))
+    plans = np.broadcast_to(GRID[:, np.newaxis], (len(GRID), 7, 3))
     best = planner.expected_engagement(params, baselines.best_constant_split(params))
     assert best >= planner.expected_engagement(params, plans).max()
 
 
 def test_no_other_spend_earns_more_on_a_day_than_the_myopic_one() -> None:
     params = PRESETS["dynamic"]
-    grid = np.array(
-        [s for s in itertools.product(range(0, 101, 5), repeat=3) if sum(s) <= 100],
-        dtype=np.float64,
-    )
     plan = baselines.myopic(params)
     _, states = model.rollout(params, plan)
     for state, spend in zip(states, plan, strict=False):
         today = model.engagement(params, model.transition(params, state, spend)[0])
-        assert today >= model.engagement(params, model.transition(params, state, grid)[0]).max()
+        assert today >= model.engagement(params, model.transition(params, state, GRID)[0]).max()
 
 
 def test_a_random_split_spends_the_budget_and_follows_its_seed() -> None:

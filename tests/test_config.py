@@ -208,7 +208,7 @@ def test_other_numbers_are_refused(number: str, capsys: pytest.CaptureFixture[st
 def test_an_error_without_a_message_is_called_by_its_class() -> None:
     assert first_line(MemoryError()) == "MemoryError"
     assert first_line(ValueError("\nsecond")) == "ValueError"
-    assert first_line(ValueError("first\nsecond")) == "first"
+    assert first_line(ValueError("first:\nsecond")) == "first"
 
 
 def test_the_nearest_name_is_a_hint_alone() -> None:

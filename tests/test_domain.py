@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from envs.campaign import planner
-from envs.campaign.params import CampaignParams, make_params
+from envs.campaign.params import PRIOR_WIDTHS, CampaignParams, make_params
 from evaluate import domain
 from evaluate.__main__ import main
 from evaluate.campaign.domain import DOMAIN, baseline_env
@@ -22,7 +22,7 @@ from evaluate.domain import Domain, domain_of, opened
 from evaluate.policies import label
 from evaluate.rollouts import play_all
 from evaluate.targets import find_target
-from tests.toy_envs import REPETITIVE
+from tests.toy_envs import REPETITIVE, UNLIMITED
 from train.__main__ import main as train
 from train.config import EnvConfig
 from train.environment import make_env
@@ -80,21 +80,29 @@ def test_the_report_of_cartpole_knows_no_campaign(
     assert f"a2c earns a mean return of {total:,.1f} (95% interval" in printed
 
 
+def report_of(folder: Path, config: str) -> Path:
+    """The report of a run of each agent of a config."""
+    (folder / "short.yaml").write_text(config)
+    argv = [str(folder / "short.yaml"), "--runs-dir", str(folder / "runs")]
+    assert train(argv) == 0
+    assert main([*argv, "--out", str(folder / "report")]) == 0
+    return folder / "report"
+
+
+@pytest.mark.parametrize("env", [REPETITIVE, UNLIMITED])  # which ends by exploration, or never
 def test_episodes_that_do_not_end_are_cut_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("train.play.MAX_STEPS", 40)
-    config, runs = tmp_path / "endless.yaml", ["--runs-dir", str(tmp_path / "runs")]
-    config.write_text(
-        f"env: {{id: '{REPETITIVE}'}}\ntotal_timesteps: 200\n"
-        "reference: {n_envs: 4, log_interval: 1}\nevaluation: {n_eval_episodes: 3}\n"
+    report = report_of(
+        tmp_path,
+        f"env: {{id: '{env}'}}\ntotal_timesteps: 200\n"
+        "reference: {n_envs: 4, log_interval: 1}\nevaluation: {n_eval_episodes: 3}\n",
     )
-    assert train([str(config), *runs]) == 0
-    assert main([str(config), *runs, "--out", str(tmp_path / "report")]) == 0
     sentence = "Cut short, as they did not end: 3 of 3 episodes of reference after 40 steps."
     assert sentence in capsys.readouterr().out
-    assert sentence in (tmp_path / "report/index.html").read_text()
-    results = pd.read_csv(tmp_path / "report/results.csv")
+    assert sentence in (report / "index.html").read_text()
+    results = pd.read_csv(report / "results.csv")
     assert results.groupby("episode")["reward"].sum().tolist() == [40.0] * 3
 
 
@@ -220,16 +228,13 @@ def test_baselines_earn_the_same_whatever_an_agent_observes(kwargs: dict[str, An
 def test_channel_agents_of_uncertain_campaigns_are_evaluated(
     tmp_path: Path, observation: str
 ) -> None:
-    config = tmp_path / "channel.yaml"
-    config.write_text(
+    report = report_of(
+        tmp_path,
         f"env: {{id: '{UNCERTAIN}', kwargs: {{action: channel, observation: {observation}}}}}\n"
         "total_timesteps: 200\na2c: {n_envs: 4, n_steps: 7}\nreference: {n_envs: 4, n_steps: 7}\n"
-        "evaluation: {n_eval_episodes: 4}\n"
+        "evaluation: {n_eval_episodes: 4}\n",
     )
-    runs = ["--runs-dir", str(tmp_path / "runs")]
-    assert train([str(config), *runs]) == 0
-    assert main([str(config), *runs, "--out", str(tmp_path / "report")]) == 0
-    steps = pd.read_csv(tmp_path / "report/results.csv").set_index("policy")
+    steps = pd.read_csv(report / "results.csv").set_index("policy")
     for agent in ("a2c", "reference"):
         mix = steps.loc[[f"{agent} (mix)"], ["posts", "ads", "rewards"]].to_numpy()
         np.testing.assert_allclose(mix.sum(axis=1), 100.0, rtol=1e-6)
@@ -344,6 +349,11 @@ def test_what_is_proved_of_the_best_plan_is_said(
     assert text.endswith(end)
 
 
+WIDTHS = ", ".join(f"{name}: {1e-6 if name == 'counts_log_sd' else 0}" for name in PRIOR_WIDTHS)
+ALIKE = f"'{UNCERTAIN}', kwargs: {{days: 3, {WIDTHS}}}"
+"""Drawn campaigns without a gap: they differ too little."""
+
+
 def unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes the support of the planner's check away."""
     solve = planner.plan
@@ -355,15 +365,16 @@ def unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "plan", doubted)
 
 
+@pytest.mark.parametrize("env", [f"'{DYNAMIC}', kwargs: {{days: 3}}", ALIKE])
 def test_a_plan_without_support_is_not_called_the_optimum(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unsupported(monkeypatch)
     assert best_name(make_params("dynamic")) == "best plan found"
     assert best_name(make_params("linear")) == "best plan found"
     config, runs = str(tmp_path / "short.yaml"), ["--runs-dir", str(tmp_path / "runs")]
     Path(config).write_text(
-        f"env: {{id: '{DYNAMIC}', kwargs: {{days: 3}}}}\ntotal_timesteps: 200\n"
+        f"env: {{id: {env}}}\ntotal_timesteps: 200\n"
         "a2c: {n_envs: 4, n_steps: 3}\nevaluation: {n_eval_episodes: 2}\n"
     )
     assert train([config, "--seeds", "0", "1", "--jobs", "1", *runs]) == 0
@@ -374,6 +385,12 @@ def test_a_plan_without_support_is_not_called_the_optimum(
         assert not re.search(r"optimum|optimal", text)
     assert "share of the best plan found" in page
     assert "1 of the planner&#39;s 20 starts reached it. There may well be a better one" in page
+
+
+def test_drawn_campaigns_share_an_optimum_only_where_confirmed() -> None:
+    assert DOMAIN.best_name(EnvConfig(id=UNCERTAIN)) == "optimum"
+    no_preset = EnvConfig(id=UNCERTAIN, kwargs={"days": 3})
+    assert DOMAIN.best_name(no_preset) == "best plan found"
 
 
 @pytest.mark.parametrize("budget", [100.0, 0.05, 1e6])
@@ -391,14 +408,12 @@ def test_the_plan_to_copy_never_costs_more_than_the_budget(budget: float) -> Non
 
 
 def test_engagement_is_written_with_its_weights(tmp_path: Path) -> None:
-    config, runs = str(tmp_path / "weights.yaml"), ["--runs-dir", str(tmp_path / "runs")]
-    Path(config).write_text(
+    report = report_of(
+        tmp_path,
         f"env: {{id: '{LINEAR}', kwargs: {{metric_weights: [1, 0, 2.5]}}}}\ntotal_timesteps: 100\n"
-        "reference: {n_envs: 4, n_steps: 7}\nevaluation: {n_eval_episodes: 2}\n"
+        "reference: {n_envs: 4, n_steps: 7}\nevaluation: {n_eval_episodes: 2}\n",
     )
-    assert train([config, *runs]) == 0
-    assert main([config, *runs, "--out", str(tmp_path / "report")]) == 0
-    page = (tmp_path / "report/index.html").read_text()
+    page = (report / "index.html").read_text()
     assert "over the campaign: likes + 2.5 shares." in page
 
 

@@ -221,7 +221,7 @@ def test_the_dynamic_campaign_can_be_made_in_both_forms() -> None:
     ("changes", "parts"),
     [
         ({"carry_over": [1, 0, 0]}, ["carry_over[0]=1: input should be less than 1", "[1]"]),
-        ({"weekday_factors": [1] * 6}, ["weekday_factors needs the shape 7"]),
+        ({"weekday_factors": [1] * 6}, ["weekday_factors=[1, 1, 1, 1, 1, 1]: needs the shape 7"]),
         (
             {"loyalty_gain": 1.5, "fatigue_recovery": -1},
             ["loyalty_gain=1.5", "fatigue_recovery=-1"],

@@ -270,6 +270,8 @@ def test_a_refused_action_changes_no_campaign_of_a_batch(env_id: str) -> None:
         ({"daily_bugdet": 3}, "unknown parameter 'daily_bugdet'; did you mean 'daily_budget'?"),
         ({"days": 0}, "days=0"),
         ({"reward": "gain"}, "reward='gain' is now called 'shaped'"),
+        ({"action": "gain"}, "action='gain': must be one of 'logits'"),
+        ({"world": 1}, "unknown parameter 'world'"),
         ({"ad_wear": 1}, "ad_wear is now called fatigue"),
         ({"ad_recovery": 1}, "ad_recovery is now called fatigue_recovery"),
         ({"ad_wear_log_sd": 1}, "ad_wear_log_sd is now called fatigue_log_sd"),

@@ -387,7 +387,8 @@ def test_runs_that_are_no_repetitions_of_each_other_are_refused(
     ("name", "content", "message"),
     [
         ("progress.csv", None, "is incomplete, progress.csv missing"),
-        ("progress.csv", "", "progress.csv cannot be read"),
+        ("progress.csv", "\n", "progress.csv holds no rows of training"),
+        ("progress.csv", 'timesteps\n"', "progress.csv cannot be read"),
         ("timing.csv", "timesteps,seconds\n", "timing.csv holds no rows of training"),
         ("versions.json", "{", "versions.json: is not what training writes"),
     ],
@@ -446,27 +447,14 @@ def test_without_seeds_the_newest_run_of_each_agent_counts(runs: Path, tmp_path:
 
 
 def test_the_table_of_an_environment_without_an_optimum(tmp_path: Path) -> None:
-    quick = [
-        "--total-timesteps",
-        "2000",
-        "--agents",
-        "reference",
-        "--runs-dir",
-        str(tmp_path / "runs"),
-    ]
-    assert train(["configs/cartpole.yaml", *quick]) == 0
-    out = tmp_path / "report"
-    assert (
-        main(["configs/cartpole.yaml", "--runs-dir", str(tmp_path / "runs"), "--out", str(out)])
-        == 0
+    cartpole, out = (
+        ["configs/cartpole.yaml", "--runs-dir", str(tmp_path / "runs")],
+        tmp_path / "out",
     )
-    assert list(pd.read_csv(out / "results.csv").columns) == [
-        "policy",
-        "seed",
-        "episode",
-        "step",
-        "reward",
-    ]
+    assert train([*cartpole, "--total-timesteps", "2000", "--agents", "reference"]) == 0
+    assert main([*cartpole, "--out", str(out)]) == 0
+    columns = ["policy", "seed", "episode", "step", "reward"]
+    assert list(pd.read_csv(out / "results.csv").columns) == columns
     summary = json.loads((out / "summary.json").read_text())["policies"]
     assert summary["reference"]["return"] == pd.read_csv(out / "results.csv")["reward"].sum() / 20
     page = (out / "index.html").read_text()

@@ -217,6 +217,16 @@ def test_a_config_changed_since_the_checkpoint_is_named(
     assert outcome(folder) == whole
 
 
+def test_a_later_end_in_a_config_is_announced(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start_and_crash(tmp_path)
+    path = folder / "config.yaml"
+    path.write_text(path.read_text().replace(f"{JOB.steps}", f"{2 * JOB.steps}"))
+    assert resume(folder) == 0
+    assert "trains to 3,072 steps instead of 1,536" in capsys.readouterr().out
+
+
 def test_a_run_killed_before_its_model_was_saved_only_saves_it(
     tmp_path: Path, folder: Path, whole: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,12 +19,12 @@ from envs.campaign.params import FIELDS, PRESETS, make_params
         ({"daily_budget": float("nan")}, ["daily_budget=nan", "finite"]),
         ({"daily_budget": float("inf")}, ["daily_budget=inf", "finite"]),
         ({"daily_budget": "100"}, ["daily_budget='100'", "number"]),
-        ({"counts": [[1, 2], [3, 4], [5, 6]]}, ["counts needs the shape 3x3", "[counts/bu]"]),
+        ({"counts": [[1, 2], [3, 4], [5, 6]]}, ["counts=[[1, 2], [3, 4], [5, 6]]: needs the shape 3x3", "[counts/bu]"]),
         (
             {"counts": [[1, 2, -3], [3, 4, 5], [5, 6, 7]]},
             ["counts[0][2]=-3", "greater than or equal to 0"],
         ),
-        ({"metric_weights": 3}, ["metric_weights needs the shape 3"]),
+        ({"metric_weights": 3}, ["metric_weights=3: needs the shape 3"]),
         (
             {"daily_budgett": 3},
             ["unknown parameter 'daily_budgett'", "did you mean 'daily_budget'?", "known: "],

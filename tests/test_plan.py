@@ -57,12 +57,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def as_csv(days: list[list[Any]]) -> str:
-    return (
-        "\n".join(
-            [HEADER, *(",".join(map(str, [day, *row])) for day, row in enumerate(days, start=1))]
-        )
-        + "\n"
-    )
+    rows = (",".join(map(str, [day, *row])) for day, row in enumerate(days, start=1))
+    return "\n".join([HEADER, *rows]) + "\n"
 
 
 def asked(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, Any]:
@@ -121,9 +117,8 @@ def test_without_chance_the_expectation_is_what_a_campaign_of_these_splits_earns
     envs = make_env(entry.env.model_copy(update={"kwargs": entry.env.kwargs | kwargs}), 1)
     envs.reset(seed=0)
     earned = []
-    for split in [row[:3] for row in DAYS] + [
-        [row[channel] for channel in CHANNELS] for row in plan["days"]
-    ]:
+    decided = [[row[channel] for channel in CHANNELS] for row in plan["days"]]
+    for split in [row[:3] for row in DAYS] + decided:
         infos = envs.step(np.array([split]))[4]
         earned.append(infos.get("final_info", infos)["engagement"][0])
     left = plan["days_left"]
@@ -182,10 +177,7 @@ def test_the_printed_split_can_be_a_past_day(
 
 def test_the_program_run_as_its_user_runs_it(runs: Path) -> None:
     done = run(
-        "evaluate.campaign.plan",
-        runs / "runs/article/a2c-seed0-1",
-        "--past",
-        runs / "so_far.csv",
+        "evaluate.campaign.plan", runs / "runs/article/a2c-seed0-1", "--past", runs / "so_far.csv"
     )
     assert done.returncode == 0, done.stderr
     assert "Tomorrow is day 3 of 7. Spend: posts " in done.stdout
@@ -271,17 +263,13 @@ def test_days_that_cannot_be_are_answered_and_said_first(
     runs: Path, name: str, days: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "past.csv").write_text(as_csv(days))
-    words: list[str | Path] = [
-        runs / "runs" / name / "a2c-seed0-1",
-        "--past",
-        tmp_path / "past.csv",
-    ]
+    words = [str(runs / "runs" / name / "a2c-seed0-1"), "--past", str(tmp_path / "past.csv")]
     plan = asked(capsys, *words)
     assert plan["past_days_fit"]["is_usual"] is False
     assert plan["past_days_fit"]["metric"] == "likes"
     assert plan["days_left"]["share_in_range"] is None
     assert plan["days_left"]["exact"] is False
-    assert main([*map(str, words)]) == 0
+    assert main(words) == 0
     out = capsys.readouterr().out
     first = (
         f"The past days do not fit this campaign. Furthest off: day {plan['past_days_fit']['day']}"
@@ -298,11 +286,7 @@ def test_days_that_fit_are_answered_without_a_warning(
         (tmp_path / "past.csv").write_text(
             as_csv((np.floor(days_of(name, 2)[0] * 100) / 100).tolist())
         )
-        words: list[str | Path] = [
-            runs / "runs" / name / "a2c-seed0-1",
-            "--past",
-            tmp_path / "past.csv",
-        ]
+        words = [str(runs / "runs" / name / "a2c-seed0-1"), "--past", str(tmp_path / "past.csv")]
         plan = asked(capsys, *words)
         assert plan["past_days_fit"]["holds_range"] is True
         assert plan["days_left"]["share_in_range"] == (0.8 if name == "uncertain" else 1.0)
@@ -510,10 +494,7 @@ FAULTY: dict[str, tuple[bytes, list[str]]] = {
         as_csv(DAYS).replace("402", "4\u00a002").encode("latin-1"),
         [r"row 3, column likes: '4\xa002', must be a number such as 33.3"],
     ),
-    "no header": (
-        b"1,20,30,50,240,70,121\n",
-        ["row 1: '1,20,30,50,240,70,121' is not the header"],
-    ),
+    "no header": (b"1,20,30,50,240,70,121\n", ["row 1: '1,20,30,50,240,70,121' is not the header"]),
     "columns": (
         b"day,posts,ads,reward,likes,comments,shares,ads\n1,90,1,1,1,1,1,20\n2,90,11,,1,1,1,2\n",
         [

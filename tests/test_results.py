@@ -256,6 +256,13 @@ def test_the_means_are_those_of_seeds_and_campaigns() -> None:
     assert table["seeds"].tolist() == [2, 0]
 
 
+def test_baselines_that_earn_the_same_stay_in_order() -> None:
+    names = [f"rule {number}" for number in (3, 1, 5, 2, 4, 0)]
+    values = {name: seeds(10.0) for name in names} | {"a2c": seeds(15.0)}
+    policies = results_of(values, "engagement")
+    assert [policy.name for policy in policies] == ["a2c", *names]
+
+
 def test_an_optimum_of_nothing_has_no_share() -> None:
     frame = played({"even split": seeds(0.0), "a2c": seeds(0.0)}).assign(share_of_optimum=np.nan)
     agent, _ = policy_results(frame, ["a2c"], "engagement", NAMES)
@@ -273,7 +280,7 @@ def test_the_results_are_plain_data() -> None:
     assert numbers["a2c"]["failures"]["seeds"] == 1
     assert "difference" not in numbers["a2c"]
     assert set(numbers["clairvoyant"]) == {
-        *("mean", "iqm", "gap_closed", "difference", "probability_of_improvement"),
+        *("mean", "iqm", "gap_closed", "difference", "probability_of_improvement")
     }
 
 

@@ -221,9 +221,7 @@ def test_rounding_is_not_a_spread() -> None:
 @settings(max_examples=50, deadline=None)
 @given(
     arrays(
-        np.float64,
-        st.tuples(st.integers(1, 6), st.integers(1, 4)),
-        elements=st.floats(-1e6, 1e6),
+        np.float64, st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=st.floats(-1e6, 1e6)
     )
 )
 def test_an_interval_is_never_nan_and_surrounds_its_estimate(values: FloatArray) -> None:

@@ -44,9 +44,8 @@ def test_counts_are_the_quantiles_of_scipy(mean: float, normal: float) -> None:
 
 def test_counts_of_small_means_are_exact_quantiles_too() -> None:
     mean, normal = np.meshgrid(np.linspace(0.05, 40.0, 200), np.linspace(-6.0, 6.0, 121))
-    assert (
-        poisson(mean, normal) == np.maximum(stats.poisson.ppf(special.ndtr(normal), mean), 0.0)
-    ).all()
+    exact = np.maximum(stats.poisson.ppf(special.ndtr(normal), mean), 0.0)
+    assert (poisson(mean, normal) == exact).all()
 
 
 @pytest.mark.parametrize("mean", [1e15, 1e16, 1e300])
@@ -60,21 +59,17 @@ def test_the_draws_have_the_moments_that_the_parameters_say() -> None:
     latent = sample_latent(UNCERTAIN, np.random.default_rng(0), 100_000)
     nominal = UNCERTAIN.nominal
     strength = latent.counts / nominal.counts
-    assert np.allclose(
-        strength, strength[:, :, :1], rtol=1e-12
-    )  # one draw a channel, for all three of its metrics
+    # one draw a channel, for all three of its metrics
+    assert np.allclose(strength, strength[:, :, :1], rtol=1e-12)
     assert strength.mean(axis=0) == pytest.approx(1.0, abs=0.01)
     assert np.log(strength).std(axis=0) == pytest.approx(0.5, abs=0.01)
-    assert np.median(
-        latent.inv_half_saturation, axis=0
-    ) / nominal.inv_half_saturation == pytest.approx(1.0, abs=0.01)
+    saturation = latent.inv_half_saturation / nominal.inv_half_saturation
+    assert np.median(saturation, axis=0) == pytest.approx(1.0, abs=0.01)
     assert np.log(latent.inv_half_saturation).std(axis=0) == pytest.approx(0.3, abs=0.01)
     assert latent.loyalty_lift.mean() == pytest.approx(3.0, abs=0.03)
     assert np.log(latent.fatigue_rate).std() == pytest.approx(0.4, abs=0.01)
-    assert (latent.carry_over.min(axis=0), latent.carry_over.max(axis=0)) == (
-        pytest.approx([0.25, 0.0, 0.15], abs=1e-3),
-        pytest.approx([0.55, 0.25, 0.45], abs=1e-3),
-    )
+    assert latent.carry_over.min(axis=0) == pytest.approx([0.25, 0.0, 0.15], abs=1e-3)
+    assert latent.carry_over.max(axis=0) == pytest.approx([0.55, 0.25, 0.45], abs=1e-3)
     correlation: Any = np.corrcoef(strength[:, :, 0].T)
     assert np.abs(correlation - np.eye(3)).max() < 0.01
 
@@ -83,9 +78,8 @@ def test_the_noise_is_a_negative_binomial_with_a_shared_shock() -> None:
     noise = sample_noise(UNCERTAIN, np.random.default_rng(1), 60_000)
     assert noise is not None
     mean = np.array([400.0, 60.0, 30.0])
-    seen = model.observed(UNCERTAIN, np.broadcast_to(mean, noise.quantile.shape), noise).reshape(
-        -1, 3
-    )
+    expected = np.broadcast_to(mean, noise.quantile.shape)
+    seen = model.observed(UNCERTAIN, expected, noise).reshape(-1, 3)
     shock = np.exp(0.25**2) - 1.0
     own = (1.0 + shock) * (1.0 + 1.0 / 10.0) - 1.0
     assert seen.mean(axis=0) == pytest.approx(mean, rel=0.01)
@@ -134,14 +128,10 @@ def test_given_latent_parameters_are_played_and_others_are_nominal() -> None:
 
 
 def test_latent_parameters_of_some_campaigns_do_not_change_the_others() -> None:
-    kwargs: dict[str, Any] = {
-        "num_envs": 3,
-        "vectorization_mode": "vector_entry_point",
-        "action": "spend",
-    }
+    kwargs: dict[str, Any] = {"vectorization_mode": "vector_entry_point", "action": "spend"}
     strong = {"counts": (2.0 * np.array(UNCERTAIN.counts)).tolist()}
     mask, spend = np.array([False, True, False]), np.full((3, 3), 30.0, np.float32)
-    env = gymnasium.make_vec("envs:DynamicCampaign-v0", **kwargs)
+    env = gymnasium.make_vec("envs:DynamicCampaign-v0", num_envs=3, **kwargs)
     env.reset()
     usual = env.step(spend)[-1]["engagement"][0]
     env.reset()
@@ -162,7 +152,7 @@ def test_latent_parameters_of_some_campaigns_do_not_change_the_others() -> None:
         ({"latent": {"carry_over": [2, 0, 0]}}, "carry_over[0]=2"),
         ({"latent": 3}, "must be a mapping of fields to values, or 2 of them"),
         ({"latent": [AS_NOMINAL]}, "or 2 of them"),
-        ({"past": [[1, 2, 3]]}, "needs a row of"),
+        ({"past": [[1, 2, 3]]}, "past=[[1, 2, 3]]: needs a row of 6 numbers"),
         ({"past": [[50, 50, 1, 1, 1, 1]]}, "must be 100 or less, the day's budget"),
         ({"past": [[1, 1, -1, 1, 1, 1]]}, "must be a finite number from 0"),
         ({"past": PAST * 4}, "has 8 days, must be fewer than the 7"),
@@ -186,9 +176,7 @@ def test_past_days_are_observed_and_the_posterior_is_sampled() -> None:
     seen, _ = campaigns.reset(seed=0, options={"past": PAST})
     assert (seen == seen[0]).all()
     assert seen[0, :7].tolist() == [0, 0, 1, 0, 0, 0, 0]
-    strength = np.log(
-        campaigns.unwrapped.latent_params.counts[:, 2, 0]
-    )  # of rewards, which did well
+    strength = np.log(campaigns.unwrapped.latent_params.counts[:, 2, 0])  # rewards did well
     assert strength.mean() > 0.2  # less than 0 before the first day
     assert strength.std() < 0.4  # 0.5 before the first day
     single = gymnasium.make(ID, observation="belief")
@@ -261,9 +249,8 @@ def test_the_reward_may_be_the_expected_engagement() -> None:
 
 def played_by_the_nominal_plan(params: Any, latent: Any) -> Any:
     """What the nominal plan is expected to earn on each day of each campaign, (campaigns, days)."""
-    nominal = np.broadcast_to(
-        planner.plan(params).spend, (len(latent.loyalty_lift), params.days, 3)
-    )
+    shape = (len(latent.loyalty_lift), params.days, 3)
+    nominal = np.broadcast_to(planner.plan(params).spend, shape)
     return model.engagement(params, model.rollout(params, nominal, latent)[0])
 
 
@@ -278,9 +265,8 @@ def test_a_shaped_reward_is_the_gain_over_the_nominal_plan() -> None:
         earned.append(infos["expected_engagement"])
     nominal = played_by_the_nominal_plan(params, latent)
     assert np.sum(rewards, axis=0) == pytest.approx(np.sum(earned, axis=0) - nominal.sum(axis=1))
-    assert rewards[-1] != pytest.approx(
-        earned[-1] - nominal[:, -1]
-    )  # what days before have left counts before
+    # what days before have left counts before
+    assert rewards[-1] != pytest.approx(earned[-1] - nominal[:, -1])
 
 
 def test_the_nominal_plan_has_shaped_rewards_of_zero() -> None:
@@ -322,13 +308,12 @@ def two_days(env: Any, options: dict[str, Any]) -> Any:
 def test_true_params_decide_what_latent_parameters_and_noise_are_drawn() -> None:
     wide, loud = {"counts_log_sd": 1.0}, {"dispersion": 2.5, "shock_sd": 0.5}
     count, plain = 2_000, {"action": "spend", "observation": "belief"}
-    usual, told = make(count, **plain), make(count, **plain, **wide, **loud)
-    found = two_days(usual, {"true_params": wide | loud})
-    np.testing.assert_allclose(
-        found, two_days(told, {}), rtol=1e-12, atol=1
-    )  # an ulp may move a count by one
-    assert (found != two_days(usual, {"true_params": wide})).any()
-    assert (found != two_days(usual, {"true_params": loud})).any()
+    usual, assumed = make(count, **plain), make(count, **plain, **wide, **loud)
+    both = two_days(usual, {"true_params": wide | loud})
+    # an ulp may move a count by one
+    np.testing.assert_allclose(both, two_days(assumed, {}), rtol=1e-12, atol=1)
+    assert (both != two_days(usual, {"true_params": wide})).any()
+    assert (both != two_days(usual, {"true_params": loud})).any()
 
 
 @pytest.mark.parametrize("is_masked_noisy", [False, True])
@@ -361,10 +346,10 @@ def test_a_dead_channel_earns_nothing_and_changes_no_other() -> None:
     posts = np.tile([100.0, 0.0, 0.0], (50, 1)).astype(np.float32)
     ads = np.tile([0.0, 100.0, 0.0], (50, 1)).astype(np.float32)
     usual, dead = make(50, action="spend"), make(50, action="spend")
-    world = {"counts": [[0, 0, 0], *UNCERTAIN.counts[1:]]}
+    true_params = {"counts": [[0, 0, 0], *UNCERTAIN.counts[1:]]}
     for spend, alike in ((posts, False), (ads, True)):
         usual.reset(seed=0)
-        dead.reset(seed=0, options={"true_params": world})
+        dead.reset(seed=0, options={"true_params": true_params})
         ours, theirs = (env.step(spend)[-1]["expected_engagement"] for env in (dead, usual))
         assert (ours == theirs).all() if alike else (ours == 0).all()
 
@@ -448,17 +433,16 @@ def test_the_belief_of_a_single_channel_is_a_gaussians() -> None:
         belief.learn(params, known, slice(None), day, np.array([[*spend, *metrics]]))
         assert known.mean[0, 1] == pytest.approx(mean, rel=1e-9)
         assert known.covariance[0, 1, 1] == pytest.approx(1 / precision, rel=1e-9)
-    assert known.mean[0, 0] == pytest.approx(
-        -(0.5**2) / 2
-    )  # of channels that got nothing nothing is learned
+    # of channels that got nothing nothing is learned
+    assert known.mean[0, 0] == pytest.approx(-(0.5**2) / 2)
 
 
 def test_the_particle_filter_weighs_as_the_probabilities_say() -> None:
     params = make_params("uncertain", shock_sd=0.0)
-    particles = robust_planner.draw_particles(params, np.random.default_rng(0), 5)
-    weights, state = robust_planner.weigh(params, particles, np.array([PAST]))
+    particles = sample_latent(params, np.random.default_rng(0), 5)
+    weights, state = robust_planner.importance_weights(params, particles, np.array([PAST]))
     spend = np.array(PAST)[:, :3]
-    metrics, states = model.rollout(params, np.broadcast_to(spend, (5, 2, 3)), particles.latent)
+    metrics, states = model.rollout(params, np.broadcast_to(spend, (5, 2, 3)), particles)
     log_likelihood = stats.nbinom.logpmf(np.array(PAST)[:, 3:], 10.0, 10.0 / (10.0 + metrics)).sum(
         axis=(1, 2)
     )

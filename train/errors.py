@@ -16,4 +16,5 @@ def nearest(name: str, names: Iterable[object]) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message; of an error without a message the name of its class."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    line = next(iter(str(error).splitlines()), "").rstrip(":")  # what would follow is left out
+    return line or type(error).__name__

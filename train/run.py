@@ -334,7 +334,9 @@ def _announce(extended: Run, run: Run, checkpoint: Checkpoint | None) -> None:
     for line in records.version_differences(run):
         effect = "the bits may differ from those of a run never stopped"
         print(f"{where}: {line}: {effect}", file=sys.stderr)
-    before, now = run.config.total_timesteps, extended.config.total_timesteps
+    now, before = extended.config.total_timesteps, run.config.total_timesteps
+    if checkpoint is not None:  # config.yaml may have another end by now
+        before = checkpoint.parts["config"]["total_timesteps"]
     if now != before:
         print(
             f"{where}: trains to {now:,} steps instead of {before:,}; its schedules are stretched "

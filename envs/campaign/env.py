@@ -271,7 +271,7 @@ def check_choices(
         ("reward", reward, REWARDS),
         ("render_mode", render_mode, (None, *rendering.RENDER_MODES)),
     ):
-        if value in RENAMED:
+        if name == "reward" and value in RENAMED:
             raise ValueError(f"campaign: {name}={value!r} is now called {RENAMED[value]!r}")
         if value not in allowed:
             raise ValueError(

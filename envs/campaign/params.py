@@ -422,7 +422,7 @@ def _fault(details: Any, known: tuple[str, ...], changes: dict[str, Any]) -> str
         return str(details["ctx"]["error"])
     name, *index = details["loc"]
     if details["type"] == "unexpected_keyword_argument":
-        if name in RENAMED:
+        if RENAMED.get(name) in FIELDS:
             return f"{name} is now called {RENAMED[name]}"
         names = sorted([*FIELDS, *known])
         near = difflib.get_close_matches(str(name), names, n=1)
@@ -436,7 +436,7 @@ def _fault(details: Any, known: tuple[str, ...], changes: dict[str, Any]) -> str
             f"or a row of 3 a day ({meaning})"
         )
     if details["type"] in {"missing", "too_long", "tuple_type"}:
-        return f"{name} needs the shape {_shape(name)}: {meaning}"
+        return f"{name}={changes[name]!r}: needs the shape {_shape(name)} ({meaning})"
     return f"{place}={details['input']!r}: {details['msg'].lower()} ({meaning})"
 
 

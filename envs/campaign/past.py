@@ -25,8 +25,11 @@ def check_past(params: CampaignParams, rows: Any) -> FloatArray:
     """
     try:
         past = np.array(rows, dtype=np.float64).reshape(-1, len(COLUMNS))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"reset: past: needs a row of {COLUMNS} for each day: {error}") from None
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"reset: past={rows!r}: needs a row of {len(COLUMNS)} numbers for each day: "
+            f"{', '.join(COLUMNS)}"
+        ) from None
     if len(past) >= params.days:
         raise ValueError(
             f"reset: past has {len(past)} days, must be fewer than the {params.days} of a campaign"
@@ -47,8 +50,7 @@ def past_faults(params: CampaignParams, past: FloatArray) -> Faults:
     }
     budget = params.daily_budget
     spent = np.where(bad, 0.0, past)[:, : len(CHANNELS)].sum(axis=1)
+    rule = f"must be {budget:g} or less, the day's budget"
     for row in np.flatnonzero(spent > budget * (1 + SPENT_ROUNDING)).tolist():
-        faults[row, " + ".join(CHANNELS)] = (
-            f"{spent[row]:.10g} spent, must be {budget:g} or less, the day's budget"
-        )
+        faults[row, " + ".join(CHANNELS)] = f"{spent[row]:.10g} spent, {rule}"
     return faults

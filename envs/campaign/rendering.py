@@ -29,16 +29,14 @@ def rgb_array(params: CampaignParams, metrics: FloatArray) -> NDArray[np.uint8]:
     figure = Figure(figsize=(8, 4), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
-    days = np.arange(1, len(metrics) + 1)
-    for offset, name, values in zip((-0.25, 0.0, 0.25), METRICS, metrics.T, strict=True):
-        axes.bar(days + offset, values, 0.25, label=name, color=METRIC_COLOURS[name])
-    axes.set(
-        xlabel="day", ylabel="metric [counts/day]", title=f"Day {len(metrics)} of {params.days}"
-    )
-    axes.set_xlim(0.5, params.days + 0.5)
-    ceiling = float(params.played_ceiling[len(CHANNELS) :].max())
-    axes.set_ylim(0.0, max(ceiling, float(metrics.max(initial=0.0))))
-    axes.set_xticks(np.arange(1, params.days + 1))
+    days, width = np.arange(1, params.days + 1), 0.75 / len(METRICS)
+    for i, (name, values) in enumerate(zip(METRICS, metrics.T, strict=True)):
+        places = days[: len(metrics)] + width * (i - (len(METRICS) - 1) / 2)
+        axes.bar(places, values, width, label=name, color=METRIC_COLOURS[name])
+    title = f"Day {len(metrics)} of {params.days}"
+    axes.set(xlabel="day", ylabel="metric [counts/day]", title=title)
+    most = max(params.played_ceiling[len(CHANNELS) :].max(), metrics.max(initial=0.0))
+    axes.set(xlim=(0.5, params.days + 0.5), ylim=(0.0, float(most)), xticks=days)
     axes.grid(axis="y", linestyle="--", alpha=0.7)
     axes.legend(loc="upper right")
     canvas.draw()  # type: ignore[no-untyped-call]

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams
+from envs.campaign.params import CHANNELS, METRICS
 from evaluate import statistics
 from evaluate.campaign import charts
 from evaluate.campaign.policies import BEST_FIXED, CLAIRVOYANT, REPLANNER
 from evaluate.campaign.sections import days_of
-from evaluate.domain import Evaluation
+from evaluate.domain import Evaluation, FamilySections
 from evaluate.report import wording
 from evaluate.report.page import Chart, Section, Table
 from evaluate.statistics import FloatArray, Interval, Scores, scores_of
@@ -23,6 +23,11 @@ EPISODE = "campaign"
 EXPECTED = "expected_engagement"
 QUARTERS = 4
 UNUSUAL = 2.0  # standard deviations
+CHOSEN = (
+    "Three campaigns, chosen by their draws alone and not by how they went: the one nearest to "
+    f"what is expected, and those nearest to one channel being {UNUSUAL:g} standard deviations "
+    "stronger, or weaker, than expected, with the others as expected."
+)
 
 
 class Strengths(NamedTuple):
@@ -67,36 +72,24 @@ class QuartileGain(NamedTuple):
     gap_closed: Interval | None
 
 
-class Adaptation(NamedTuple):
-    """The sections, and the numbers behind them by policy; empty where campaigns do not differ."""
+def adaptation(evaluation: Evaluation) -> FamilySections:
+    """Where adapting pays, and three campaigns day by day; nothing where campaigns do not differ.
 
-    sections: list[Section]
-    numbers: dict[str, dict[str, Any]]
-
-
-def adaptation(evaluation: Evaluation) -> Adaptation:
-    """Where adapting pays, and three campaigns day by day."""
+    The numbers are the gains by how unusual the draws are.
+    """
     campaigns, played = evaluation.results.episodes, {item.name for item in evaluation.policies}
     strengths = strengths_of(evaluation.env, evaluation.settings)
     if strengths is None or not {BEST_FIXED, CLAIRVOYANT} <= played:
-        return Adaptation([], {})
+        return FamilySections()
     names = [name for name in (evaluation.trained[0], REPLANNER, CLAIRVOYANT) if name in played]
-    count = evaluation.settings.n_eval_episodes
+    count, distance = evaluation.settings.n_eval_episodes, strengths.distance
     totals = {name: _scores(campaigns, name, count) for name in (*names, BEST_FIXED)}
-    quarters = _quarters(totals, names, strengths.distance)
-    numbers = {
-        name: {
-            "gain_by_draw": [
-                {"from": q.low, "to": q.high, "gain": q.gain[name]._asdict()} for q in quarters
-            ]
-        }
-        for name in names
-    }
-    sections = [
-        _gain_section(quarters, names, evaluation.colours),
-        _examples_section(days_of(evaluation), totals, names, strengths),
-    ]
-    return Adaptation(sections, numbers)
+    groups = np.array_split(np.argsort(distance, kind="stable"), min(QUARTERS, count))
+    quarters = [_quarter(totals, names, distance, rows) for rows in groups]
+    numbers = {name: {"gain_by_draw": [_numbers(q, name) for q in quarters]} for name in names}
+    where = _gain_section(quarters, names, evaluation.colours)
+    examples = _examples_section(days_of(evaluation), totals, names, strengths)
+    return FamilySections(rest=(where, examples), numbers=numbers)
 
 
 def choose_examples(deviation: FloatArray) -> list[Example]:
@@ -125,28 +118,15 @@ def strengths_of(env: EnvConfig, evaluation: EvaluationConfig) -> Strengths | No
         params, latent = campaigns.params, campaigns.latent_params
     if latent is None or not params.counts_log_sd:
         return None
-    return _strengths(params, latent.counts)
-
-
-def _strengths(params: CampaignParams, counts: FloatArray) -> Strengths:
-    """From the counts of each campaign, (campaigns, channels, metrics) [counts/bu]."""
-    earned, nominal = counts.sum(axis=-1), params.counts_array.sum(axis=-1)
+    earned, nominal = latent.counts.sum(axis=-1), params.counts_array.sum(axis=-1)
     strength = np.divide(earned, nominal, out=np.ones_like(earned), where=nominal > 0)
-    logs = np.log(np.maximum(strength, np.finfo(np.float64).tiny))
-    sd = params.counts_log_sd
+    logs, sd = np.log(np.maximum(strength, np.finfo(np.float64).tiny)), params.counts_log_sd
     return Strengths(strength, (logs + sd**2 / 2) / sd)
 
 
 def _scores(campaigns: pd.DataFrame, policy: str, count: int) -> Scores:
     scores = scores_of(campaigns, policy, EXPECTED)
     return scores._replace(values=np.broadcast_to(scores.values, (len(scores.values), count)))
-
-
-def _quarters(
-    totals: dict[str, Scores], names: list[str], distance: FloatArray
-) -> list[QuartileGain]:
-    groups = np.array_split(np.argsort(distance, kind="stable"), min(QUARTERS, len(distance)))
-    return [_quarter(totals, names, distance, rows) for rows in groups]
 
 
 def _quarter(
@@ -164,6 +144,11 @@ def _quarter(
     )
 
 
+def _numbers(quarter: QuartileGain, policy: str) -> dict[str, Any]:
+    gain = quarter.gain[policy]._asdict()
+    return {"from": quarter.low, "to": quarter.high, "gain": gain}
+
+
 def _gain_section(
     quarters: list[QuartileGain], names: list[str], colours: dict[str, str]
 ) -> Section:
@@ -176,38 +161,41 @@ def _gain_section(
         f"{_more(last[leading])}; knowing the draw would be worth "
         f"{wording.number(first[CLAIRVOYANT].value)} and {wording.number(last[CLAIRVOYANT].value)}."
     )
+    title = "Where adapting pays, and where it does not"
+    table, picture = _gain_table(quarters, names), _gain_chart(quarters, names, colours)
+    return Section(title, [text], [table], [picture])
+
+
+def _gain_chart(quarters: list[QuartileGain], names: list[str], colours: dict[str, str]) -> Chart:
     words = "; ".join(
         f"{quarter.low:.2f} to {quarter.high:.2f} sd: "
         + ", ".join(f"{name} {wording.signed(quarter.gain[name].value)}" for name in names)
         for quarter in quarters
     )
-    picture = Chart(
+    figure = charts.gain_by_group(
+        {name: [quarter.gain[name] for quarter in quarters] for name in names},
+        [f"{quarter.low:.1f} to {quarter.high:.1f}" for quarter in quarters],
+        "distance of the draw from what is expected [sd]",
+        f"more than the {BEST_FIXED}",
+        colours,
+    )
+    return Chart(
         "gain_by_draw",
         f"Where adapting pays: what each policy earns beyond the {BEST_FIXED}, with "
         f"{wording.INTERVAL}s, in quarters of the campaigns, the most usual first.",
         f"Points with intervals of the gain over the {BEST_FIXED}: {words}.",
-        charts.gain_by_group(
-            {name: [quarter.gain[name] for quarter in quarters] for name in names},
-            [f"{quarter.low:.1f} to {quarter.high:.1f}" for quarter in quarters],
-            "distance of the draw from what is expected [sd]",
-            f"more than the {BEST_FIXED}",
-            colours,
-        ),
+        figure,
     )
-    title = "Where adapting pays, and where it does not"
-    return Section(title, [text], [_gain_table(quarters, names)], [picture])
 
 
 def _gain_table(quarters: list[QuartileGain], names: list[str]) -> Table:
-    leading, *others = names[:-1]
+    *adaptive, _ = names
     head = ["distance [sd]", "campaigns"]
-    for name in (leading, *others):
-        head += [name, wording.INTERVAL]
+    head += [title for name in adaptive for title in (name, wording.INTERVAL)]
     rows = []
     for quarter in quarters:
         cells = [f"{quarter.low:.2f} to {quarter.high:.2f}", str(quarter.campaigns)]
-        for name in (leading, *others):
-            gain = quarter.gain[name]
+        for gain in (quarter.gain[name] for name in adaptive):
             cells += [wording.signed(gain.value), wording.ends(gain, wording.signed, EPISODE)]
         closed = wording.share(quarter.gap_closed.value) if quarter.gap_closed else "-"
         rows.append([*cells, wording.signed(quarter.gain[CLAIRVOYANT].value), closed])
@@ -215,7 +203,7 @@ def _gain_table(quarters: list[QuartileGain], names: list[str]) -> Table:
         f"By how much each policy earns more than the {BEST_FIXED} on the same campaigns, in "
         "expected engagement, in quarters of the campaigns by how unusual their draws are."
     )
-    return Table(caption, [*head, CLAIRVOYANT, f"gap closed by {leading}"], rows)
+    return Table(caption, [*head, CLAIRVOYANT, f"gap closed by {names[0]}"], rows)
 
 
 def _examples_section(
@@ -224,22 +212,16 @@ def _examples_section(
     """Three campaigns day by day: what the agent did and saw, and how strong the channels were."""
     leading, examples = names[0], choose_examples(strengths.deviation)
     agent, best = (days[days["policy"] == name] for name in (leading, CLAIRVOYANT))
-    agent = agent[agent["seed"] == agent["seed"].min()]
+    seed = int(agent["seed"].min())
+    agent = agent[agent["seed"] == seed]
     shown, words = [], []
     for label, campaign in examples:
-        strength = ", ".join(
-            f"{name} {value:.2f}"
-            for name, value in zip(CHANNELS, strengths.strength[campaign], strict=True)
-        )
+        values = zip(CHANNELS, strengths.strength[campaign], strict=True)
+        strength = ", ".join(f"{name} {value:.2f}" for name, value in values)
         played, known = (frame[frame["campaign"] == campaign] for frame in (agent, best))
         title = f"{label.capitalize()}\ntrue strength: {strength}"
         shown.append(charts.Played(title, {leading: played, CLAIRVOYANT: known}, played))
         words.append(f"{label} (true strength {strength}): {_in_words(played)}")
-    text = (
-        "Three campaigns, chosen by their draws alone and not by how they went: the one nearest to "
-        f"what is expected, and those nearest to one channel being {UNUSUAL:g} standard deviations "
-        "stronger, or weaker, than expected, with the others as expected."
-    )
     picture = Chart(
         "single_campaigns",
         f"Each row is one campaign: what {leading} did, what the {CLAIRVOYANT} did, and what "
@@ -248,8 +230,8 @@ def _examples_section(
         f"Stacked bars of spend and lines of metrics by day. {'; '.join(words)}.",
         charts.single_campaigns(shown),
     )
-    table = _examples_table(examples, totals, names, strengths, int(agent["seed"].min()))
-    return Section("Single campaigns day by day", [text], [table], [picture])
+    table = _examples_table(examples, totals, names, strengths, seed)
+    return Section("Single campaigns day by day", [CHOSEN], [table], [picture])
 
 
 def _examples_table(
@@ -259,13 +241,13 @@ def _examples_table(
     strengths: Strengths,
     seed: int,
 ) -> Table:
-    head = ["campaign", "number", *(f"true {name}" for name in CHANNELS), *names, BEST_FIXED]
+    earning = [*names, BEST_FIXED]
     rows = [
         [
             label,
             str(campaign),
             *(f"{value:.2f}" for value in strengths.strength[campaign]),
-            *(f"{totals[name].values[0, campaign]:,.0f}" for name in (*names, BEST_FIXED)),
+            *(f"{totals[name].values[0, campaign]:,.0f}" for name in earning),
         ]
         for label, campaign in examples
     ]
@@ -274,16 +256,17 @@ def _examples_table(
         f"{CLAIRVOYANT} knows, and the expected engagement that each policy earns; of {names[0]} "
         f"that of training seed {seed}. The number is that of the column campaign in results.csv."
     )
+    head = ["campaign", "number", *(f"true {name}" for name in CHANNELS), *earning]
     return Table(caption, head, rows)
 
 
 def _in_words(played: pd.DataFrame) -> str:
+    def numbers(day: Any, names: tuple[str, ...]) -> str:
+        return "/".join(f"{day[name]:.0f}" for name in names)
+
     return ", ".join(
-        f"day {row['day']} spent "
-        + "/".join(f"{row[name]:.0f}" for name in CHANNELS)
-        + " and saw "
-        + "/".join(f"{row[name]:.0f}" for name in METRICS)
-        for _, row in played.iterrows()
+        f"day {day['day']} spent {numbers(day, CHANNELS)} and saw {numbers(day, METRICS)}"
+        for _, day in played.iterrows()
     )
 
 

@@ -1,6 +1,6 @@
 """Charts of campaigns: spend and metrics by day, and what moves the budget."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,16 +43,8 @@ def daily_metrics(days: pd.DataFrame, title: str) -> Figure:
     """Grouped bars: what each day earned of each metric, averaged over campaigns."""
     long = days.melt("day", list(METRICS), "metric", "counts")
     with axes_of((6, 4)) as (figure, axes):
-        sns.barplot(
-            long,
-            x="day",
-            y="counts",
-            hue="metric",
-            palette=_palette(METRICS),
-            saturation=1,
-            errorbar=None,
-            ax=axes,
-        )
+        place: dict[str, Any] = {"x": "day", "y": "counts", "hue": "metric", "ax": axes}
+        sns.barplot(long, **place, palette=COLOURS, saturation=1, errorbar=None)
         axes.set(title=title, xlabel="day", ylabel="counts per day")
         axes.yaxis.grid(True, linestyle="--", alpha=0.7)
         legend_below(figure, axes)
@@ -92,50 +84,32 @@ def plan(days: pd.DataFrame) -> Figure:
     mean = _mean_spend(days)
     spend = mean[list(CHANNELS)].to_numpy()
     digits, least = max(places(spend) - 1, 0), 0.06 * spend.sum(axis=1).max()
+    middles = spend.cumsum(axis=1) - spend / 2
     with axes_of((6, 3.6)) as (figure, axes):
         _stacked(mean, "", axes, legend=True)
         legend_below(figure, axes)
-        bottom = np.zeros(len(mean))
-        for channel in CHANNELS:
-            for day, start, value in zip(mean["day"], bottom, mean[channel], strict=True):
-                if value >= least:
-                    middle = (day, start + value / 2)
-                    text = f"{value:,.{digits}f}"
-                    axes.annotate(text, middle, ha="center", va="center", color="white")
-            bottom = bottom + mean[channel].to_numpy()
+        for day, channel in np.argwhere(spend >= least):
+            middle = (mean["day"][day], middles[day, channel])
+            text = f"{spend[day, channel]:,.{digits}f}"
+            axes.annotate(text, middle, ha="center", va="center", color="white")
     return figure
 
 
 def audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -> Figure:
     """Lines: loyalty and the effectiveness of ads at the start of each day, for each plan."""
-    lines = pd.concat(
-        pd.DataFrame({"policy": policy, "day": range(1, len(values) + 1), "state": state}).assign(
-            value=values
+    states = pd.concat(
+        pd.DataFrame({"loyalty": plan.loyalty, "effectiveness of ads": plan.effectiveness}).assign(
+            policy=policy, day=range(1, len(plan.loyalty) + 1)
         )
-        for policy, behind in diagnostics.items()
-        for state, values in (
-            ("loyalty", behind.loyalty),
-            ("effectiveness of ads", behind.effectiveness),
-        )
-    ).reset_index(drop=True)
+        for policy, plan in diagnostics.items()
+    )
+    lines = states.melt(["policy", "day"], var_name="state")
     with axes_of((6, 3.4)) as (figure, axes):
-        sns.lineplot(
-            lines,
-            x="day",
-            y="value",
-            hue="policy",
-            hue_order=list(reversed(diagnostics)),  # the leading policy is drawn last, on top
-            style="state",
-            markers=True,
-            palette=colours,
-            ax=axes,
-        )
-        axes.set(
-            title="Loyalty of the audience and effectiveness of ads",
-            xlabel="day",
-            ylabel="share of the most",
-            ylim=(0, 1.05),
-        )
+        place: dict[str, Any] = {"x": "day", "y": "value", "hue": "policy", "ax": axes}
+        on_top = list(reversed(diagnostics))  # the leading policy is drawn last
+        sns.lineplot(lines, **place, hue_order=on_top, style="state", markers=True, palette=colours)
+        title = "Loyalty of the audience and effectiveness of ads"
+        axes.set(title=title, xlabel="day", ylabel="share of the most", ylim=(0, 1.05))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         legend_below(figure, axes, columns=2)
     return figure
@@ -143,21 +117,15 @@ def audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -
 
 def marginal_engagement(diagnostics: dict[str, PlanDiagnostics]) -> Figure:
     """Heat maps, a panel a plan: what one more unit is worth, by channel and day."""
-    values = [behind.marginal_engagement for behind in diagnostics.values()]
-    scale: dict[str, Any] = {
-        "vmin": min(map(np.min, values)),
-        "vmax": max(map(np.max, values)),
-        "cmap": "Purples",
-    }
+    values = [behind.marginal_engagement.T for behind in diagnostics.values()]  # (channels, days)
+    scale: dict[str, Any] = {"vmin": min(map(np.min, values)), "vmax": max(map(np.max, values))}
     with theme():
         figure = Figure(figsize=(6, 1.8 * len(values) + 0.4), dpi=DPI, layout="constrained")
         panels = figure.subplots(len(values), squeeze=False).flatten()
-        for axes, (policy, behind) in zip(panels, diagnostics.items(), strict=True):
-            frame = pd.DataFrame(behind.marginal_engagement.T, index=list(CHANNELS))
-            frame.columns = pd.RangeIndex(1, len(frame.columns) + 1)
-            text = np.vectorize(_with_limit)
-            annotation = text(behind.marginal_engagement.T, behind.active_constraint.T)
-            sns.heatmap(frame, annot=annotation, fmt="", ax=axes, **scale)
+        for axes, value, (policy, behind) in zip(panels, values, diagnostics.items(), strict=True):
+            frame = pd.DataFrame(value, list(CHANNELS), pd.RangeIndex(1, value.shape[1] + 1))
+            text = np.vectorize(_with_limit)(value, behind.active_constraint.T)
+            sns.heatmap(frame, annot=text, fmt="", ax=axes, cmap="Purples", **scale)
             axes.set(title=policy, xlabel="day", ylabel="")
             axes.tick_params(axis="y", rotation=0)
     return figure
@@ -200,15 +168,11 @@ def single_campaigns(rows: Sequence[Played]) -> Figure:
             part.suptitle(row.title, fontsize=12, fontweight="bold")
             panels = part.subplots(1, len(row.spends) + 1)
             _single_campaign(row, panels)
-        marks: list[Artist] = [Patch(color=COLOURS[name], label=name) for name in CHANNELS]
-        marks += [Line2D([], [], color=COLOURS[name], marker="o", label=name) for name in METRICS]
-        pairs = zip(marks[: len(CHANNELS)], marks[len(CHANNELS) :], strict=True)
-        figure.legend(
-            handles=[mark for pair in pairs for mark in pair],
-            loc="outside lower center",
-            ncols=len(CHANNELS),
-            frameon=False,
-        )
+        bars = [Patch(color=COLOURS[name], label=name) for name in CHANNELS]
+        lines = [Line2D([], [], color=COLOURS[name], marker="o", label=name) for name in METRICS]
+        marks: list[Artist] = [mark for pair in zip(bars, lines, strict=True) for mark in pair]
+        place: dict[str, Any] = {"loc": "outside lower center", "ncols": len(CHANNELS)}
+        figure.legend(handles=marks, frameon=False, **place)
     return figure
 
 
@@ -235,22 +199,10 @@ def _mean_spend(days: pd.DataFrame) -> pd.DataFrame:
 
 def _stacked(days: pd.DataFrame, title: str, axes: Axes, legend: bool) -> None:
     """Bars of the spend by day, the channels on top of each other."""
-    options: dict[str, Any] = {"multiple": "stack", "discrete": True, "shrink": 0.8, "alpha": 1}
-    sns.histplot(
-        days.melt("day", list(CHANNELS), "channel", "spend"),
-        x="day",
-        weights="spend",
-        hue="channel",
-        hue_order=list(reversed(CHANNELS)),
-        palette=_palette(CHANNELS),
-        edgecolor="white",
-        ax=axes,
-        legend=legend,
-        **options,
-    )
+    long = days.melt("day", list(CHANNELS), "channel", "spend")
+    colours: dict[str, Any] = {"hue": "channel", "hue_order": CHANNELS[::-1], "palette": COLOURS}
+    bars: dict[str, Any] = {"multiple": "stack", "discrete": True, "shrink": 0.8, "alpha": 1}
+    bars |= {"edgecolor": "white", "legend": legend}
+    sns.histplot(long, x="day", weights="spend", ax=axes, **colours, **bars)
     axes.set(title=title, xlabel="day", ylabel="spend [budget units]")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-def _palette(names: Iterable[str]) -> dict[str, str]:
-    return {name: COLOURS[name] for name in names}

@@ -6,8 +6,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams
-from evaluate.campaign.policies import NAMES, baseline_env_kwargs, baseline_policies, mixed
+from evaluate.campaign.policies import (
+    BEST_FOUND,
+    NAMES,
+    baseline_env_kwargs,
+    baseline_policies,
+    is_optimum_confirmed,
+    mixed,
+)
 from evaluate.domain import Domain, Evaluation, FamilySections, Probabilities, opened
+from evaluate.results import OPTIMUM
 from evaluate.rollouts import Candidate
 from train.config import EnvConfig
 from train.environment import BatchEnv
@@ -28,6 +36,11 @@ def params_of(env: EnvConfig) -> CampaignParams:
 def baseline_env(env: EnvConfig) -> EnvConfig:
     """The environment in the form in which its baselines decide."""
     return _with(env, baseline_env_kwargs(params_of(env)))
+
+
+def best_name(env: EnvConfig) -> str:
+    """What shares are shares of; drawn campaigns are measured by the plan of the nominal one."""
+    return OPTIMUM if is_optimum_confirmed(params_of(env)) else BEST_FOUND
 
 
 def comparison_key(env: EnvConfig) -> object:
@@ -63,7 +76,7 @@ def sections(evaluation: Evaluation) -> FamilySections:
 
     plan, days, why = campaign_sections(evaluation, params_of(evaluation.env))
     adapting = adaptation(evaluation)
-    return FamilySections((plan,), (*adapting.sections, days, why), adapting.numbers)
+    return FamilySections((plan,), (*adapting.rest, days, why), adapting.numbers)
 
 
 def _with(env: EnvConfig, kwargs: dict[str, Any]) -> EnvConfig:
@@ -75,6 +88,7 @@ DOMAIN = Domain(
     step="day",
     objective="engagement",
     baselines=NAMES,
+    best_name=best_name,
     comparison_key=comparison_key,
     baseline_policies=baseline_candidates,
     variants=variants,

@@ -11,6 +11,15 @@ from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 from evaluate.campaign.policies import best_name, is_optimum_confirmed
 
 NEAR = 0.005  # of the daily budget counts as standing at a limit
+LINEAR = (
+    "Every unit on a channel earns the same, so each day goes to the one that earns most per unit."
+)
+SATURATED = (
+    "Channels saturate: each further unit on the same channel and day earns less than the one "
+    "before, so it pays to spread until the next unit is worth the same everywhere."
+)
+WEEKDAYS = "Some weekdays earn more than others, and what pays at once is worth most on those."
+LIMITED = "The least and most that each channel may get hold the plan back on some days."
 
 
 class PlanDiagnostics(NamedTuple):
@@ -39,13 +48,9 @@ class PlanDiagnostics(NamedTuple):
 def plan_diagnostics(params: CampaignParams, spend: FloatArray) -> PlanDiagnostics:
     """What stands behind a plan (days, channels) [bu/day] in the nominal campaign."""
     _, states = model.rollout(params, spend)
-    _, _, effectiveness, loyalty = zip(*states[:-1], strict=True)
-    return PlanDiagnostics(
-        np.array(loyalty),
-        np.array(effectiveness),
-        planner.engagement_and_gradient(params, spend)[1],
-        _active_constraint(params, spend),
-    )
+    _, _, effectiveness, loyalty = map(np.array, zip(*states[:-1], strict=True))
+    marginal = planner.engagement_and_gradient(params, spend)[1]
+    return PlanDiagnostics(loyalty, effectiveness, marginal, _active_constraint(params, spend))
 
 
 def how_sure(params: CampaignParams) -> str:
@@ -103,25 +108,18 @@ def _effects(params: CampaignParams) -> Iterator[str]:
         f"{_split(plan.spend[0])} and ends with {_split(plan.spend[-1])}."
     )
     if params.is_linear:
-        yield (
-            "Every unit on a channel earns the same, so each day goes to the one that earns most "
-            "per unit."
-        )
+        yield LINEAR
     if any(params.inv_half_saturation):
-        yield (
-            "Channels saturate: each further unit on the same channel and day earns less than the "
-            "one before, so it pays to spread until the next unit is worth the same everywhere."
-        )
+        yield SATURATED
     yield from _audience(params, plan.spend, behind)
     if any(params.carry_over):
-        kept = ", ".join(
-            f"{name} {share:.0%}" for name, share in zip(CHANNELS, params.carry_over, strict=True)
-        )
+        shares = zip(CHANNELS, params.carry_over, strict=True)
+        kept = ", ".join(f"{name} {share:.0%}" for name, share in shares)
         yield f"Part of a spend works only on later days (kept from day to day: {kept})."
     if len(set(params.weekday_factors)) > 1:
-        yield "Some weekdays earn more than others, and what pays at once is worth most on those."
+        yield WEEKDAYS
     if behind.is_limited:
-        yield "The least and most that each channel may get hold the plan back on some days."
+        yield LIMITED
 
 
 def _audience(params: CampaignParams, spend: FloatArray, behind: PlanDiagnostics) -> Iterator[str]:

@@ -10,15 +10,14 @@ its prior draws them (800), and with all channels stronger or weaker than nomina
 | 6 | 0.5 | 68 | 100 | 39 | 100 |
 """
 
-from collections.abc import Callable
 from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams
-from envs.campaign.robust_planner import POSSIBLE, draw_particles, weigh
+from envs.campaign.latent import sample_latent
+from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
+from envs.campaign.robust_planner import POSTERIOR_PARTICLES, importance_weights
 from train.config import EnvConfig
 from train.environment import make_env
 
@@ -28,8 +27,7 @@ ROUNDING = 0.1  # standard deviation of the logarithm of a count [1]
 TOLERANCE = 0.01  # of a count, where chance has no part; never less than one count
 FEWEST = 20  # simulated campaigns that must count for a range
 SHARE = 0.8  # of the campaigns that lie in a range
-
-FloatArray = NDArray[np.float64]
+RANGE = (1 - SHARE) / 2, (1 + SHARE) / 2  # its ends as quantiles
 
 
 class Fit(NamedTuple):
@@ -61,14 +59,12 @@ class Fit(NamedTuple):
     @property
     def holds_range(self) -> bool:
         """Whether a range of simulated campaigns may be trusted after these days."""
-        return self.is_usual and (self.alike is None or self.alike >= FEWEST)
+        return self.is_usual and not self.has_few_alike
 
     @property
-    def figures_from(self) -> str:
-        """What the figures of a plan after these days come from."""
-        if self.has_chance:
-            return "the simulated campaigns that come closest"
-        return "the campaign as it is configured"
+    def has_few_alike(self) -> bool:
+        """Whether only few of the campaigns drawn explain the past days."""
+        return self.alike is not None and self.alike < FEWEST
 
 
 def fit_of(env: EnvConfig, params: CampaignParams, past: FloatArray, seed: int) -> Fit | None:
@@ -79,25 +75,14 @@ def fit_of(env: EnvConfig, params: CampaignParams, past: FloatArray, seed: int) 
     if not (params.is_noisy or params.is_drawn):
         return _compare_exactly(counts, _simulate(env, spend, 1, seed)[0])
     usual, ranked = np.split(_simulate(env, spend, 2 * CAMPAIGNS, seed), 2)
-    as_far = [
-        float(np.mean(_distance(usual, ranked, by) >= _distance(usual, counts[np.newaxis], by)))
-        for by in (_counts, _totals)
-    ]
+    days = usual, ranked, counts[np.newaxis]
+    totals = (metrics.sum(axis=1, keepdims=True) for metrics in days)
+    as_far = min(_share_as_far(*days), _share_as_far(*totals))
     logs = np.log1p(usual)
     off = (np.log1p(counts) - logs.mean(axis=0)) / np.hypot(logs.std(axis=0), ROUNDING)
-    day, metric = np.unravel_index(np.abs(off).argmax(), off.shape)
-    low, high = np.quantile(usual[:, day, metric], [(1 - SHARE) / 2, (1 + SHARE) / 2])
-    return Fit(
-        is_usual=min(as_far) > RARE,
-        as_far=min(as_far),
-        day=int(day) + 1,
-        metric=METRICS[metric],
-        counted=float(counts[day, metric]),
-        low=float(low),
-        high=float(high),
-        has_chance=True,
-        alike=_alike(params, past, seed) if params.is_drawn else None,
-    )
+    furthest = _furthest(np.abs(off), counts, *np.quantile(usual, RANGE, axis=0))
+    alike = _alike(params, past, seed) if params.is_drawn else None
+    return Fit(as_far > RARE, as_far, *furthest, has_chance=True, alike=alike)
 
 
 def _simulate(env: EnvConfig, spend: FloatArray, campaigns: int, seed: int) -> FloatArray:
@@ -114,39 +99,42 @@ def _simulate(env: EnvConfig, spend: FloatArray, campaigns: int, seed: int) -> F
 def _compare_exactly(counts: FloatArray, expected: FloatArray) -> Fit:
     """Compares counts (past days, metrics) with those that the campaign brings without chance."""
     off = np.abs(counts - expected)
-    day, metric = np.unravel_index((off / np.maximum(expected, 1.0)).argmax(), off.shape)
     is_usual = bool((off <= np.maximum(1.0, TOLERANCE * expected)).all())
-    count, mean = float(counts[day, metric]), float(expected[day, metric])
-    place = int(day) + 1, METRICS[metric]
-    return Fit(is_usual, float(is_usual), *place, count, mean, mean, has_chance=False)
+    furthest = _furthest(off / np.maximum(expected, 1.0), counts, expected, expected)
+    return Fit(is_usual, float(is_usual), *furthest, has_chance=False)
 
 
-def _counts(metrics: FloatArray) -> FloatArray:
-    """Logarithms of all counts (campaigns, days, metrics), (campaigns, days x metrics)."""
-    return np.log1p(metrics).reshape(len(metrics), -1)
+def _furthest(
+    off: FloatArray, counts: FloatArray, low: FloatArray, high: FloatArray
+) -> tuple[int, str, float, float, float]:
+    """Day, metric, count, low and high of the count that is furthest off; (past days, metrics)."""
+    day, metric = np.unravel_index(off.argmax(), off.shape)
+    count, least, most = (float(values[day, metric]) for values in (counts, low, high))
+    return int(day) + 1, METRICS[metric], count, least, most
 
 
-def _totals(metrics: FloatArray) -> FloatArray:
-    """Logarithms of the totals of counts (campaigns, days, metrics), (campaigns, metrics)."""
-    totals: FloatArray = np.log1p(metrics.sum(axis=1))
-    return totals
+def _share_as_far(usual: FloatArray, ranked: FloatArray, counts: FloatArray) -> float:
+    """Share of the ranked campaigns that stray as far from the usual ones as the counts do [1].
 
+    By the Mahalanobis distance of the logarithms; all are (campaigns, days, metrics).
+    """
+    usual, ranked, counts = (
+        np.log1p(part).reshape(len(part), -1) for part in (usual, ranked, counts)
+    )
+    covariance = np.cov(usual, rowvar=False) + ROUNDING**2 * np.eye(usual.shape[1])
 
-def _distance(
-    usual: FloatArray, metrics: FloatArray, features: Callable[[FloatArray], FloatArray]
-) -> FloatArray:
-    """Squared Mahalanobis distance (campaigns,) from the usual metrics, by their features."""
-    logs = features(usual)
-    covariance = np.cov(logs, rowvar=False) + ROUNDING**2 * np.eye(logs.shape[1])
-    away = features(metrics) - logs.mean(axis=0)
-    squares: FloatArray = np.einsum("ij,ij->i", away, np.linalg.solve(covariance, away.T).T)
-    return squares
+    def distance(logs: FloatArray) -> FloatArray:
+        away = logs - usual.mean(axis=0)
+        squares: FloatArray = np.einsum("ij,ij->i", away, np.linalg.solve(covariance, away.T).T)
+        return squares
+
+    return float(np.mean(distance(ranked) >= distance(counts)))
 
 
 def _alike(params: CampaignParams, past: FloatArray, seed: int) -> float:
-    """Effective sample size of the prior's draws, weighed by the past days: 1 / sum of squares."""
-    particles = draw_particles(params, np.random.default_rng(seed), POSSIBLE)
-    weights, _ = weigh(params, particles, past[np.newaxis])
+    """Effective sample size of draws from the prior after the past days: 1 / sum of squares."""
+    particles = sample_latent(params, np.random.default_rng(seed), POSTERIOR_PARTICLES)
+    weights, _ = importance_weights(params, particles, past[np.newaxis])
     return float(1.0 / (weights**2).sum())
 
 
@@ -154,24 +142,27 @@ def warning_of(fit: Fit | None) -> str:
     """What has to be said before a plan's figures; nothing where they may be trusted."""
     if fit is None or fit.holds_range:
         return ""
-    few = ""
-    if fit.alike is not None and fit.alike < FEWEST:
-        few = f" (about {fit.alike:,.0f} of {POSSIBLE:,})"
+    few = f" (about {fit.alike:,.0f} of {POSTERIOR_PARTICLES:,})" if fit.has_few_alike else ""
     if fit.is_usual:
         return (
             f"Few simulated campaigns come close to the past days{few}.\n"
             "The figures below rest on these few and are rough."
         )
+    source = (
+        "simulated campaigns that come closest"
+        if fit.has_chance
+        else "campaign as it is configured"
+    )
     return (
-        f"The past days do not fit this campaign. Furthest off: day {fit.day}, {_furthest(fit)}.\n"
-        f"The figures below are those of {fit.figures_from}{few}: expect other results."
+        f"The past days do not fit this campaign. Furthest off: day {fit.day}, {_off(fit)}.\n"
+        f"The figures below are those of the {source}{few}: expect other results."
     )
 
 
-def _furthest(fit: Fit) -> str:
-    counted, low, high = (
-        f"{number:,.1f}".removesuffix(".0") for number in (fit.counted, fit.low, fit.high)
-    )
+def _off(fit: Fit) -> str:
+    """The count that is furthest off, and what is usual."""
+    numbers = (f"{number:,.1f}".removesuffix(".0") for number in (fit.counted, fit.low, fit.high))
+    counted, low, high = numbers
     if fit.has_chance:
         usual = f"where {SHARE:.0%} of simulated campaigns have {low} to {high}"
     elif fit.low > 0:

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from envs.campaign.params import FloatArray
+from envs.campaign.past import Faults
 from train.errors import InputError, nearest
 
 DAY, DATE = "day", "date"
@@ -26,9 +27,8 @@ SPACES = " \u00a0\u202f'\u2019"  # group digits by three, as the comma or the po
 WORKBOOK = b"PK\x03\x04"
 MOST_SHOWN = 200  # more than all the cells of the longest campaign
 
-Faults = dict[tuple[int, str], str]
-"""What is wrong, by row and column; no column for the whole row."""
-Check = Callable[[NDArray[np.float64]], Faults]
+Check = Callable[[FloatArray], Faults]
+"""What is wrong with values (past days, columns), by row from 0 and column."""
 
 
 class PastDays(NamedTuple):
@@ -40,7 +40,7 @@ class PastDays(NamedTuple):
         notices: What was left aside, a sentence each.
     """
 
-    values: NDArray[np.float64]
+    values: FloatArray
     first_date: date | None = None
     notices: tuple[str, ...] = ()
 
@@ -71,15 +71,14 @@ def parse_past(
         where: Names the file in messages.
         columns: The columns wanted; others are left aside with a notice.
         last_day: The day that ends an episode, from 1; past days come before it.
-        check: What is wrong with the values (past days, columns), by row from 0 and column; NaN
-            stands for what cannot be read.
+        check: Looks at the values; NaN stands for what cannot be read.
 
     Raises:
         InputError: Something in the file is wrong; all faults are named.
     """
     if data.startswith(WORKBOOK):
         raise InputError(f"past {where}: is a workbook, expected a CSV file: save it as CSV")
-    cells, separator, faults = read_cells(_decoded(data), (DAY, DATE, *columns))
+    cells, separator, faults = _cells(_decoded(data), (DAY, DATE, *columns))
     wanted = (DATE if DATE in cells and DAY not in cells else DAY, *columns)
     faults |= _header_faults(cells, wanted)
     cells = cells.loc[:, ~cells.columns.duplicated()]
@@ -98,7 +97,7 @@ def parse_past(
     return PastDays(values[:, 1:], first, (notice,) * bool(others))
 
 
-def read_cells(text: str, expected: Sequence[str]) -> tuple[pd.DataFrame, str, Faults]:
+def _cells(text: str, expected: Sequence[str]) -> tuple[pd.DataFrame, str, Faults]:
     """The cells of a CSV file whose header may have the names expected.
 
     Returns:
@@ -106,20 +105,8 @@ def read_cells(text: str, expected: Sequence[str]) -> tuple[pd.DataFrame, str, F
         separator; and what is wrong with whole rows.
     """
     declared = SEPARATOR_LINE.match(text)
-    text = text[declared.end() :] if declared else text
     separator = declared[1] if declared else _separator(text, expected)
-    lines = csv.reader(
-        io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
-    )
-    rows: dict[int, list[str]] = {}
-    faults: Faults = {}
-    number = 0
-    try:
-        for number, line in enumerate(lines, start=1):
-            if any(map(str.strip, line)):
-                rows[number] = [cell.strip() for cell in line]
-    except csv.Error as error:
-        faults[number + 1, ""] = f"is not a row of a CSV file ({error}), expected numbers"
+    rows, faults = _rows(text[declared.end() :] if declared else text, separator)
     header = next(iter(rows), 1)
     names = [name.lower() for name in rows.pop(header, [])]
     for number, cells in rows.items():
@@ -128,6 +115,21 @@ def read_cells(text: str, expected: Sequence[str]) -> tuple[pd.DataFrame, str, F
     padded = [(cells + [""] * len(names))[: len(names)] for cells in rows.values()]
     index = pd.Index(list(rows), name=header)
     return pd.DataFrame(padded, index=index, columns=names, dtype=object), separator, faults
+
+
+def _rows(text: str, separator: str) -> tuple[dict[int, list[str]], Faults]:
+    """The rows that are not blank by number, as far as they are rows of a CSV file."""
+    file = io.StringIO(text, newline="")
+    lines = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
+    rows: dict[int, list[str]] = {}
+    number = 0
+    try:
+        for number, line in enumerate(lines, start=1):
+            if any(map(str.strip, line)):
+                rows[number] = [cell.strip() for cell in line]
+    except csv.Error as error:
+        return rows, {(number + 1, ""): f"is not a row of a CSV file ({error}), expected numbers"}
+    return rows, {}
 
 
 def _decoded(data: bytes) -> str:
@@ -143,14 +145,12 @@ def _decoded(data: bytes) -> str:
 def _separator(text: str, expected: Sequence[str]) -> str:
     """The separator by which the first row has most of the names expected."""
     first = next((line for line in io.StringIO(text) if line.strip()), "").lower()
-    return max(
-        SEPARATORS,
-        key=lambda mark: sum(part.strip(' "\r\n') in expected for part in first.split(mark)),
-    )
+    columns = {mark: [part.strip(' "\r\n') for part in first.split(mark)] for mark in SEPARATORS}
+    return max(SEPARATORS, key=lambda mark: sum(name in expected for name in columns[mark]))
 
 
 def _header_faults(cells: pd.DataFrame, wanted: Sequence[str]) -> Faults:
-    header, names = int(str(cells.index.name)), list(map(str, cells.columns))
+    header, names = int(str(cells.index.name)), [str(name) for name in cells]
     if not any(names):
         return {(header, ""): "the file is empty, expected at least the header"}
     if set(names).isdisjoint(wanted):
@@ -165,7 +165,7 @@ def _header_faults(cells: pd.DataFrame, wanted: Sequence[str]) -> Faults:
 
 def _numbers(
     cells: pd.DataFrame, wanted: Sequence[str], separator: str
-) -> tuple[NDArray[np.float64], Faults]:
+) -> tuple[FloatArray, Faults]:
     """The cells as numbers (rows, wanted), NaN where there is none, and what is wrong with them.
 
     The decimal mark is the one with which most cells are numbers. Where nothing decides, a cell is
@@ -183,13 +183,18 @@ def _numbers(
             readings = sorted({way for way in ways if way is not None})
             if len(readings) == 1:
                 values[row, column] = readings[0]
-            elif readings:
-                either = " or ".join(f"{reading:.15g}" for reading in readings)
-                faults[row, name] = f"{cell!r}, must be either {either}, thousands not separated"
             else:
-                form = "a date such as 2026-03-31" if name == DATE else "a number such as 33.3"
-                faults[row, name] = f"{repr(cell) if cell else 'is empty'}, must be {form}"
+                faults[row, name] = _unread(cell, name, readings)
     return values, faults
+
+
+def _unread(cell: str, name: str, readings: list[float]) -> str:
+    """What is wrong with a cell of the column ``name`` that has no reading, or several."""
+    if readings:
+        either = " or ".join(f"{reading:.15g}" for reading in readings)
+        return f"{cell!r}, must be either {either}, thousands not separated"
+    form = "a date such as 2026-03-31" if name == DATE else "a number such as 33.3"
+    return f"{repr(cell) if cell else 'is empty'}, must be {form}"
 
 
 def _form(decimal: str, thousands: str) -> re.Pattern[str]:
@@ -217,7 +222,7 @@ def _ordinal(cell: str) -> float | None:
     return float(moment.toordinal()) if moment.year < MAXYEAR else None
 
 
-def _days(values: NDArray[np.float64], order: str) -> tuple[NDArray[np.float64], date | None]:
+def _days(values: FloatArray, order: str) -> tuple[FloatArray, date | None]:
     """Days from 1, and the date of the first where they are given by date."""
     if order != DATE or not len(values):
         return values, None
@@ -225,35 +230,31 @@ def _days(values: NDArray[np.float64], order: str) -> tuple[NDArray[np.float64],
     return values - values[0] + 1, first
 
 
-def _order_faults(
-    days: NDArray[np.float64], order: str, first: date | None, last_day: int
-) -> Faults:
+def _order_faults(days: FloatArray, order: str, first: date | None, last_day: int) -> Faults:
     """What is wrong with the days of the rows; NaN is taken for the day expected."""
     faults: Faults = {}
-    previous = 0.0
+    expected = 1.0
 
     def shown(day: float) -> str:
         return f"{date.fromordinal(first.toordinal() + int(day) - 1) if first else f'{day:g}'}"
 
     for row, day in enumerate(days.tolist()):
-        expected = previous + 1
-        previous = day if day.is_integer() and day >= 1 else expected
         if not np.isnan(day) and day != expected:
             rule = "days start with the first and follow one another"
             faults[row, order] = f"{shown(day)}, must be {shown(expected)}: {rule}"
         elif day >= last_day:
             last = f"before {shown(last_day)}, the last day"
             faults[row, order] = f"{shown(day)}, must be {last}: after it nothing is left to decide"
+        expected = 1 + (day if day.is_integer() and day >= 1 else expected)
     return faults
 
 
 def _message(where: str, wanted: Sequence[str], faults: Faults) -> str:
     """All faults, ordered as a reader goes through the file."""
     places = {name: place for place, name in enumerate(("", *wanted))}
-    ordered = sorted(faults.items(), key=lambda fault: (fault[0][0], places.get(fault[0][1], 99)))
     lines = [
-        f"  row {row}{f', column {column}' if column else ''}: {text}"
-        for (row, column), text in ordered
+        f"  row {row}{f', column {column}' if column else ''}: {faults[row, column]}"
+        for row, column in sorted(faults, key=lambda place: (place[0], places.get(place[1], 99)))
     ]
     counted = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
     more = [f"  and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []

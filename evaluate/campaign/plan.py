@@ -14,13 +14,12 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import pandas as pd
 import tyro
-from numpy.typing import NDArray
 
-from envs.campaign.params import CHANNELS, CampaignParams
+from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 from envs.campaign.past import COLUMNS, past_faults
 from envs.campaign.planner import limits_of
 from evaluate.campaign.domain import DOMAIN, params_of
-from evaluate.campaign.fit import SHARE, Fit, fit_of, warning_of
+from evaluate.campaign.fit import RANGE, SHARE, Fit, fit_of, warning_of
 from evaluate.campaign.past_days import DAY, PastDays, parse_past, read_bytes
 from evaluate.domain import domain_of
 from evaluate.rollouts import Candidate
@@ -35,7 +34,9 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 TOTAL, EXPECTED = "engagement", "expected_engagement"
 MOST_DIGITS = 9  # of the largest day's sum: the precision of limits and budget
 NEAR = 1e-6  # of a unit of the last digit: no more than rounding
-FloatArray = NDArray[np.float64]
+
+Limit = FloatArray | float
+"""A limit of each part of a split, (days, channels), or one for all [bu/day]."""
 
 
 class Args(NamedTuple):
@@ -69,8 +70,7 @@ class Plan(NamedTuple):
         agent: Name of the agent.
         params: The campaign.
         days: A row for each day left: the day, the split [bu/day] and the expected engagement
-            [1/day], averaged over the campaigns. The split of the first row is the same in all of
-            them.
+            [1/day], averaged over the campaigns; the first split is the same in all of them.
         low: Engagement of the days left that a tenth of the campaigns stay below [1].
         high: The same of nine tenths [1].
         campaigns: How many campaigns were played, all of them after the past days; 1 where chance
@@ -150,52 +150,43 @@ def parse_campaign_past(data: bytes, where: str, params: CampaignParams) -> Past
         InputError: Something in it is wrong; all faults are named.
     """
     past = parse_past(data, where, COLUMNS, params.days, partial(past_faults, params))
-    first = past.first_date
-    if first is None or len(set(params.weekday_factors)) == 1:
-        return past
-    if first.weekday() == params.start_weekday:
+    weekday = params.start_weekday if past.first_date is None else past.first_date.weekday()
+    if weekday == params.start_weekday or len(set(params.weekday_factors)) == 1:
         return past
     start = WEEKDAYS[params.start_weekday]
-    notice = f"{where}: day 1 is a {WEEKDAYS[first.weekday()]}; the campaign starts on a {start}"
+    notice = f"{where}: day 1 is a {WEEKDAYS[weekday]}; the campaign starts on a {start}"
     return past._replace(notices=(*past.notices, notice))
 
 
 def make_plan(runs: list[Run], agent: str | None, past: FloatArray) -> Plan:
-    """Plays the days left after the past ones, many times where chance has a part.
+    """Asks a policy, by default the first, of a config's runs for the days left.
 
-    Args:
-        runs: Runs of one config, one for each agent.
-        agent: Which of their policies to ask; None takes the first.
-        past: Spends and metrics, (past days, channels + metrics).
+    They come after the past ones (past days, channels + metrics).
 
     Raises:
         InputError: There is no such agent, or its run cannot be loaded.
     """
-    from train.play import play
-
     run, candidate = _choose(runs, agent)
     params, seed = campaign_of(candidate.env), run.config.evaluation.seed
-    has_chance = params.is_noisy or params.is_drawn
-    with closing(make_env(candidate.env, CAMPAIGNS if has_chance else 1)) as envs:
-        steps = [step.infos for step in play(candidate.policy, envs, seed, options={"past": past})]
-        campaigns = envs.num_envs
-    low, high = np.quantile(
-        np.sum([infos[TOTAL] for infos in steps], axis=0), [(1 - SHARE) / 2, (1 + SHARE) / 2]
-    )
-    split = np.array([infos["spend"].mean(axis=0) for infos in steps])
-    days = pd.DataFrame(split, columns=list(CHANNELS))
+    steps = play_days_left(candidate, params, past, seed)
+    days = pd.DataFrame([infos["spend"].mean(axis=0) for infos in steps], columns=list(CHANNELS))
     days.insert(0, DAY, range(len(past) + 1, params.days + 1))
     days[EXPECTED] = [infos[EXPECTED].mean() for infos in steps]
-    return Plan(
-        run=run.folder,
-        agent=candidate.name,
-        params=params,
-        days=days,
-        low=float(low),
-        high=float(high),
-        campaigns=campaigns,
-        fit=fit_of(candidate.env, params, past, seed),
-    )
+    totals = np.sum([infos[TOTAL] for infos in steps], axis=0)  # (campaigns,)
+    low, high = np.quantile(totals, RANGE).tolist()
+    fit = fit_of(candidate.env, params, past, seed)
+    return Plan(run.folder, candidate.name, params, days, low, high, len(totals), fit)
+
+
+def play_days_left(
+    candidate: Candidate, params: CampaignParams, past: FloatArray, seed: int
+) -> list[dict[str, Any]]:
+    """The infos of each day left after the past ones, in many campaigns where chance has a part."""
+    from train.play import play
+
+    campaigns = CAMPAIGNS if params.is_noisy or params.is_drawn else 1
+    with closing(make_env(candidate.env, campaigns)) as envs:
+        return [step.infos for step in play(candidate.policy, envs, seed, options={"past": past})]
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -207,9 +198,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "agent": plan.agent,
         "day": int(first[DAY]),
         "last_day": plan.params.days,
-        "past_days_fit": None
-        if plan.fit is None
-        else {**plan.fit._asdict(), "holds_range": plan.holds_range},
+        "past_days_fit": plan.fit and plan.fit._asdict() | {"holds_range": plan.holds_range},
         "split": {name: float(first[name]) for name in CHANNELS},
         "days_left": {
             EXPECTED: plan.expected,
@@ -225,45 +214,35 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 def as_table(plan: Plan) -> str:
     """The plan for people; the rounded parts of a split can be spent as they stand."""
-    low, high = (limits[-len(plan.split) :] for limits in limits_of(plan.params))
-    table = pd.DataFrame(written(plan.split, low, high), columns=list(CHANNELS))
+    limits = (limit[-len(plan.split) :] for limit in limits_of(plan.params))
+    table = pd.DataFrame(written(plan.split, *limits), columns=list(CHANNELS))
+    tomorrow = ", ".join(f"{name} {table[name].iloc[0]}" for name in CHANNELS)
     table.insert(0, DAY, plan.days[DAY])
     table[f"expected {TOTAL}"] = [f"{value:,.0f}" for value in plan.days[EXPECTED]]
-    tomorrow = ", ".join(f"{name} {table[name].iloc[0]}" for name in CHANNELS)
     warning = warning_of(plan.fit)
-    return "\n".join(
-        [
-            *([warning, ""] if warning else []),
-            f"Tomorrow is day {plan.days[DAY].iloc[0]} of {plan.params.days}. Spend: {tomorrow}",
-            "",
-            table.to_string(index=False),
-            "",
-            *_earnings(plan),
-            f"Decided by {plan.agent}, {plan.run}.",
-        ]
-    )
+    lines = [
+        *([warning, ""] if warning else []),
+        f"Tomorrow is day {plan.days[DAY].iloc[0]} of {plan.params.days}. Spend: {tomorrow}",
+        "",
+        table.to_string(index=False),
+        "",
+        *_earnings(plan),
+        f"Decided by {plan.agent}, {plan.run}.",
+    ]
+    return "\n".join(lines)
 
 
-def written(
-    split: FloatArray, low: FloatArray | float = 0.0, high: FloatArray | float = np.inf
-) -> list[list[str]]:
+def written(split: FloatArray, low: Limit = 0.0, high: Limit = np.inf) -> list[list[str]]:
     """Splits (days, channels) as ``rounded`` makes them, in as many digits as they have."""
     digits = places(split, low, high)
     return [[f"{part:.{digits}f}" for part in day] for day in rounded(split, low, high)]
 
 
-def rounded(
-    split: FloatArray, low: FloatArray | float = 0.0, high: FloatArray | float = np.inf
-) -> FloatArray:
+def rounded(split: FloatArray, low: Limit = 0.0, high: Limit = np.inf) -> FloatArray:
     """Splits in few digits that can be spent as they stand.
 
-    A day's sum is no more than before, and every part stays within its limits; what is cut off goes
-    to the parts that lose most.
-
-    Args:
-        split: What to round, (days, channels) [bu/day].
-        low: Least spend of each part [bu/day].
-        high: Most spend of each part [bu/day].
+    A day's sum is not more than before, and every part (days, channels) [bu/day] stays within its
+    limits; what is cut off goes to the parts that lose most.
     """
     digits = places(split, low, high)
     exact, least, most, totals = _in_units(split, low, high, digits)
@@ -279,9 +258,7 @@ def rounded(
     return decimals
 
 
-def places(
-    split: FloatArray, low: FloatArray | float = 0.0, high: FloatArray | float = np.inf
-) -> int:
+def places(split: FloatArray, low: Limit = 0.0, high: Limit = np.inf) -> int:
     """Digits after the point: four that count in the largest sum, more where limits need them."""
     largest = float(split.sum(axis=1).max()) * (1 + NEAR)
     counting = 4 - (1 + math.floor(math.log10(largest))) if largest > 1e-12 else 1
@@ -292,9 +269,7 @@ def places(
     return max(counting + MOST_DIGITS - 4, 0)
 
 
-def _in_units(
-    split: FloatArray, low: FloatArray | float, high: FloatArray | float, digits: int
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def _in_units(split: FloatArray, low: Limit, high: Limit, digits: int) -> tuple[FloatArray, ...]:
     """Parts, least and most (days, channels) and sums (days,), in units of the last digit."""
     units = 10.0**digits
     least = np.broadcast_to(np.ceil(low * units - NEAR), split.shape)
@@ -322,14 +297,11 @@ def _choose(runs: list[Run], agent: str | None) -> tuple[Run, Candidate]:
         for run in runs
         for candidate in load_candidates([run], main=run.config_name)
     }
-    if agent is None:
-        return next(iter(known.values()))
-    if agent not in known:
-        raise InputError(
-            f"--agent {agent}: there is no run of it{nearest(agent, known)}; "
-            f"known: {', '.join(known)}"
-        )
-    return known[agent]
+    name = next(iter(known)) if agent is None else agent
+    if name not in known:
+        hint = f"{nearest(name, known)}; known: {', '.join(known)}"
+        raise InputError(f"--agent {name}: there is no run of it{hint}")
+    return known[name]
 
 
 def _earnings(plan: Plan) -> list[str]:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign import baselines, planner
-from envs.campaign.latent import PRIVILEGED_SIZE, latent_from_features
-from envs.campaign.params import CHANNELS, METRICS, PRESETS, CampaignParams, FloatArray
-from envs.campaign.robust_planner import PARTICLES, clairvoyant_plans, draw_particles, replanned
+from envs.campaign.latent import PRIVILEGED_SIZE, latent_from_features, sample_latent
+from envs.campaign.params import CHANNELS, PRESETS, CampaignParams, FloatArray, Latent
+from envs.campaign.robust_planner import PARTICLES, clairvoyant_plans, replan
 from evaluate.domain import Probabilities
 from evaluate.results import BaselineNames
 
@@ -19,15 +19,16 @@ OPTIMAL, BEST_FOUND, NOMINAL = "optimal plan", "best plan found", "nominal plan"
 BEST_FIXED, REPLANNER, CLAIRVOYANT = "best fixed plan", "daily re-planner", "clairvoyant"
 NAMES = BaselineNames(
     optimum=OPTIMAL,
-    best_found=BEST_FOUND,
     best_fixed=BEST_FIXED,
     clairvoyant=CLAIRVOYANT,
     replanner=REPLANNER,
     planners=(OPTIMAL, BEST_FOUND, NOMINAL, BEST_FIXED, REPLANNER, CLAIRVOYANT),
 )
 
+Plan = Callable[[CampaignParams], FloatArray]
+"""The campaign to what is spent each day, (days, channels) [bu/day]."""
 Decision = Callable[[NDArray[Any], NDArray[np.int64], Any], tuple[FloatArray, Any]]
-"""Observations (batch, size), days (batch,) and state to spends (batch, 3) [bu/day] and state."""
+"""Observations (batch, size), days (batch,) and state to spends (batch, channels) and state."""
 
 
 class SpendPolicy(NamedTuple):
@@ -49,7 +50,7 @@ class SpendPolicy(NamedTuple):
         episode_start: Any = None,
         deterministic: bool = True,
     ) -> tuple[NDArray[Any], Any]:
-        """Observation (size,) or (batch, size) to spend (3,) or (batch, 3) [bu/day], and the state.
+        """Observation (size,) or (batch, size) to spend (..., channels) [bu/day], and the state.
 
         After the last day it answers as on the last. The state is dropped where an episode starts.
         """
@@ -66,19 +67,18 @@ def baseline_policies(params: CampaignParams, seed: int) -> dict[str, SpendPolic
     A plan is solved when it is first played. Each baseline that draws has a generator of its own.
     """
     random, replanner = np.random.default_rng(seed).spawn(2)
-    alone = {
-        f"all {name}": planned(params, partial(baselines.alone, channel=channel))
-        for channel, name in enumerate(CHANNELS)
+    plans: dict[str, Plan] = {
+        "even split": baselines.even_split,
+        **{f"all {name}": partial(baselines.alone, channel=i) for i, name in enumerate(CHANNELS)},
+        "best constant split": baselines.best_constant_split,
+        "myopic": baselines.myopic,
+        best_name(params): baselines.best_found,
     }
-    rules = {
-        "even split": planned(params, baselines.even_split),
-        **alone,
-        "best constant split": planned(params, baselines.best_constant_split),
-        "myopic": planned(params, baselines.myopic),
-        best_name(params): planned(params, baselines.best_found),
-        "random": SpendPolicy(params.days, partial(_random, params, random)),
-    }
-    return rules | (_adaptive_policies(params, replanner) if params.is_drawn else {})
+    policies = {name: planned(params, plan) for name, plan in plans.items()}
+    policies["random"] = SpendPolicy(
+        params.days, lambda _, days, state: (baselines.random_split(params, days, random), state)
+    )
+    return policies | (_adaptive_policies(params, replanner) if params.is_drawn else {})
 
 
 def baseline_env_kwargs(params: CampaignParams) -> dict[str, Any]:
@@ -106,13 +106,9 @@ def is_optimum_confirmed(params: CampaignParams) -> bool:
     return is_known and planner.plan(params).check.is_supported
 
 
-def planned(params: CampaignParams, make: Callable[[CampaignParams], FloatArray]) -> SpendPolicy:
-    """Plays a plan, which ``make`` gives as (days, 3 channels) [bu/day] when it is first asked."""
-
-    def decide(_: NDArray[Any], days: NDArray[np.int64], state: Any) -> tuple[FloatArray, Any]:
-        return make(params)[days], state
-
-    return SpendPolicy(params.days, decide)
+def planned(params: CampaignParams, make: Plan) -> SpendPolicy:
+    """Plays a plan, which is made when it is first asked for."""
+    return SpendPolicy(params.days, lambda _, days, state: (make(params)[days], state))
 
 
 def mixed(params: CampaignParams, probabilities: Probabilities) -> SpendPolicy:
@@ -129,24 +125,14 @@ def _adaptive_policies(params: CampaignParams, rng: np.random.Generator) -> dict
     """Where channels differ between campaigns: what an expert would use, and the upper bound."""
     policies = {BEST_FIXED: planned(params, baselines.best_fixed)}
     if params.is_noisy:  # without noise a day or two would reveal all
-        particles = draw_particles(params, rng, PARTICLES)
-        policies[REPLANNER] = SpendPolicy(params.days, partial(_replanned, params, particles, rng))
+        decide = partial(_replan_daily, params, sample_latent(params, rng, PARTICLES), rng)
+        policies[REPLANNER] = SpendPolicy(params.days, decide)
     return policies | {CLAIRVOYANT: SpendPolicy(params.days, partial(_clairvoyant, params))}
 
 
-def _random(
+def _replan_daily(
     params: CampaignParams,
-    rng: np.random.Generator,
-    _: NDArray[Any],
-    days: NDArray[np.int64],
-    state: Any,
-) -> tuple[FloatArray, Any]:
-    return baselines.random_split(params, days, rng), state
-
-
-def _replanned(
-    params: CampaignParams,
-    particles: Any,
+    particles: Latent,
     rng: np.random.Generator,
     observation: NDArray[Any],
     days: NDArray[np.int64],
@@ -158,7 +144,7 @@ def _replanned(
     for day in np.unique(days[days > 0]):
         rows = days == day
         past = _past(params, observation[rows], day)
-        spend[rows] = replanned(params, particles, past, fixed, rng)
+        spend[rows] = replan(params, particles, past, fixed, rng)
     return spend, state
 
 
@@ -174,8 +160,8 @@ def _clairvoyant(
 
 
 def _past(params: CampaignParams, observation: NDArray[Any], day: int) -> FloatArray:
-    """Spend [bu/day] and metrics [counts/day] of past days, (batch, day, 6), from a history."""
-    columns = len(CHANNELS) + len(METRICS)
-    history = observation[:, params.days : params.days + columns * day].astype(np.float64)
-    past: FloatArray = history.reshape(len(history), day, columns) * params.played_ceiling
+    """Spends and metrics of past days, (batch, day, channels + metrics), from a history."""
+    size = len(params.played_ceiling)
+    history = observation[:, params.days : params.days + size * day].astype(np.float64)
+    past: FloatArray = history.reshape(len(history), day, size) * params.played_ceiling
     return past

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import annotated_types
+import numpy as np
 import pandas as pd
 import tyro
 
@@ -35,7 +36,7 @@ class Args(NamedTuple):
     target: Annotated[
         Path,
         tyro.conf.Positional,
-        tyro.conf.arg(help=f"config or folder of a run; default: {DEFAULT_TARGET}"),
+        tyro.conf.arg(help="config or folder of a run"),
     ] = DEFAULT_TARGET
     seeds: Annotated[
         tuple[str, ...],
@@ -68,12 +69,13 @@ def shifts(params: CampaignParams) -> dict[str, dict[str, Any]]:
     noisy, loudest = _doubled(params, ["shock_sd"])
     if params.dispersion is not None:
         noisy["dispersion"] = params.dispersion / 4  # the sd is 1 / sqrt(dispersion)
-    dead = {f"{name} dead": {"counts": _without(params, i)} for i, name in enumerate(CHANNELS)}
+    alive = 1 - np.eye(len(CHANNELS))[:, :, np.newaxis]  # a row for each dead channel
+    counts = (alive * params.counts_array).tolist()
     return {
         "as expected": {},
         f"draws twice as wide{at_most}": wide,
         f"noise twice as strong{loudest}": noisy,
-        **dead,
+        **{f"{name} dead": {"counts": left} for name, left in zip(CHANNELS, counts, strict=True)},
     }
 
 
@@ -107,12 +109,11 @@ def robustness(args: Args) -> pd.DataFrame:
 
 def _doubled(params: CampaignParams, fields: Iterable[str]) -> tuple[dict[str, float], str]:
     """Twice the value of each field within its range, and which had to be brought into it."""
-    values, clipped = {}, []
-    for name in fields:
-        doubled, most = 2 * getattr(params, name), _greatest(name)
-        values[name] = min(doubled, most)
-        if doubled > most:
-            clipped.append(f"{name} at most {most:g}")
+    doubled = {name: 2 * getattr(params, name) for name in fields}
+    values = {name: min(value, _greatest(name)) for name, value in doubled.items()}
+    clipped = [
+        f"{name} at most {values[name]:g}" for name in values if values[name] < doubled[name]
+    ]
     return values, f" ({', '.join(clipped)})" if clipped else ""
 
 
@@ -122,17 +123,9 @@ def _greatest(field: str) -> float:
     return next(float(bound.le) for bound in bounds if isinstance(bound, annotated_types.Le))  # type: ignore[arg-type]
 
 
-def _without(params: CampaignParams, channel: int) -> list[list[float]]:
-    return [
-        [0.0 if row == channel else count for count in counts]
-        for row, counts in enumerate(params.counts)
-    ]
-
-
 def _row(case: str, policy: PolicyResult, leading: str) -> dict[str, str]:
     """One line; by how much the first agent earns more is taken campaign by campaign."""
-    closed, lead = policy.gap_closed, policy.difference
-    episode = DOMAIN.episode
+    closed, lead, episode = policy.gap_closed, policy.difference, DOMAIN.episode
     return {
         "case": case,
         "policy": policy.name,

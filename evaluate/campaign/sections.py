@@ -1,9 +1,7 @@
 """The sections that belong to a campaign: its plan, its days, and why the budget is split so."""
 
-from typing import Any, NamedTuple
-
+import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
 from envs.campaign.planner import limits_of
@@ -22,32 +20,26 @@ NOMINAL = (
 VARIED = (("seed", "training seeds"), ("campaign", "campaigns"))
 
 
-class CampaignSections(NamedTuple):
-    """The plan, what its days bring, and why the budget is split so."""
-
-    plan: Section
-    days: Section
-    why: Section
-
-
 def days_of(evaluation: Evaluation) -> pd.DataFrame:
     """A row per policy, training seed, ``campaign`` and ``day``."""
     return evaluation.results.steps.rename(columns={"episode": "campaign", "step": "day"})
 
 
-def campaign_sections(evaluation: Evaluation, params: CampaignParams) -> CampaignSections:
+def campaign_sections(
+    evaluation: Evaluation, params: CampaignParams
+) -> tuple[Section, Section, Section]:
     """The plan of the leading policy, the article's pictures, and why the budget is split so."""
     days, trained = days_of(evaluation), evaluation.trained
     leading, played = days[days["policy"] == trained[0]], set(days["policy"])
     best = [name for name in (OPTIMAL, BEST_FOUND, BEST_FIXED) if name in played]
-    drawn = [*trained, *best, *([CLAIRVOYANT] if CLAIRVOYANT in played else [])]
+    drawn = [*trained, *best, *({CLAIRVOYANT} & played)]
     diagnostics = {
         name: plan_diagnostics(params, _plan(days[days["policy"] == name]))
         for name in (trained[0], *best)
     }
     text = [*([NOMINAL] if params.is_drawn else []), explanation(params), how_sure(params)]
     pictures = [_spend(days, drawn, params), *why_charts(diagnostics, evaluation.colours)]
-    return CampaignSections(
+    return (
         _the_plan(leading, trained[0], params),
         _the_days(leading, trained[0], params),
         Section("Why this split", text, [], pictures),
@@ -66,11 +58,8 @@ def why_charts(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str])
         charts.marginal_engagement(diagnostics),
     )
     states = [state for behind in diagnostics.values() for state in behind[:2]]
-    return [*([_audience(diagnostics, colours)] if any(map(_moves, states)) else []), why]
-
-
-def _moves(state: NDArray[Any]) -> bool:
-    return len(set(state.tolist())) > 1
+    moves = any(np.ptp(state) > 0 for state in states)
+    return [*([_audience(diagnostics, colours)] if moves else []), why]
 
 
 def _audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -> Chart:
@@ -105,31 +94,30 @@ def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
     """The leading policy's spend as a picture and as a table to copy."""
     counted = [f"{days[name].nunique()} {label}" for name, label in VARIED if _varies(days, name)]
     mean = f", the mean over {' and '.join(counted)}" if counted else ""
-    spend, limits = _plan(days), limits_of(params)
+    rows = _plan_rows(_plan(days), params)
+    caption = (
+        f"Spend in budget units by day and channel, as {leading} decides{mean}, rounded so that no "
+        "day costs more."
+    )
+    table = Table(caption, ["day", *CHANNELS, "sum"], rows, copy_as="plan.csv")
+    words = "; ".join(
+        f"day {day}: "
+        + ", ".join(f"{value} {name}" for name, value in zip(CHANNELS, split, strict=True))
+        for day, *split, _ in rows
+    )
+    title, alternative = f"The plan of {leading}{mean}.", f"Stacked bars of spend by day. {words}."
+    picture = Chart("plan", title, alternative, charts.plan(days))
+    return Section("The plan", [], [table], [picture])
+
+
+def _plan_rows(spend: FloatArray, params: CampaignParams) -> list[list[str]]:
+    """Day, rounded spend on each channel and their sum, from spend (days, channels) [bu/day]."""
+    limits = limits_of(params)
     digits = places(spend, *limits)
-    rows = [
+    return [
         [str(day), *(f"{value:.{digits}f}" for value in (*split, split.sum()))]
         for day, split in enumerate(rounded(spend, *limits), 1)
     ]
-    table = Table(
-        f"Spend in budget units by day and channel, as {leading} decides{mean}, rounded so that no "
-        "day costs more.",
-        ["day", *CHANNELS, "sum"],
-        rows,
-        copy_as="plan.csv",
-    )
-    words = "; ".join(
-        f"day {row[0]}: "
-        + ", ".join(f"{value} {name}" for name, value in zip(CHANNELS, row[1:-1], strict=True))
-        for row in rows
-    )
-    picture = Chart(
-        "plan",
-        f"The plan of {leading}{mean}.",
-        f"Stacked bars of spend by day. {words}.",
-        charts.plan(days),
-    )
-    return Section("The plan", [], [table], [picture])
 
 
 def _varies(days: pd.DataFrame, by: str) -> bool:

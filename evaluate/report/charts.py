@@ -59,10 +59,9 @@ def learning_curves(
     """
     with axes_of((6, 4)) as (figure, axes):
         for policy, curve in curves.items():
-            axes.plot(curve.x, curve.center, color=colours[policy], label=policy)
-            axes.fill_between(
-                curve.x, curve.low, curve.high, color=colours[policy], alpha=0.25, linewidth=0
-            )
+            colour = colours[policy]
+            axes.plot(curve.x, curve.center, color=colour, label=policy)
+            axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.25, linewidth=0)
         if best is not None:
             name, value = best
             axes.axhline(value, color="black", linewidth=1, linestyle=":", label=name)
@@ -82,15 +81,9 @@ def profile(shares: dict[str, FloatArray], xlabel: str, colours: dict[str, str])
     thresholds = np.linspace(least - 0.1 * (most - least), most, 400)
     with axes_of((6, 3.2)) as (figure, axes):
         for policy, values in shares.items():
-            above = performance_profile(values, thresholds)
-            axes.plot(
-                thresholds, above, drawstyle="steps-post", color=colours[policy], label=policy
-            )
-        axes.set(
-            title="Performance profile",
-            xlabel=xlabel,
-            ylabel="earned more than that",
-        )
+            above, colour = performance_profile(values, thresholds), colours[policy]
+            axes.plot(thresholds, above, drawstyle="steps-post", color=colour, label=policy)
+        axes.set(title="Performance profile", xlabel=xlabel, ylabel="earned more than that")
         axes.set(ylim=(-0.02, 1.04))
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -152,18 +145,11 @@ def legend_below(figure: Figure, axes: Axes, columns: int | None = None) -> None
     own = axes.get_legend()
     handles, labels = axes.get_legend_handles_labels()
     if own is not None:
-        handles, labels = (
-            [handle for handle in own.legend_handles if handle],
-            [text.get_text() for text in own.get_texts()],
-        )
+        handles = [handle for handle in own.legend_handles if handle]
+        labels = [text.get_text() for text in own.get_texts()]
         own.remove()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=columns or min(len(labels), 3),
-        frameon=False,
-    )
+    ncols = columns or min(len(labels), 3)
+    figure.legend(handles, labels, loc="outside lower center", ncols=ncols, frameon=False)
 
 
 @contextmanager

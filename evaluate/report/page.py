@@ -26,6 +26,8 @@ from train.storage.files import lock
 LOGO_KINDS = ("png", "jpeg", "gif", "webp", "svg+xml")
 LOGO_BYTES = 500_000
 
+Numbers = dict[str, dict[str, Any]]  # by policy
+
 
 class Chart(NamedTuple):
     """A picture of the report.
@@ -40,6 +42,10 @@ class Chart(NamedTuple):
     caption: str
     alternative: str
     figure: Figure
+
+
+Row = list[tuple[str, str]]
+"""Cells of a table, each under its head: ``[("policy", "a2c"), ("seed", "0")]``."""
 
 
 class Table(NamedTuple):
@@ -61,6 +67,12 @@ class Table(NamedTuple):
         lines = io.StringIO()
         csv.writer(lines, lineterminator="\n").writerows([self.head, *self.rows])
         return lines.getvalue()
+
+
+def table(caption: str, rows: list[Row], copy_as: str | None = None) -> Table:
+    """A table of rows that share their heads."""
+    head = [name for name, _ in rows[0]]
+    return Table(caption, head, [[cell for _, cell in row] for row in rows], copy_as)
 
 
 class Section(NamedTuple):
@@ -110,8 +122,8 @@ def lock_report_dir(out: Path) -> Iterator[None]:
         InputError: Another evaluation has it, or it cannot be written.
     """
     busy = (
-        f"reports folder {out}: another evaluation is writing into it; wait for it, or name another "
-        "with --out"
+        f"reports folder {out}: another evaluation is writing into it; wait for it, or name "
+        "another with --out"
     )
     held = contextlib.ExitStack()
     try:
@@ -141,24 +153,25 @@ def read_logo(path: Path) -> str:
         raise InputError(
             f"logo {path}: takes {len(content):,} bytes, at most {LOGO_BYTES:,} fit into the report"
         )
-    if b"<svg" in content[:1000]:
-        kind = "svg+xml"
-    else:
-        try:
-            with PIL.Image.open(io.BytesIO(content)) as picture:
-                kind = str(picture.format).lower()
-                picture.load()
-        except (OSError, ValueError, SyntaxError):
-            kind = ""
+    try:
+        with PIL.Image.open(io.BytesIO(content)) as picture:
+            kind = str(picture.format).lower()
+            picture.load()
+    except (OSError, ValueError, SyntaxError):
+        kind = "svg+xml" if b"<svg" in content[:1000] else ""
     if kind not in LOGO_KINDS:
         raise InputError(
             f"logo {path}: is not a picture of a kind that browsers show: {', '.join(LOGO_KINDS)}"
         )
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return _data_address(kind, content)
+
+
+def _data_address(kind: str, picture: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def write(
-    out: Path, report: Report, steps: pd.DataFrame, table: pd.DataFrame, statistics: dict[str, Any]
+    out: Path, report: Report, steps: pd.DataFrame, means: pd.DataFrame, statistics: Numbers
 ) -> None:
     """Writes the report; what stood in the folder is replaced when all of the new is there.
 
@@ -170,7 +183,7 @@ def write(
             new, old = Path(name) / "new", Path(name) / "old"
             new.mkdir()
             old.mkdir()
-            _write_files(new, report, steps, table, statistics)
+            _write_files(new, report, steps, means, statistics)
             _swap(new, out, old)
     except OSError as error:
         raise InputError(
@@ -197,30 +210,23 @@ def _swap(new: Path, out: Path, old: Path) -> None:
 
 
 def _write_files(
-    folder: Path,
-    report: Report,
-    steps: pd.DataFrame,
-    table: pd.DataFrame,
-    statistics: dict[str, Any],
+    folder: Path, report: Report, steps: pd.DataFrame, means: pd.DataFrame, statistics: Numbers
 ) -> None:
     pictures = {chart.name: png(chart.figure) for chart in report.charts}
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(picture)
     steps.to_csv(folder / "results.csv", index=False)
-    numbers = {
-        "policies": {policy: _plain(row) for policy, row in table.iterrows()},
-        "statistics": statistics,
-    }
+    numbers = {"policies": means.to_dict("index"), "statistics": statistics}
     (folder / "summary.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     (folder / "index.html").write_text(_html(report, pictures), encoding="utf-8")
-    _write_tensorboard(folder / "tensorboard", table, pictures)
+    _write_tensorboard(folder / "tensorboard", means, pictures)
 
 
-def _write_tensorboard(folder: Path, table: pd.DataFrame, pictures: dict[str, bytes]) -> None:
+def _write_tensorboard(folder: Path, means: pd.DataFrame, pictures: dict[str, bytes]) -> None:
     """The numbers of each policy as a run of its own, and the charts as pictures."""
-    for policy, row in table.iterrows():
+    for policy, row in means.to_dict("index").items():
         with SummaryWriter(str(folder / str(policy).replace("/", "-"))) as writer:
-            for name, value in _plain(row).items():
+            for name, value in row.items():
                 writer.add_scalar(f"evaluation/{name}", value, 0)
     with SummaryWriter(str(folder / "charts")) as writer:
         for name, picture in pictures.items():
@@ -229,15 +235,11 @@ def _write_tensorboard(folder: Path, table: pd.DataFrame, pictures: dict[str, by
 
 
 def _html(report: Report, pictures: dict[str, bytes]) -> str:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
     )
-    sources = {
-        name: f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-        for name, picture in pictures.items()
-    }
+    sources = {name: _data_address("png", picture) for name, picture in pictures.items()}
     return environment.get_template("report.html.jinja").render(report=report, sources=sources)
 
 
@@ -246,8 +248,3 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _plain(row: "pd.Series[Any]") -> dict[str, float]:
-    numbers = {str(name): float(value) for name, value in row.items() if name != "worst_seed"}
-    return numbers | {"seeds": int(numbers["seeds"]), "worst_seed": float(row["worst_seed"])}

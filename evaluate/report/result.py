@@ -20,22 +20,12 @@ def result(evaluation: Evaluation) -> str:
     share = percent(leading.share_of_optimum.value)
     sentence = (
         f"{leading.name} earns {wording.number(mean.value)} {metric} ({spread}), {share} of the "
-        f"{best_name(evaluation)}"
+        f"{evaluation.best}"
     )
     rule = best_simple_rule(evaluation.policies, evaluation.domain.baselines)
     if rule is None or rule.difference is None:
         return f"{sentence}."
     return sentence + _against_rule(rule, rule.difference, evaluation.domain.episode)
-
-
-def share_name(evaluation: Evaluation) -> str:
-    """What shares are called: those of the optimum, or of what was found in its place."""
-    return f"share of the {best_name(evaluation)}"
-
-
-def best_name(evaluation: Evaluation) -> str:
-    """What shares are shares of: the optimum, or what was found in its place."""
-    return evaluation.domain.baselines.best(evaluation.policies)
 
 
 def words(metric: str) -> str:

@@ -7,8 +7,8 @@ import pandas as pd
 from evaluate import learning
 from evaluate.domain import Evaluation
 from evaluate.report import charts, wording
-from evaluate.report.page import Chart, Section, Table
-from evaluate.report.result import best_name, scale, share_name, words
+from evaluate.report.page import Chart, Row, Section, Table, table
+from evaluate.report.result import scale, words
 from evaluate.report.wording import INTERVAL
 from evaluate.results import PolicyResult
 from evaluate.statistics import Kind
@@ -26,34 +26,29 @@ def comparison(evaluation: Evaluation) -> Section | None:
     if len(policies) == 1:
         return None
     is_gap, is_share = bool(policies[0].gap_closed), bool(policies[0].share_of_optimum)
-    drawn = []
-    if is_gap:
-        drawn.append(_bars_of_the_gap(evaluation))
-    if is_share:
-        drawn.append(_bars_of_shares(evaluation))
+    drawn = [_bars_of_the_gap(evaluation)] if is_gap else []
+    drawn += [_bars_of_shares(evaluation)] if is_share else []
     text = [_about_the_gap(evaluation)] if is_gap else []
-    title = "What each agent earns"
-    if any(not policy.is_trained for policy in policies):
-        title = "Comparison with the baselines"
+    is_alone = all(policy.is_trained for policy in policies)
+    title = "What each agent earns" if is_alone else "Comparison with the baselines"
     return Section(title, text, [_comparison_table(evaluation)], drawn)
 
 
 def uncertain(evaluation: Evaluation) -> Section:
     """What varied, what did not, and how far the figures carry beyond the runs at hand."""
-    agents = [policy for policy in evaluation.policies if policy.is_trained]
-    seeds = max(len(agent.scores.values) for agent in agents)
+    seeds = max(len(agent.scores.values) for agent in evaluation.agents)
+    chances = [
+        f"{agent.name} {wording.failures(agent.failures, with_chance=seeds > 1)}"
+        for agent in evaluation.agents
+        if agent.failures and (seeds > 1 or agent.failures.unfinished)
+    ]
     text = [
         _about_episodes(evaluation),
         cut_episodes(evaluation),
         _about_seeds(seeds, evaluation.domain.episode),
+        f"Seeds that failed: {'; '.join(chances)}." if chances else "",
     ]
-    chances = [
-        f"{agent.name} {wording.failures(agent.failures, with_chance=seeds > 1)}"
-        for agent in agents
-        if agent.failures and (seeds > 1 or agent.failures.unfinished)
-    ]
-    text.append(f"Seeds that failed: {'; '.join(chances)}." if chances else "")
-    tables = [_seeds_table(evaluation, agents)] if seeds > 1 else []
+    tables = [_seeds_table(evaluation)] if seeds > 1 else []
     return Section("What was uncertain", [part for part in text if part], tables, [])
 
 
@@ -101,36 +96,33 @@ def cut_episodes(evaluation: Evaluation) -> str:
 
 
 def _comparison_table(evaluation: Evaluation) -> Table:
-    leading = evaluation.policies[0]
-    head = ["policy"]
-    head += ["gap closed", INTERVAL] if leading.gap_closed else []
-    head += [words(evaluation.metric)]
-    head += [share_name(evaluation)] if leading.share_of_optimum else []
-    head += [] if leading.gap_closed else [INTERVAL]
-    head += [f"{leading.name} earns more by", INTERVAL, f"chance that {leading.name} earns more"]
-    episode = evaluation.domain.episode
+    metric, episode = words(evaluation.metric), evaluation.domain.episode
     caption = (
-        f"Mean {words(evaluation.metric)} of each policy on the same {episode}s. Differences are "
-        f"taken {episode} by {episode}, so luck that is common to both cancels; a tie counts half "
-        f"in the chance.{_covered(leading.mean.kind, episode)}"
+        f"Mean {metric} of each policy on the same {episode}s. Differences are taken {episode} by "
+        f"{episode}, so luck that is common to both cancels; a tie counts half in the chance."
+        f"{_covered(evaluation.policies[0].mean.kind, episode)}"
     )
-    return Table(caption, head, [_compared(policy, episode) for policy in evaluation.policies])
+    return table(caption, [_compared(evaluation, policy) for policy in evaluation.policies])
 
 
-def _compared(policy: PolicyResult, episode: str) -> list[str]:
+def _compared(evaluation: Evaluation, policy: PolicyResult) -> Row:
     """A row of the comparison."""
-    closed, share, difference = policy.gap_closed, policy.share_of_optimum, policy.difference
-    row = [policy.name]
+    leading, episode = evaluation.policies[0].name, evaluation.domain.episode
+    closed, share = policy.gap_closed, policy.share_of_optimum
+    row: Row = [("policy", policy.name)]
     if closed:
-        row += [wording.share(closed.value), wording.ends(closed, wording.share, episode)]
-    row += [wording.number(policy.mean.value)]
-    row += [percent(share.value)] if share else []
-    row += [] if closed else [wording.ends(policy.mean, wording.number, episode)]
-    if difference is None or policy.probability_of_improvement is None:
-        return [*row, *3 * [wording.NOTHING]]
-    ends = wording.ends(difference, wording.signed, episode)
-    chance = f"{policy.probability_of_improvement.value:.0%}"
-    return [*row, wording.signed(difference.value), ends, chance]
+        row += [("gap closed", wording.share(closed.value))]
+        row += [(INTERVAL, wording.ends(closed, wording.share, episode))]
+    row += [(words(evaluation.metric), wording.number(policy.mean.value))]
+    row += [(evaluation.share_name, percent(share.value))] if share else []
+    row += [] if closed else [(INTERVAL, wording.ends(policy.mean, wording.number, episode))]
+    by = ends = chance = wording.NOTHING
+    if policy.difference and policy.probability_of_improvement:
+        by = wording.signed(policy.difference.value)
+        ends = wording.ends(policy.difference, wording.signed, episode)
+        chance = f"{policy.probability_of_improvement.value:.0%}"
+    row += [(f"{leading} earns more by", by), (INTERVAL, ends)]
+    return [*row, (f"chance that {leading} earns more", chance)]
 
 
 def _about_the_gap(evaluation: Evaluation) -> str:
@@ -150,13 +142,10 @@ def _bars_of_the_gap(evaluation: Evaluation) -> Chart:
     names, policies = evaluation.domain.baselines, evaluation.policies
     closed = {policy.name: policy.gap_closed for policy in policies if policy.gap_closed}
     shown = {name: value for name, value in closed.items() if value.value >= LEAST_SHOWN}
-    seeds = {
-        policy.name: policy.gap_closed_by_seed
-        for policy in policies
-        if policy.name in shown and policy.gap_closed_by_seed is not None
-    }
-    missing = [name for name in closed if name not in shown]
-    below = f" Too far below to be drawn: {', '.join(missing)}." if missing else ""
+    by_seed = {policy.name: policy.gap_closed_by_seed for policy in policies}
+    seeds = {name: values for name, values in by_seed.items() if values is not None}
+    missing = ", ".join(name for name in closed if name not in shown)
+    below = f" Too far below to be drawn: {missing}." if missing else ""
     values = (
         f"{name} {wording.with_ends(value, wording.share, evaluation.domain.episode)}"
         for name, value in closed.items()
@@ -171,7 +160,7 @@ def _bars_of_the_gap(evaluation: Evaluation) -> Chart:
 
 
 def _bars_of_shares(evaluation: Evaluation) -> Chart:
-    name = share_name(evaluation)
+    name = evaluation.share_name
     values = ", ".join(
         f"{policy.name} {percent(policy.share_of_optimum.value)}"
         for policy in evaluation.policies
@@ -179,27 +168,25 @@ def _bars_of_shares(evaluation: Evaluation) -> Chart:
     )
     return Chart(
         "share_of_optimum",
-        f"Every policy against the {best_name(evaluation)}; a dot for each training seed where "
+        f"Every policy against the {evaluation.best}; a dot for each training seed where "
         "there are several.",
         f"Bars of the {name}: {values}.",
         charts.shares(evaluation.results.episodes, name, evaluation.colours),
     )
 
 
-def _seeds_table(evaluation: Evaluation, agents: list[PolicyResult]) -> Table:
+def _seeds_table(evaluation: Evaluation) -> Table:
     """What every training seed earns, and its share of the optimum or of the gap, if any."""
-    head = ["policy", "seed", words(evaluation.metric)]
-    head += ["gap closed"] if agents[0].gap_closed else []
-    head += [share_name(evaluation)] if agents[0].share_of_optimum else []
     rows = []
-    for agent in agents:
+    for agent in evaluation.agents:
         share, closed = agent.share_of_optimum, agent.gap_closed_by_seed
         for index, (seed, value) in enumerate(zip(agent.seeds, agent.scores.by_seed, strict=True)):
-            row = [agent.name, str(seed), wording.number(value)]
-            row += [wording.share(closed[index])] if closed is not None else []
-            row += [percent(value * scale(share, agent))] if share else []
+            row = [("policy", agent.name), ("seed", str(seed))]
+            row += [(words(evaluation.metric), wording.number(value))]
+            row += [("gap closed", wording.share(closed[index]))] if closed is not None else []
+            row += [(evaluation.share_name, percent(value * scale(share, agent)))] if share else []
             rows.append(row)
-    return Table("Every training seed, once trained.", head, rows, copy_as="seeds.csv")
+    return table("Every training seed, once trained.", rows, copy_as="seeds.csv")
 
 
 def _about_episodes(evaluation: Evaluation) -> str:

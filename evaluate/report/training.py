@@ -5,8 +5,8 @@ import pandas as pd
 from evaluate import learning
 from evaluate.domain import Evaluation
 from evaluate.report import charts, wording
-from evaluate.report.page import Chart, Section, Table
-from evaluate.report.result import best_name, scale, share_name, words
+from evaluate.report.page import Chart, Row, Section, Table, table
+from evaluate.report.result import scale, words
 from evaluate.report.wording import INTERVAL
 from evaluate.results import FAILURE_THRESHOLD, OPTIMUM, PolicyResult
 from evaluate.statistics import LEAST_BAND
@@ -15,10 +15,8 @@ from train.play import percent
 
 def training(evaluation: Evaluation, progress: pd.DataFrame) -> Section:
     """The learning curves over steps and over time, and what the training seeds end with."""
-    agents = [policy for policy in evaluation.policies if policy.is_trained]
-    table = _gap_at_the_end if agents[0].gap_closed else _at_the_end
-    drawn = [*_learning_charts(evaluation, progress), *_profile(evaluation, agents)]
-    return Section("How it learned", [], [table(evaluation, agents)], drawn)
+    drawn = [*_learning_charts(evaluation, progress), *_profile(evaluation)]
+    return Section("How it learned", [], [_at_the_end(evaluation)], drawn)
 
 
 def _learning_charts(evaluation: Evaluation, progress: pd.DataFrame) -> list[Chart]:
@@ -38,7 +36,7 @@ def _learning_chart(
     name = "return" if column == "ep_rew_mean" else words(column)
     share, best = evaluation.policies[0].share_of_optimum, None
     if share and column == evaluation.metric:
-        best = (best_name(evaluation), evaluation.policies[0].mean.value / share.value)
+        best = (evaluation.best, evaluation.policies[0].mean.value / share.value)
     by_policy = learning.curves(progress, x, column)
     ends = "; ".join(
         f"{policy} ends at {curve.center[-1]:,.1f}" for policy, curve in by_policy.items()
@@ -55,16 +53,16 @@ def _learning_chart(
     )
 
 
-def _profile(evaluation: Evaluation, agents: list[PolicyResult]) -> list[Chart]:
+def _profile(evaluation: Evaluation) -> list[Chart]:
     """How shares spread over seeds and episodes; none with one seed or without an optimum."""
     shares = {
         agent.name: agent.scores.values * scale(agent.share_of_optimum, agent)
-        for agent in agents
+        for agent in evaluation.agents
         if agent.share_of_optimum and len(agent.seeds) > 1
     }
     if not shares:
         return []
-    name = share_name(evaluation)
+    name = evaluation.share_name
     ranges = "; ".join(
         f"{agent} from {values.min():.2%} to {values.max():.2%}" for agent, values in shares.items()
     )
@@ -78,59 +76,53 @@ def _profile(evaluation: Evaluation, agents: list[PolicyResult]) -> list[Chart]:
     return [chart]
 
 
-def _at_the_end(evaluation: Evaluation, agents: list[PolicyResult]) -> Table:
-    """What the trained policies earn when training is over, seed by seed."""
-    is_share, is_failing = bool(agents[0].share_of_optimum), any(a.failures for a in agents)
-    form = percent if is_share else wording.number
-    measure = share_name(evaluation) if is_share else words(evaluation.metric)
-    head = ["policy", "training seeds", f"{measure}, mean", INTERVAL]
-    head += ["interquartile mean", "worst seed"]
-    best = best_name(evaluation)
-    gap = "optimality gap" if best == OPTIMUM else f"gap to the {best}"
-    head += [gap] if is_share else []
-    head += ["seeds that failed"] if is_failing else []
-    episode = evaluation.domain.episode
-    rows = [
-        _row_at_the_end(agent, form, episode) + (_failed(agent) if is_failing else [])
-        for agent in agents
-    ]
-    is_compared = any(not policy.is_trained for policy in evaluation.policies)
-    low = f"it earns less than {FAILURE_THRESHOLD:.0%} of what the best baseline earns, or where "
-    caption = (
-        "What each agent earns once trained. The interquartile mean leaves out the best and the "
-        "worst quarter."
-    )
+def _at_the_end(evaluation: Evaluation) -> Table:
+    """What the trained policies earn when training is over."""
+    caption = "What each agent earns once trained. "
+    caption += "The interquartile mean leaves out the best and the worst quarter."
+    least = f"{FAILURE_THRESHOLD:.0%} of what the best baseline earns"
+    if evaluation.policies[0].gap_closed:
+        caption = "What each agent reaches once trained."
+        least = f"the {evaluation.domain.baselines.best_fixed}"
+    is_failing = any(agent.failures for agent in evaluation.agents)
     if is_failing:
-        caption += f" A seed fails where {low if is_compared else ''}its training did not finish."
-    return Table(caption, head, rows)
-
-
-def _row_at_the_end(agent: PolicyResult, form: wording.Form, episode: str) -> list[str]:
-    shown = agent.share_of_optimum or agent.mean
-    per_unit, worst = scale(shown, agent), float(agent.scores.by_seed.min())
-    row = [agent.name, str(len(agent.scores.values)), form(shown.value)]
-    row += [wording.ends(shown, form, episode), form(agent.iqm.value * per_unit)]
-    row += [form(worst * per_unit)]
-    return row + ([f"{agent.optimality_gap.value:.2%}"] if agent.optimality_gap else [])
-
-
-def _gap_at_the_end(evaluation: Evaluation, agents: list[PolicyResult]) -> Table:
-    head = ["policy", "training seeds", "gap closed, mean", INTERVAL, "worst seed", "best seed"]
+        is_compared = len(evaluation.agents) < len(evaluation.policies)
+        low = f"it earns less than {least}, or where " if is_compared else ""
+        caption += f" A seed fails where {low}its training did not finish."
     rows = []
-    for agent in agents:
-        closed, by_seed = agent.gap_closed, agent.gap_closed_by_seed
-        if closed is None or by_seed is None:
-            continue
-        row = [agent.name, str(len(by_seed)), wording.share(closed.value)]
-        row += [wording.ends(closed, wording.share, evaluation.domain.episode)]
-        row += [wording.share(float(value)) for value in (by_seed.min(), by_seed.max())]
-        rows.append(row + _failed(agent))
-    caption = (
-        "What each agent reaches once trained. A seed fails where it earns less than the "
-        f"{evaluation.domain.baselines.best_fixed}, or where its training did not finish."
-    )
-    return Table(caption, [*head, "seeds that failed"], rows)
+    for agent in evaluation.agents:
+        row = [("policy", agent.name), ("training seeds", str(len(agent.scores.values)))]
+        row += _gap_at_the_end(evaluation, agent) or _total_at_the_end(evaluation, agent)
+        failed = wording.failures(agent.failures) if agent.failures else wording.NOTHING
+        rows.append(row + ([("seeds that failed", failed)] if is_failing else []))
+    return table(caption, rows)
 
 
-def _failed(agent: PolicyResult) -> list[str]:
-    return [wording.failures(agent.failures) if agent.failures else wording.NOTHING]
+def _total_at_the_end(evaluation: Evaluation, agent: PolicyResult) -> Row:
+    """Shares of the optimum where there is one, otherwise totals."""
+    shown = agent.share_of_optimum or agent.mean
+    form = percent if agent.share_of_optimum else wording.number
+    measure = evaluation.share_name if agent.share_of_optimum else words(evaluation.metric)
+    per_unit = scale(shown, agent)
+    row = [(f"{measure}, mean", form(shown.value))]
+    row += [(INTERVAL, wording.ends(shown, form, evaluation.domain.episode))]
+    row += [("interquartile mean", form(agent.iqm.value * per_unit))]
+    row += [("worst seed", form(float(agent.scores.by_seed.min()) * per_unit))]
+    if agent.optimality_gap:
+        is_optimum = evaluation.best == OPTIMUM
+        gap = "optimality gap" if is_optimum else f"gap to the {evaluation.best}"
+        row += [(gap, f"{agent.optimality_gap.value:.2%}")]
+    return row
+
+
+def _gap_at_the_end(evaluation: Evaluation, agent: PolicyResult) -> Row:
+    """How much of the gap it closes; empty where there is none."""
+    closed, by_seed = agent.gap_closed, agent.gap_closed_by_seed
+    if closed is None or by_seed is None:
+        return []
+    return [
+        ("gap closed, mean", wording.share(closed.value)),
+        (INTERVAL, wording.ends(closed, wording.share, evaluation.domain.episode)),
+        ("worst seed", wording.share(float(by_seed.min()))),
+        ("best seed", wording.share(float(by_seed.max()))),
+    ]

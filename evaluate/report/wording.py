@@ -6,7 +6,7 @@ from evaluate.statistics import LEVEL, FailureRate, Interval
 
 INTERVAL = f"{LEVEL:.0%} interval"
 NOTHING = "-"  # an empty cell
-Form = Callable[[float], str]
+Form = Callable[[float], str]  # writes a number
 
 
 def number(value: float) -> str:
@@ -26,13 +26,7 @@ def share(value: float) -> str:
 
 
 def ends(interval: Interval, form: Form, episode: str) -> str:
-    """The two ends alone, for a cell of a table, or why there are none.
-
-    Args:
-        interval: What to write.
-        form: Writes a number.
-        episode: What an episode is called.
-    """
+    """The two ends alone, for a cell of a table, or why there are none."""
     low, high = _shown_ends(interval, form)
     if low is None or high is None:
         without = {
@@ -70,10 +64,9 @@ def over(interval: Interval, seeds: int, episodes: int, episode: str) -> str:
 
 def condition(interval: Interval, episode: str) -> str:
     """What a comparison holds for, where that is less than other seeds and episodes."""
-    if interval.kind == "one seed" and interval.low is not None:
-        return f"on these {episode}s, with this one training seed"
+    here = f"on these {episode}s, " if interval.low is not None else ""
     return {
-        "one seed": "with this one training seed",
+        "one seed": f"{here}with this one training seed",
         "one seed on one episode": f"on this one {episode}, with this one training seed",
         "one episode": f"on this one {episode}",
         "seeds on one episode": f"on this one {episode}",

@@ -100,6 +100,8 @@ def read_table(run: Run, name: str, needs: tuple[str, ...]) -> "pd.DataFrame":
         frame = pd.read_csv(run.folder / name)
     except FileNotFoundError:
         raise InputError(f"{where}: is incomplete, {name} missing {state}") from None
+    except pd.errors.EmptyDataError:
+        frame = pd.DataFrame()
     except (OSError, ValueError) as error:
         raise InputError(f"{where}: {name} cannot be read: {first_line(error)}") from None
     if frame.empty or not set(needs) <= set(frame.columns):

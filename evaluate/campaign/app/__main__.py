@@ -36,17 +36,10 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    flags = [f"--{name}={value}" for name, value in {**SETTINGS, "server.port": args.port}.items()]
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        str(PAGE),
-        *flags,
-        "--",
-        str(args.runs_dir),
-    ]
+    settings = SETTINGS | {"server.port": str(args.port)}
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    streamlit = [sys.executable, "-m", "streamlit", "run", str(PAGE)]
+    command = [*streamlit, *flags, "--", str(args.runs_dir)]
     return os.execv(sys.executable, command)  # noqa: S606 - this very interpreter, and no shell
 
 

@@ -5,15 +5,13 @@ Only widgets and their places stand here; ``what_if.py`` has the numbers.
 
 import math
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import streamlit as st
-from numpy.typing import NDArray
 
-from envs.campaign.params import CHANNELS
+from envs.campaign.params import CHANNELS, FloatArray
 from envs.campaign.past import COLUMNS
 from evaluate.campaign.app import what_if
 from evaluate.campaign.app.what_if import Outcome, Problem
@@ -34,8 +32,6 @@ OWN = "your plan"
 EVERY_DAY, BY_DAY = "the same every day", "day by day"
 FINEST = 100  # steps of a slider between nothing and a round number near the budget
 ROOMY = "<style>.stMainBlockContainer {padding: 3rem 1.5rem}</style>"  # for three tables in a row
-
-FloatArray = NDArray[np.float64]
 
 
 def show(configs: Path, runs_dir: Path) -> None:
@@ -83,13 +79,12 @@ def _settings(known: dict[str, list[Run]]) -> tuple[Run, str, what_if.Change]:
 
 def _limits(name: str, channel: str) -> tuple[float | None, float | None]:
     """Least and most of a channel; None where nothing is entered."""
-    left, right = st.columns(2)
-    key = f"{channel} of {name}"
-    field = partial(st.number_input, value=None, placeholder="none", step=1.0)
-    with left:
-        least = field(f"least {channel}", key=f"least {key}")
-    with right:
-        most = field(f"most {channel}", key=f"most {key}")
+    least, most = (
+        place.number_input(
+            label, value=None, placeholder="none", step=1.0, key=f"{label} of {name}"
+        )
+        for place, label in zip(st.columns(2), (f"least {channel}", f"most {channel}"), strict=True)
+    )
     return least, most
 
 
@@ -97,9 +92,8 @@ def _past(run: Run, change: what_if.Change) -> what_if.Days:
     """The past days out of an uploaded file; none without one."""
     header = ",".join((DAY, *COLUMNS))
     with st.sidebar:
-        file = st.file_uploader(
-            "Past days (CSV)", help=f"A row for each past day under the header {header}"
-        )
+        hint = f"A row for each past day under the header {header}"
+        file = st.file_uploader("Past days (CSV)", help=hint)
         if file is None:
             return ()
         params = params_of(what_if.changed(run.config.env, change))
@@ -114,7 +108,7 @@ def _own_plan(problem: Problem, proposed: FloatArray) -> FloatArray:
     st.subheader("Your plan")
     played, days = len(problem.past), len(proposed)
     how = st.radio("Your plan", (EVERY_DAY, BY_DAY), horizontal=True, label_visibility="collapsed")
-    budget = problem.env.kwargs["daily_budget"]
+    budget = problem.params.daily_budget
     step = 10.0 ** math.floor(math.log10(budget)) / FINEST
     own = np.array(proposed, dtype=np.float64)
     if how == EVERY_DAY:
@@ -147,37 +141,34 @@ def _sliders(prefix: str, problem: Problem, start: FloatArray, step: float) -> l
 def _compare(outcomes: list[Outcome], own: FloatArray, problem: Problem) -> None:
     """The plans side by side, and below them the pictures of all."""
     agent, best, mine = outcomes
-    _say_if_too_much(own[len(problem.past) :], mine)
+    asked, spent = (plan.sum(axis=1).max() for plan in (own[len(problem.past) :], mine.spend))
+    if asked > spent + 1e-6 * asked:
+        rule = f"{OWN} is brought back to the budget and the limits."
+        st.info(f"{asked:,.6g} a day is more than can be spent: {rule}")
     outcomes = [agent, best, _with_unspent(mine, problem)]
     for column, outcome in zip(st.columns(len(outcomes)), outcomes, strict=True):
         with column:
             _outcome(outcome, best, len(problem.past))
-    names = [outcome.name for outcome in outcomes]
+    _pictures(outcomes, charts.policy_colours([plan.name for plan in outcomes], [agent.name, OWN]))
+
+
+def _pictures(outcomes: list[Outcome], colours: dict[str, str]) -> None:
+    """Where the plans put the budget, and what moves it."""
     st.subheader("Where the budget goes, and why")
     left, right = st.columns(2)
+    names = [outcome.name for outcome in outcomes]
     words = f"Stacked bars of spend on {', '.join(CHANNELS)} by day for {', '.join(names)}."
     days = pd.concat(outcome.days() for outcome in outcomes)
     left.image(png(spend_by_day(days, names)), width="stretch", alt=words)
-    colours = charts.policy_colours(names, [agent.name, mine.name])
     pictures = why_charts({outcome.name: outcome.diagnostics for outcome in outcomes}, colours)
     for place, chart in zip((left, right), pictures, strict=False):  # one where loyalty never moves
         place.image(png(chart.figure), width="stretch", alt=chart.alternative)
         place.caption(chart.caption)
 
 
-def _say_if_too_much(asked: FloatArray, mine: Outcome) -> None:
-    """Says so where the sliders (days left, channels) ask for more than can be spent."""
-    most = asked.sum(axis=1).max()
-    if most > mine.spend.sum(axis=1).max() + 1e-6 * most:
-        st.info(
-            f"{most:,.6g} a day is more than can be spent: {OWN} is brought back to the budget and "
-            "the limits."
-        )
-
-
 def _with_unspent(mine: Outcome, problem: Problem) -> Outcome:
     """The plan with a note about what it leaves of the budget."""
-    budget = problem.env.kwargs["daily_budget"] * len(mine.spend)
+    budget = problem.params.daily_budget * len(mine.spend)
     unspent = budget - mine.spend.sum()
     if unspent <= 1e-6 * budget:
         return mine
@@ -192,15 +183,12 @@ def _outcome(outcome: Outcome, best: Outcome, played: int) -> None:
         share = f"{percent(outcome.total / best.total)} of the {best.name}"
     left = f", days {played + 1} to {len(outcome.spend)}" if played else ""
     st.metric(f"{outcome.name}: engagement{left}", f"{outcome.total:,.1f}")
-    loyalty = outcome.diagnostics.loyalty
-    st.caption(f"{share}; loyalty {loyalty[-1]:.2f} on the last day")
+    st.caption(f"{share}; loyalty {outcome.diagnostics.loyalty[-1]:.2f} on the last day")
     st.table(outcome.table())
     for note in outcome.notes:
         st.caption(note)
     name = f"{outcome.name.replace(' ', '_')}.csv"
-    st.download_button(
-        "Download as CSV", outcome.frame.to_csv(index=False), name, "text/csv", key=name
-    )
+    st.download_button("Download as CSV", outcome.frame.to_csv(), name, "text/csv", key=name)
 
 
 show(Path("configs"), Path(sys.argv[1]))

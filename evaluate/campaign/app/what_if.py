@@ -6,34 +6,30 @@ No formula stands here: every number is the environment's.
 import dataclasses
 import warnings
 from collections.abc import Sequence
-from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from envs.campaign import baselines, planner, robust_planner
-from envs.campaign.params import CHANNELS, CampaignParams
+from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 from envs.campaign.past import COLUMNS
 from evaluate.campaign.domain import DOMAIN, baseline_env, params_of
 from evaluate.campaign.explain import PlanDiagnostics, plan_diagnostics
 from evaluate.campaign.fit import warning_of
-from evaluate.campaign.plan import CAMPAIGNS, EXPECTED, make_plan, written
+from evaluate.campaign.plan import EXPECTED, Limit, make_plan, play_days_left, written
 from evaluate.campaign.policies import BEST_FIXED, best_name, planned
 from evaluate.domain import domain_of
 from evaluate.policies import load_candidates
+from evaluate.rollouts import Candidate
 from train.agents.registry import REGISTRY
 from train.config import EnvConfig
-from train.environment import make_env
 from train.errors import InputError
-from train.play import play
 from train.storage.run_folder import Run, finished_runs, load_run
 
 WITHIN = 1 - 1e-12  # of the budget, so that rounding does not pass it
-FloatArray = NDArray[np.float64]
 Days = tuple[tuple[float, ...], ...]
 """Past days, a row for each: spends [bu/day] and metrics [counts/day]."""
 
@@ -44,9 +40,8 @@ class Change(NamedTuple):
     Attributes:
         daily_budget: Most that can be spent in a day [bu/day].
         start_weekday: Weekday of the first day, 0 = Monday.
-        least: Least spend of each channel on every day [bu/day]; None leaves it as the config has
-            it.
-        most: Most spend of each channel on every day [bu/day]; None leaves it as the config has it.
+        least: Least spend of each channel on every day [bu/day]; None leaves the config's.
+        most: Most spend of each channel on every day [bu/day]; None leaves the config's.
     """
 
     daily_budget: float
@@ -83,23 +78,19 @@ class Outcome(NamedTuple):
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The days and their spend in few digits."""
-        table = pd.DataFrame(self.written, columns=list(CHANNELS))
-        table.insert(0, "day", range(1, len(table) + 1))
-        return table
+        """Spend in few digits by day, (days, channels)."""
+        return _by_day(self.written)
 
     def days(self) -> pd.DataFrame:
         """Spend by day under the name of the plan, as the charts take it."""
-        days = pd.DataFrame(self.spend, columns=list(CHANNELS))
-        return days.assign(policy=self.name, day=range(1, len(days) + 1))
+        return _by_day(self.spend).assign(policy=self.name).reset_index()
 
     def table(self) -> pd.DataFrame:
         """The days for people: split, expected engagement, and loyalty at the start of the day."""
         played = len(self.spend) - len(self.engagement)
         earns = ["played"] * played + [f"{value:,.0f}" for value in self.engagement]
         loyalty = [f"{value:.2f}" for value in self.diagnostics.loyalty]
-        table = self.frame.assign(earns=earns, loyalty=loyalty)
-        return table.set_index(table.pop("day").map(str))
+        return self.frame.assign(earns=earns, loyalty=loyalty).rename(str)
 
 
 class Problem(NamedTuple):
@@ -120,13 +111,17 @@ class Problem(NamedTuple):
         return hash((self.env.model_dump_json(), self.past, self.seed))
 
     @property
+    def params(self) -> CampaignParams:
+        """The parameters of the campaign."""
+        return params_of(self.env)
+
+    @property
     def past_array(self) -> FloatArray:
         """The past days, (past days, channels + metrics); sums over the budget scaled to it."""
         past = np.array(self.past, dtype=np.float64).reshape(-1, len(COLUMNS))
-        budget = self.env.kwargs["daily_budget"]
-        sums = past[:, : len(CHANNELS)].sum(axis=1, keepdims=True)
-        within = np.where(sums > budget, budget * WITHIN / np.maximum(sums, budget), 1.0)
-        past[:, : len(CHANNELS)] *= within
+        spend, budget = past[:, : len(CHANNELS)], self.params.daily_budget
+        sums = spend.sum(axis=1, keepdims=True)
+        spend *= np.where(sums > budget, budget * WITHIN / np.maximum(sums, budget), 1.0)
         return past
 
     @property
@@ -144,14 +139,12 @@ def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
         InputError: There is none.
     """
     agents = list(REGISTRY)
-    runs = {
-        path.stem: finished_runs(runs_dir, path.stem) for path in sorted(configs.glob("*.yaml"))
-    }
-    campaigns = {
-        name: sorted(those, key=lambda run: (agents.index(run.state.agent), -run.state.order))
-        for name, those in runs.items()
-        if those and _is_campaign(those[0].config.env)
-    }
+    campaigns = {}
+    for name in sorted(path.stem for path in configs.glob("*.yaml")):
+        runs = finished_runs(runs_dir, name)
+        runs.sort(key=lambda run: (agents.index(run.state.agent), -run.state.order))
+        if runs and _is_campaign(runs[0].config.env):
+            campaigns[name] = runs
     if not campaigns:
         raise InputError(f"no finished run of a campaign in {runs_dir}; train one: make train")
     return campaigns
@@ -170,17 +163,14 @@ def changed(env: EnvConfig, change: Change) -> EnvConfig:
     Raises:
         InputError: They cannot be met; the message says why and what to change.
     """
-    days, kwargs = params_of(env).days, env.kwargs
-    new = EnvConfig(
-        id=env.id,
-        kwargs=kwargs
-        | {
-            "daily_budget": change.daily_budget,
-            "start_weekday": change.start_weekday,
-            "min_spend": _limits(kwargs.get("min_spend"), change.least, days, 0.0),
-            "max_spend": _limits(kwargs.get("max_spend"), change.most, days, change.daily_budget),
-        },
-    )
+    days, budget, old = params_of(env).days, change.daily_budget, env.kwargs
+    kwargs = {
+        "daily_budget": budget,
+        "start_weekday": change.start_weekday,
+        "min_spend": _limits(old.get("min_spend"), change.least, days, 0.0),
+        "max_spend": _limits(old.get("max_spend"), change.most, days, budget),
+    }
+    new = EnvConfig(id=env.id, kwargs=old | kwargs)
     params_of(new)
     return new
 
@@ -205,13 +195,9 @@ def agents_plan(
     model_mtime: float,  # noqa: ARG001 - for the cache
     problem: Problem,
 ) -> Outcome:
-    """What a trained agent does on the days left.
+    """What one of a run's policies does on the days left.
 
-    Args:
-        run: Folder of its run.
-        agent: Name of one of the run's policies.
-        model_mtime: When its model was written: after another training it is asked again.
-        problem: The campaign to play.
+    After another training, when the model is written again, it is asked again.
 
     Raises:
         InputError: The run cannot be loaded.
@@ -221,11 +207,13 @@ def agents_plan(
     plan = make_plan([asked], agent, problem.past_array)
     notes: tuple[str, ...] = ()
     if plan.campaigns > 1:
-        many = "Four of five campaigns earn" if plan.holds_range else "The closest campaigns earn"
-        in_range = f"{many} {plan.low:,.0f} to {plan.high:,.0f}."
-        notes = (in_range, "Later days are averages: each is decided once the day before is known.")
-    outcome = _outcome(problem, agent, plan.split, plan.days[EXPECTED].to_numpy())
-    return outcome._replace(notes=notes, warning=warning_of(plan.fit))
+        many = "Four of five" if plan.holds_range else "The closest"
+        notes = (
+            f"{many} campaigns earn {plan.low:,.0f} to {plan.high:,.0f}.",
+            "Later days are averages: each is decided once the day before is known.",
+        )
+    outcome = _outcome(problem, agent, plan.split, plan.days[EXPECTED].to_numpy(), notes)
+    return outcome._replace(warning=warning_of(plan.fit))
 
 
 @lru_cache(maxsize=256)
@@ -234,30 +222,25 @@ def best_plan(problem: Problem) -> Outcome:
 
     Where campaigns differ it is the best fixed plan for what is likely after them.
     """
-    params = params_of(problem.env)
+    params = problem.params
     if not params.is_drawn:
-        return _best_nominal_plan(problem, params)
+        return _best_nominal_plan(problem)
     if not problem.past:
         return earned(problem, BEST_FIXED, baselines.best_fixed(params))
     rng = np.random.default_rng(problem.seed)
-    left = robust_planner.best_plan_after(params, problem.past_array, rng)
-    outcome = earned(problem, BEST_FIXED, np.concatenate([problem.spent, left]))
-    return outcome._replace(notes=("Planned for what is likely after the past days.",))
+    left = robust_planner.best_fixed_plan(params, rng, problem.past_array)
+    notes = ("Planned for what is likely after the past days.",)
+    return earned(problem, BEST_FIXED, np.concatenate([problem.spent, left]), notes)
 
 
-def earned(problem: Problem, name: str, spend: FloatArray) -> Outcome:
-    """What a plan (days, channels) [bu/day] brings on the days left.
-
-    It is brought within limits and budget if need be.
-    """
-    params = params_of(problem.env)
-    left = planned(params, lambda _: spend)
-    options = {"past": problem.past_array}
-    campaigns = CAMPAIGNS if params.is_noisy or params.is_drawn else 1
-    with closing(make_env(baseline_env(problem.env), campaigns)) as envs:
-        infos = [step.infos for step in play(left, envs, problem.seed, options=options)]
-    played = np.array([info["spend"][0] for info in infos])
-    return _outcome(problem, name, played, np.array([info[EXPECTED].mean() for info in infos]))
+def earned(problem: Problem, name: str, spend: FloatArray, notes: tuple[str, ...] = ()) -> Outcome:
+    """What a plan (days, channels) [bu/day], brought within limits, brings on the days left."""
+    policy = planned(problem.params, lambda _: spend)
+    candidate = Candidate(name, None, baseline_env(problem.env), policy)
+    days = play_days_left(candidate, problem.params, problem.past_array, problem.seed)
+    played = np.array([infos["spend"][0] for infos in days])
+    engagement = np.array([infos[EXPECTED].mean() for infos in days])
+    return _outcome(problem, name, played, engagement, notes)
 
 
 def after(run: Run, change: Change, past: Days) -> Problem:
@@ -265,29 +248,40 @@ def after(run: Run, change: Change, past: Days) -> Problem:
     return Problem(changed(run.config.env, change), past, run.config.evaluation.seed)
 
 
-def _best_nominal_plan(problem: Problem, params: CampaignParams) -> Outcome:
+def _best_nominal_plan(problem: Problem) -> Outcome:
     """The best plan of the campaign itself, its past days held at what was spent."""
-    low, high = (limits.copy() for limits in planner.limits_of(params))
-    played = len(problem.past)
-    low[:played] = high[:played] = problem.spent
-    if played:
-        least, most = (tuple(map(tuple, limits.tolist())) for limits in (low, high))
+    params = problem.params
+    if problem.past:
+        limits = _limits_left(problem, problem.spent, problem.spent)
+        least, most = (tuple(map(tuple, limit.tolist())) for limit in limits)
         params = dataclasses.replace(params, min_spend=least, max_spend=most)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         spend = planner.plan(params).spend
     notes = tuple(str(warning.message) for warning in caught)
-    return earned(problem, best_name(params), spend)._replace(notes=notes)
+    return earned(problem, best_name(params), spend, notes)
 
 
-def _outcome(problem: Problem, name: str, left: FloatArray, engagement: FloatArray) -> Outcome:
+def _outcome(
+    problem: Problem, name: str, left: FloatArray, engagement: FloatArray, notes: tuple[str, ...]
+) -> Outcome:
     """A plan from its spend on the days left (days left, channels) [bu/day]."""
     spend = np.concatenate([problem.spent, left])
-    params, played = params_of(problem.env), len(problem.past)
-    low, high = (limits.copy() for limits in planner.limits_of(params))
-    low[:played], high[:played] = 0.0, np.inf  # they may have been spent within other limits
-    diagnostics = plan_diagnostics(params, spend)
-    return Outcome(name, spend, engagement, diagnostics, written(spend, low, high))
+    shown = written(spend, *_limits_left(problem, 0.0, np.inf))  # the past had limits of its own
+    diagnostics = plan_diagnostics(problem.params, spend)
+    return Outcome(name, spend, engagement, diagnostics, shown, notes)
+
+
+def _limits_left(problem: Problem, low: Limit, high: Limit) -> tuple[FloatArray, FloatArray]:
+    """Least and most spend, (days, channels) [bu/day]; ``low`` and ``high`` on the past days."""
+    least, most = (limits.copy() for limits in planner.limits_of(problem.params))
+    least[: len(problem.past)], most[: len(problem.past)] = low, high
+    return least, most
+
+
+def _by_day(spend: FloatArray | list[list[str]]) -> pd.DataFrame:
+    days = pd.RangeIndex(1, len(spend) + 1, name="day")
+    return pd.DataFrame(spend, index=days, columns=list(CHANNELS))
 
 
 def _is_campaign(env: EnvConfig) -> bool:
@@ -300,17 +294,11 @@ def _is_campaign(env: EnvConfig) -> bool:
 def _limits(limits: Any, by_hand: Sequence[float | None], days: int, absent: float) -> Any:
     """A row of limits for each day, those set by hand replaced; as they are if none is.
 
-    Args:
-        limits: What the config has: a number for each channel, a row of them for each day, or None.
-        by_hand: A number for each channel; None leaves it.
-        days: Length of the campaign [days].
-        absent: What stands for a limit where the config has none [bu/day].
+    The config's limits are a number for each channel, a row of them for each day, or None, for
+    which ``absent`` stands; all in [bu/day].
     """
-    if all(value is None for value in by_hand):
+    new = np.array(by_hand, dtype=np.float64)  # NaN for None
+    if np.isnan(new).all():
         return limits
-    rows = np.full((days, len(CHANNELS)), absent) if limits is None else np.array(limits)
-    rows = np.array(np.broadcast_to(rows, (days, len(CHANNELS))), dtype=np.float64)
-    for channel, value in enumerate(by_hand):
-        if value is not None:
-            rows[:, channel] = value
-    return rows.tolist()
+    rows = np.broadcast_to(absent if limits is None else np.array(limits), (days, len(new)))
+    return np.where(np.isnan(new), rows, new).tolist()
