@@ -34,11 +34,8 @@ def main(argv: list[str] | None = None) -> int:
         # torch raises a RuntimeError
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
             raise
-        print(
-            "error: not enough memory: fewer n_envs, n_steps, units or episodes need less: "
-            f"{error}",
-            file=sys.stderr,
-        )
+        advice = "fewer n_envs, n_steps, units or episodes need less"
+        print(f"error: not enough memory: {advice}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted: what was saved before is as it was", file=sys.stderr)
@@ -71,7 +68,7 @@ def _resume(args: ResumeArgs, command: str) -> int:
     outcome = resume_run(args.folder, args.total_timesteps, command)
     if outcome is None:
         return 0
-    print(_summary(outcome), flush=True)
+    print(outcome.summary, flush=True)
     code = _report([outcome])
     if code == 0:
         print(f"look further:\n  python -m evaluate {args.folder}")
@@ -85,7 +82,7 @@ def _one_by_one(jobs: "list[NewRun]") -> "list[Outcome]":
     outcomes = []
     for job in jobs:
         outcomes.append(start_run(job))
-        print(_summary(outcomes[-1]), flush=True)
+        print(outcomes[-1].summary, flush=True)
         if outcomes[-1].state == "interrupted":
             break
     return outcomes
@@ -103,7 +100,7 @@ def _side_by_side(jobs: "list[NewRun]", at_once: int) -> "list[Outcome]":
 
         def done(outcome: "Outcome") -> None:
             outcomes.append(outcome)
-            tqdm.write(_summary(outcome))
+            tqdm.write(outcome.summary)
             bar.update()
 
         try:
@@ -125,39 +122,18 @@ def _report(outcomes: "list[Outcome]", is_cut_short: bool = False) -> int:
     saved = stopped or [outcome.run.folder for outcome in outcomes if outcome.score][-1:]
     look = "\n".join(f"  python -m evaluate {folder}" for folder in saved)
     resume = "\n".join(f"  python -m train --resume {folder}" for folder in saved)
-    print(
-        f"interrupted: what was learned is saved in {', '.join(map(str, saved))}; look at it with\n"
-        f"{look}\nor resume exactly where it stopped with\n{resume}",
-        file=sys.stderr,
-    )
+    what = f"what was learned is saved in {', '.join(map(str, saved))}; look at it with\n{look}"
+    advice = f"or resume exactly where it stopped with\n{resume}"
+    print(f"interrupted: {what}\n{advice}", file=sys.stderr)
     return 130
-
-
-def _summary(outcome: "Outcome") -> str:
-    """The line that ends a run: what the trained policy reaches, and how long it took."""
-    from train.play import percent
-
-    run, score = outcome.run, outcome.score
-    parts: list[str] = [outcome.state]
-    if score is not None:
-        means = {name.rsplit("/", 1)[-1]: value for name, value in score.means.items()}
-        parts = [f"{name} {value:,.1f}" for name, value in means.items()][:1]
-        if "share_of_optimum" in means:
-            parts.append(f"{percent(means['share_of_optimum'])} of the optimum")
-        if score.cut:
-            parts.append(score.cut)
-    label = f"{run.state.agent} seed {run.state.seed}"
-    return f"{label}: {', '.join(parts)}, {outcome.seconds:.1f} s, {run.folder}"
 
 
 def _next_commands(args: TrainArgs) -> tuple[str, str]:
     """The two commands to look further: the Makefile's, or Python's for runs elsewhere."""
     if args.runs_dir == Path("runs"):
         return f"make evaluate CONFIG={args.config}", "make tensorboard"
-    return (
-        f"python -m evaluate {args.config} --runs-dir {args.runs_dir}",
-        f"python -m tensorboard.main --logdir {args.runs_dir}",
-    )
+    look = f"python -m evaluate {args.config} --runs-dir {args.runs_dir}"
+    return look, f"python -m tensorboard.main --logdir {args.runs_dir}"
 
 
 if __name__ == "__main__":

@@ -4,26 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field
-from tyro.constructors import (
-    ConstructorRegistry,
-    PrimitiveConstructorSpec,
-    PrimitiveTypeInfo,
-    StructConstructorSpec,
-    StructFieldSpec,
-    StructTypeInfo,
-)
+from pydantic import BaseModel, Field
+from tyro import constructors
 
-from train.config import (
-    AGENTS,
-    RENAMED,
-    AgentConfig,
-    AgentName,
-    EnvConfig,
-    TrainConfig,
-    load_config,
-    parse_config,
-)
+from train import config
+from train.config import AGENTS, RENAMED, AgentConfig, AgentName, TrainConfig
 from train.errors import InputError, nearest
 
 DESCRIPTION = """Trains the agents of CONFIG, a YAML file such as configs/linear.yaml. Each agent
@@ -53,9 +38,7 @@ class ResumeArgs(NamedTuple):
     total_timesteps: int | None
 
 
-class _Flags(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class _Flags(BaseModel, frozen=True):
     agents: tuple[str, ...] = Field(
         default=(), description=f"agents to train, of {', '.join(AGENTS)}; default: all in the file"
     )
@@ -63,8 +46,7 @@ class _Flags(BaseModel):
     runs_dir: Path = Field(default=Path("runs"), description="folder for the runs")
     jobs: int = Field(
         default=0,
-        description="runs trained at the same time; 0: as many as the cores allow for several "
-        "seeds, else 1",
+        description="runs trained at a time; 0: by the cores for several seeds, else 1",
     )
     train: Annotated[TrainConfig, tyro.conf.arg(name="")]
 
@@ -73,9 +55,7 @@ class _ResumeFlags(NamedTuple):
     """Resumes a run from its last checkpoint."""
 
     resume: Annotated[Path, tyro.conf.arg(help="the run's folder")]
-    total_timesteps: Annotated[
-        int | None, tyro.conf.arg(help="extend the run to this many environment steps")
-    ] = None
+    total_timesteps: Annotated[int | None, tyro.conf.arg(help="extend it to so many steps")] = None
 
 
 def parse_resume(argv: list[str]) -> ResumeArgs | None:
@@ -87,12 +67,10 @@ def parse_resume(argv: list[str]) -> ResumeArgs | None:
     """
     if not any(word == "--resume" or word.startswith("--resume=") for word in argv):
         return None
-    flags = tyro.cli(_ResumeFlags, args=argv, prog="python -m train", registry=_REGISTRY)
-    if flags.total_timesteps is not None and flags.total_timesteps < 1:
-        raise InputError(
-            f"--total-timesteps {flags.total_timesteps}: must be a whole number of 1 or more"
-        )
-    return ResumeArgs(flags.resume, flags.total_timesteps)
+    folder, steps = tyro.cli(_ResumeFlags, args=argv, prog="python -m train", registry=_REGISTRY)
+    if steps is not None and steps < 1:
+        raise InputError(f"--total-timesteps {steps}: must be a whole number of 1 or more")
+    return ResumeArgs(folder, steps)
 
 
 def parse_args(argv: list[str]) -> TrainArgs:
@@ -104,40 +82,35 @@ def parse_args(argv: list[str]) -> TrainArgs:
     """
     path, rest = _take_config(argv)
     _check_renamed(rest)
-    default = _Flags(train=load_config(path) if path else _example())
-    flags = tyro.cli(
+    values: Any = tyro.cli(
         _Flags,
         args=rest,
-        default=default,
+        default=_Flags(train=config.load_config(path) if path else _example()),
         prog="python -m train CONFIG",
         description=DESCRIPTION,
         config=(tyro.conf.AvoidSubcommands,),
         registry=_REGISTRY,
     )
-    values: dict[str, Any] = flags  # type: ignore[assignment]
-    for agent in values["agents"]:
+    agents, seeds, jobs = values["agents"], values["seeds"], values["jobs"]
+    for agent in agents:
         if agent not in AGENTS:
-            raise InputError(
-                f"--agents {agent}: unknown agent{nearest(agent, AGENTS)}; "
-                f"known: {', '.join(AGENTS)}"
-            )
-    for seed in values["seeds"]:
+            hint = f"{nearest(agent, AGENTS)}; known: {', '.join(AGENTS)}"
+            raise InputError(f"--agents {agent}: unknown agent{hint}")
+    for seed in seeds:
         if not 0 <= seed < 2**31:
             raise InputError(f"--seeds {seed}: must be from 0 to {2**31 - 1}")
-    if values["jobs"] < 0:
-        raise InputError(f"--jobs {values['jobs']}: must be a whole number of 0 or more")
-    config = parse_config(values["train"], "command line")
-    seeds, jobs = _once(values["seeds"]), values["jobs"]
-    return TrainArgs(
-        path or Path(), _once(values["agents"]), seeds, values["runs_dir"], jobs, config
-    )
+    if jobs < 0:
+        raise InputError(f"--jobs {jobs}: must be a whole number of 0 or more")
+    train = config.parse_config(values["train"], "command line")
+    runs_dir: Path = values["runs_dir"]
+    return TrainArgs(path or Path(), _once(agents), _once(seeds), runs_dir, jobs, train)
 
 
-_REGISTRY = ConstructorRegistry()
+_REGISTRY = constructors.ConstructorRegistry()
 
 
 @_REGISTRY.struct_rule
-def _unchecked(info: StructTypeInfo) -> StructConstructorSpec | None:
+def _unchecked(info: constructors.StructTypeInfo) -> constructors.StructConstructorSpec | None:
     """Lets tyro collect plain values, to be checked by our schema and refused in its words."""
     if not (isinstance(info.type, type) and issubclass(info.type, BaseModel)):
         return None
@@ -148,12 +121,15 @@ def _unchecked(info: StructTypeInfo) -> StructConstructorSpec | None:
         if name in AGENTS and value is None:
             continue  # the file leaves this agent out, so it has no flags
         kind = type(value) if name in AGENTS else hints[name]
-        fields.append(StructFieldSpec(name, kind, value, field.description or ""))
-    return StructConstructorSpec(instantiate=dict, fields=tuple(fields))
+        help_text = field.description or ""
+        fields.append(constructors.StructFieldSpec(name, kind, value, help_text))
+    return constructors.StructConstructorSpec(instantiate=dict, fields=tuple(fields))
 
 
 @_REGISTRY.primitive_rule
-def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
+def _whole_number(
+    info: constructors.PrimitiveTypeInfo,
+) -> constructors.PrimitiveConstructorSpec[int] | None:
     """Reads 1e3 as 1000, as in a file."""
     if info.type is not int:
         return None
@@ -167,7 +143,7 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | No
             raise ValueError(f"{words[0]} is not a whole number")
         return int(number)
 
-    return PrimitiveConstructorSpec(
+    return constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar="INT",
         instance_from_str=parse,
@@ -196,16 +172,14 @@ def _take_config(argv: list[str]) -> tuple[Path | None, list[str]]:
         return Path(chosen), argv[:index] + argv[index + 1 :]
     if {"-h", "--help"} & set(argv):
         return None, argv
-    known = ", ".join(sorted(map(str, Path("configs").glob("*.yaml"))))
-    raise InputError(
-        f"no config named; usage: python -m train CONFIG [--help]; known: {known or 'none'}"
-    )
+    known = ", ".join(config.yaml_files(Path("configs"))) or "none"
+    raise InputError(f"no config named; usage: python -m train CONFIG [--help]; known: {known}")
 
 
 def _example() -> TrainConfig:
     """The config that ``--help`` shows where no file is named: every agent with its defaults."""
     parts: dict[str, Any] = dict.fromkeys(AGENTS, AgentConfig())
-    return TrainConfig(env=EnvConfig(id="ID"), total_timesteps=1, **parts)
+    return TrainConfig(env=config.EnvConfig(id="ID"), total_timesteps=1, **parts)
 
 
 def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -5,11 +5,12 @@ Every hyperparameter has Stable-Baselines3's name and default.
 
 import re
 from collections.abc import Hashable
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from train.errors import InputError, first_line, nearest
 
@@ -38,128 +39,76 @@ Seed = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**31)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, le=MAX_FLOAT, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=MAX_FLOAT, allow_inf_nan=False)]
+Bound = Annotated[float, Field(gt=0)]
+LogStd = Annotated[float, Field(ge=-20, le=20)]
+Units = Annotated[tuple[Size, ...], BeforeValidator(_sequence)]
 
-_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-
-class OptimizerKwargs(BaseModel):
+class OptimizerKwargs(BaseModel, frozen=True, extra="forbid", strict=True):
     """What Adam is given; RMSprop takes ``rms_prop_eps``."""
 
-    model_config = _STRICT
-
-    eps: Positive = Field(
-        default=1e-5, description="epsilon of Adam, used where use_rms_prop is off [1]"
-    )
+    eps: Positive = Field(default=1e-5, description="epsilon of Adam, unless use_rms_prop [1]")
 
 
-class PolicyKwargs(BaseModel):
+class PolicyKwargs(BaseModel, frozen=True, extra="forbid", strict=True):
     """The networks: actor and critic have the same shape and share no weight."""
 
-    model_config = _STRICT
-
-    net_arch: Annotated[tuple[Size, ...], BeforeValidator(_sequence)] = Field(
-        default=(64, 64), description="units of each hidden layer, of the actor and of the critic"
-    )
-    activation_fn: Literal["tanh", "relu"] = Field(
-        default="tanh", description="activation of the hidden layers"
-    )
-    ortho_init: bool = Field(
-        default=True, description="orthogonal initial weights, else torch's own"
-    )
-    log_std_init: float = Field(
-        default=0.0,
-        ge=-20,
-        le=20,
-        description="log standard deviation of a Gaussian actor at the start [1]",
-    )
+    net_arch: Units = Field(default=(64, 64), description="units of each hidden layer, of both")
+    activation_fn: Literal["tanh", "relu"] = Field(default="tanh", description="of hidden layers")
+    ortho_init: bool = Field(default=True, description="orthogonal initial weights, else torch's")
+    log_std_init: LogStd = Field(default=0.0, description="first log std of a Gaussian actor [1]")
     optimizer_kwargs: OptimizerKwargs = OptimizerKwargs()
 
 
-class AgentConfig(BaseModel):
+class AgentConfig(BaseModel, frozen=True, extra="forbid", strict=True):
     """Hyperparameters of an actor-critic, the same for both agents."""
 
-    model_config = _STRICT
-
     n_envs: Size = Field(default=1, description="environments stepped side by side")
-    n_steps: Size = Field(
-        default=5,
-        description="steps of each environment in a rollout, one update each [steps]",
-    )
+    n_steps: Size = Field(default=5, description="steps of each environment per update [steps]")
     gamma: Fraction = Field(default=0.99, description="discount factor [1/step]")
-    gae_lambda: Fraction = Field(
-        default=1.0,
-        description="bias against variance of the advantage; 1: n-step [1]",
-    )
+    gae_lambda: Fraction = Field(default=1.0, description="bias against variance; 1: n-step [1]")
     learning_rate: NonNegative = Field(default=7e-4, description="learning rate at the start [1]")
     learning_rate_end: NonNegative | None = Field(
         default=None, description="learning rate at the end, reached linearly; null: constant [1]"
     )
     ent_coef: NonNegative = Field(default=0.0, description="weight of the entropy bonus [1]")
     vf_coef: NonNegative = Field(default=0.5, description="weight of the value loss [1]")
-    max_grad_norm: Annotated[float, Field(gt=0)] = Field(
-        default=0.5,
-        description="bound of the gradient's norm over actor and critic; .inf: no bound [1]",
-    )
-    normalize_advantage: bool = Field(
-        default=False,
-        description="advantages of a rollout to mean 0 and standard deviation 1",
-    )
+    max_grad_norm: Bound = Field(default=0.5, description="bound of the gradient; .inf: none [1]")
+    normalize_advantage: bool = Field(default=False, description="standardise rollouts' advantages")
     use_rms_prop: bool = Field(default=True, description="RMSprop, else Adam")
     rms_prop_eps: Positive = Field(default=1e-5, description="epsilon of RMSprop [1]")
-    stats_window_size: Size = Field(
-        default=100,
-        description="rollout/ep_rew_mean is over this many episodes [episodes]",
-    )
-    log_interval: Count = Field(
-        default=100,
-        description="rollouts between two rows of the log; the first is written as soon as it can",
-    )
+    stats_window_size: Size = Field(default=100, description="window of ep_rew_mean [episodes]")
+    log_interval: Count = Field(default=100, description="rollouts between two rows of the log")
     policy_kwargs: PolicyKwargs = PolicyKwargs()
 
     @model_validator(mode="after")
     def _enough_to_normalise(self) -> "AgentConfig":
         if self.normalize_advantage and self.n_envs * self.n_steps < 2:
-            raise ValueError(
-                "normalize_advantage needs a rollout of 2 or more: raise n_envs or n_steps"
-            )
+            message = "normalize_advantage needs a rollout of 2 or more: raise n_envs or n_steps"
+            raise ValueError(message)
         return self
 
 
-class EnvConfig(BaseModel):
+class EnvConfig(BaseModel, frozen=True, extra="forbid", strict=True):
     """The environment, by its Gymnasium id."""
 
-    model_config = _STRICT
-
-    id: str = Field(
-        min_length=1, description="Gymnasium id, 'module:Name-v0' where a module registers it"
-    )
+    id: str = Field(min_length=1, description="Gymnasium id, such as 'module:Name-v0'")
     kwargs: dict[str, Any] = Field(default={}, description="keyword arguments of the environment")
 
 
-class EvaluationConfig(BaseModel):
+class EvaluationConfig(BaseModel, frozen=True, extra="forbid", strict=True):
     """How a trained agent is evaluated."""
 
-    model_config = _STRICT
-
     n_eval_episodes: Size = Field(default=100, description="episodes that each policy plays")
-    seed: Seed = Field(
-        default=20000, description="seed of those episodes, the same for every policy"
-    )
+    seed: Seed = Field(default=20000, description="seed of those episodes for every policy")
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(BaseModel, frozen=True, extra="forbid", strict=True):
     """One experiment: an environment, the agents that learn it, and their evaluation."""
 
-    model_config = _STRICT
-
     env: EnvConfig
-    total_timesteps: Count = Field(
-        description="environment steps; the last rollout may overshoot them [steps]"
-    )
-    checkpoint_every: Count = Field(
-        default=100_000,
-        description="environment steps between checkpoints, rounded up to whole rollouts [steps]",
-    )
+    total_timesteps: Count = Field(description="environment steps, the last rollout whole [steps]")
+    checkpoint_every: Count = Field(default=100000, description="steps between checkpoints [steps]")
     torch_threads: Size = Field(
         default=1, le=1024, description="threads of torch; results hold for an equal count"
     )
@@ -185,19 +134,17 @@ class TrainConfig(BaseModel):
             InputError: There is no such agent, or the file has no part for it.
         """
         if name not in AGENTS:
-            raise InputError(
-                f"unknown agent {name!r}{nearest(name, AGENTS)}; known: {', '.join(AGENTS)}"
-            )
+            hint = f"{nearest(name, AGENTS)}; known: {', '.join(AGENTS)}"
+            raise InputError(f"unknown agent {name!r}{hint}")
         part: AgentConfig | None = getattr(self, name)
         if part is None:
             raise InputError(f"the config has no part {name!r}; it has: {', '.join(self.agents)}")
         return part
 
 
+_PARTS = TrainConfig.model_fields
 AGENTS: tuple[AgentName, ...] = tuple(
-    name
-    for name, field in TrainConfig.model_fields.items()
-    if field.annotation == AgentConfig | None
+    name for name, field in _PARTS.items() if field.annotation == AgentConfig | None
 )
 
 
@@ -218,9 +165,8 @@ def parse_config(data: Any, where: str) -> TrainConfig:
     """
     if not isinstance(data, dict):
         content = "is empty" if data is None else f"holds {type(data).__name__} {str(data)[:40]!r}"
-        raise InputError(
-            f"{where}: {content}; expected a mapping with the keys {_keys(TrainConfig)}"
-        )
+        expected = f"expected a mapping with the keys {', '.join(TrainConfig.model_fields)}"
+        raise InputError(f"{where}: {content}; {expected}")
     try:
         return TrainConfig.model_validate(data)
     except ValidationError as error:
@@ -263,24 +209,18 @@ def _check_size(root: yaml.Node, where: str) -> None:
         if isinstance(node, yaml.ScalarNode):
             return 1
         if node in open_nodes:
-            raise InputError(
-                f"{where}: line {node.start_mark.line + 1} holds itself through an alias"
-            )
+            line = node.start_mark.line + 1
+            raise InputError(f"{where}: line {line} holds itself through an alias")
         if node not in sizes:
             open_nodes.add(node)
-            parts = (
-                [part for pair in node.value for part in pair]
-                if isinstance(node, yaml.MappingNode)
-                else node.value
-            )
+            parts = chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value
             sizes[node] = 1 + sum(map(size, parts))
             open_nodes.remove(node)
         return sizes[node]
 
-    if size(root) > MAX_VALUES:
-        raise InputError(
-            f"{where}: holds {size(root):,} values with aliases; at most {MAX_VALUES:,} are read"
-        )
+    if (values := size(root)) > MAX_VALUES:
+        allowed = f"at most {MAX_VALUES:,} are read"
+        raise InputError(f"{where}: holds {values:,} values with aliases; {allowed}")
 
 
 def _read(path: Path) -> Any:
@@ -288,16 +228,13 @@ def _read(path: Path) -> Any:
         with path.open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)
         if len(content) > MAX_CONFIG_BYTES:
-            raise InputError(
-                f"config {path}: is larger than the {MAX_CONFIG_BYTES:,} bytes that are read"
-            )
+            allowed = f"the {MAX_CONFIG_BYTES:,} bytes that are read"
+            raise InputError(f"config {path}: is larger than {allowed}")
         text = content.decode("utf-8-sig")
     except FileNotFoundError:
-        known = _yaml_files(path.parent) or _yaml_files(Path("configs"))
-        listing = f"; known: {', '.join(known)}" if known else ""
-        raise InputError(
-            f"config {path}: no such file{nearest(str(path), known)}{listing}"
-        ) from None
+        known = yaml_files(path.parent) or yaml_files(Path("configs"))
+        hint = nearest(str(path), known) + (f"; known: {', '.join(known)}" if known else "")
+        raise InputError(f"config {path}: no such file{hint}") from None
     except UnicodeDecodeError:
         raise InputError(f"config {path}: is not UTF-8 text") from None
     except (OSError, ValueError) as error:
@@ -306,7 +243,8 @@ def _read(path: Path) -> Any:
     return parse_yaml(text, str(path))
 
 
-def _yaml_files(folder: Path) -> list[str]:
+def yaml_files(folder: Path) -> list[str]:
+    """Returns the paths of a folder's config files."""
     return sorted(map(str, folder.glob("*.yaml")))
 
 
@@ -358,7 +296,8 @@ def _fault(details: Any) -> str:
     if kind == "value_error":
         return f"{place}: {message}" if place else message
     if kind == "model_type":
-        return f"{place}={value!r}: expected a mapping with the keys {_keys(_model_at(location))}"
+        known = _model_at(location).model_fields
+        return f"{place}={value!r}: expected a mapping with the keys {', '.join(known)}"
     meaning = _meaning(location)
     return f"{place}={value!r}: {message.lower()}{f' ({meaning})' if meaning else ''}"
 
@@ -375,7 +314,3 @@ def _meaning(location: tuple[Any, ...]) -> str:
     *parents, name = [part for part in location if isinstance(part, str)]
     field = _model_at(tuple(parents)).model_fields.get(name) if "kwargs" not in parents else None
     return (field.description or "") if field else ""
-
-
-def _keys(model: type[BaseModel]) -> str:
-    return ", ".join(model.model_fields)

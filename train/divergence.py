@@ -31,9 +31,8 @@ def check_finite(timesteps: int, losses: Mapping[str, float], weights: torch.Ten
     if not bad and math.isfinite(weights.detach().sum().item()):
         return
     what = ", ".join(f"{name} is {value}" for name, value in bad.items())
-    raise DivergedError(
-        f"training diverged at step {timesteps:,}: {what or 'the weights are not finite'}"
-    )
+    what = what or "the weights are not finite"
+    raise DivergedError(f"training diverged at step {timesteps:,}: {what}")
 
 
 def has_diverged(state: Any) -> bool:

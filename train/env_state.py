@@ -12,8 +12,8 @@ attribute.
 """
 
 import enum
-import functools
-import types
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import gymnasium
@@ -22,17 +22,8 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
-CONSTANT_TYPES = (
-    types.FunctionType,
-    types.BuiltinFunctionType,
-    types.MethodType,
-    types.ModuleType,
-    functools.partial,
-    type,
-    np.dtype,
-    np.ufunc,
-    EnvSpec,
-)
+CODE = (FunctionType, BuiltinFunctionType, MethodType, ModuleType, partial, type, np.ufunc)
+CONSTANT_TYPES = (*CODE, np.dtype, EnvSpec, spaces.Space)
 CONSTANT_NAMES = {"metadata", "spec", "env_fns", "_cached_spec", "_saved_kwargs"}
 
 
@@ -43,7 +34,7 @@ def get_env_state(env: Any) -> dict[str, Any]:
         return state | {"state": env.get_state()}
     parts: dict[str, dict[str, Any]] = {"attributes": {}, "names": {}, "environments": {}}
     for name, value in vars(env).items():
-        if name in CONSTANT_NAMES or isinstance(value, (*CONSTANT_TYPES, spaces.Space)):
+        if name in CONSTANT_NAMES or isinstance(value, CONSTANT_TYPES):
             continue
         if isinstance(value, enum.Enum):
             parts["names"][name] = value.name
@@ -87,20 +78,14 @@ def _has_own_state(env: Any) -> bool:
 def _check_attribute(env: Any, name: str) -> None:
     """Lets data replace data alone, never a method, a function, a space or an environment."""
     now = vars(env).get(name)
-    if (
-        isinstance(now, (*CONSTANT_TYPES, spaces.Space))
-        or _is_env(now)
-        or callable(getattr(type(env), name, None))
-    ):
+    is_method = callable(getattr(type(env), name, None))
+    if is_method or _is_env(now) or isinstance(now, CONSTANT_TYPES):
         raise ValueError(f"{_name(env)}.{name} is not data")
 
 
 def _spaces(env: Any) -> dict[str, list[Any]]:
-    states = {
-        name: _generators(value)
-        for name, value in vars(env).items()
-        if isinstance(value, spaces.Space)
-    }
+    own = {name: value for name, value in vars(env).items() if isinstance(value, spaces.Space)}
+    states = {name: _generators(space) for name, space in own.items()}
     return {name: generators for name, generators in states.items() if any(generators)}
 
 

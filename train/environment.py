@@ -4,7 +4,6 @@ import importlib
 import inspect
 import sys
 from functools import partial
-from importlib.machinery import PathFinder
 from typing import Any, cast
 
 import gymnasium
@@ -17,6 +16,7 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics, TransformAction
 
 from train.config import EnvConfig
 from train.errors import InputError, nearest
+from train.storage.safe_load import find_package
 
 BatchEnv = VectorEnv[Any, Any, Any]
 TrainingEnv = RecordEpisodeStatistics[Any, Any]
@@ -32,27 +32,17 @@ def make_env(env: EnvConfig, n_envs: int) -> BatchEnv:
         InputError: The id is unknown, a keyword argument is refused, or a space is not supported.
     """
     spec = find_spec(env.id)
+    same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
     try:
         if _offers_same_step(spec):
-            kwargs = env.kwargs | {"autoreset_mode": AutoresetMode.SAME_STEP}
-            envs = gymnasium.make_vec(
-                spec, num_envs=n_envs, vectorization_mode="vector_entry_point", **kwargs
-            )
+            kwargs = env.kwargs | same_step
+            envs = gymnasium.make_vec(spec, n_envs, "vector_entry_point", **kwargs)
         else:
-            envs = gymnasium.make_vec(
-                spec,
-                num_envs=n_envs,
-                vectorization_mode="sync",
-                vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
-                wrappers=(_flat,),
-                **env.kwargs,
-            )
+            envs = gymnasium.make_vec(spec, n_envs, "sync", same_step, [_flat], **env.kwargs)
     except (TypeError, ValueError, gymnasium.error.Error) as error:
         raise InputError(f"env {env.id}: {error}") from error
-    fault = _observation_fault(envs.single_observation_space) or _action_fault(
-        envs.single_action_space
-    )
-    if fault:
+    observation, action = envs.single_observation_space, envs.single_action_space
+    if fault := _observation_fault(observation) or _action_fault(action):
         envs.close()
         raise InputError(f"env {env.id}: {fault}")
     return _counted_from_0(envs)
@@ -77,28 +67,24 @@ def find_spec(env_id: str) -> EnvSpec:
     module, _, name = env_id.rpartition(":")
     try:
         if module:
-            _check_module(env_id, module)
+            _check_module(module)
             importlib.import_module(module)
         return gymnasium.spec(name)
     except ImportError as error:
-        raise InputError(
-            f"env.id={env_id!r}: cannot import the module {module!r}: {error}"
-        ) from error
+        what = f"cannot import the module {module!r}: {error}"
+        raise InputError(f"env.id={env_id!r}: {what}") from error
     except gymnasium.error.Error as error:
         known = [f"{module}:{known_id}" if module else known_id for known_id in gymnasium.registry]
-        raise InputError(
-            f"env.id={env_id!r}: unknown environment{nearest(env_id, known)}; {error}"
-        ) from error
+        what = f"unknown environment{nearest(env_id, known)}; {error}"
+        raise InputError(f"env.id={env_id!r}: {what}") from error
 
 
-def _check_module(env_id: str, module: str) -> None:
+def _check_module(module: str) -> None:
     """Refuses a file merely below the working folder, such as one from a stranger's run."""
     first = module.partition(".")[0]
-    spec = PathFinder.find_spec(first) if module.replace(".", "").isidentifier() else None
-    if first not in sys.modules and (spec is None or spec.origin is None):
-        raise InputError(
-            f"env.id={env_id!r}: cannot import the module {module!r}: there is no package {first!r}"
-        )
+    package = find_package(module) if module.replace(".", "").isidentifier() else None
+    if first not in sys.modules and (package is None or package.origin is None):
+        raise ImportError(f"there is no package {first!r}")
 
 
 def _offers_same_step(spec: EnvSpec) -> bool:

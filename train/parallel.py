@@ -104,9 +104,8 @@ def _result(end: Connection, process: Any) -> Any:
         result = end.recv()
     except EOFError:
         process.join()
-        raise RuntimeError(
-            f"a run ended with exit code {process.exitcode} and without a result"
-        ) from None
+        what = f"a run ended with exit code {process.exitcode} and without a result"
+        raise RuntimeError(what) from None
     process.join()
     if isinstance(result, InputError):
         raise result

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from train.environment import BatchEnv
 
+FINAL = {"final_info", "_final_info", "final_obs", "_final_obs"}  # of episodes that ended
 MAX_STEPS = 1_000  # of an episode without a time limit; env.kwargs.max_episode_steps sets another
 
 
@@ -25,34 +26,24 @@ class Policy(Protocol):
 
 
 class Step(NamedTuple):
-    """One step of every environment that is still in its first episode.
+    """One step of every environment that is still in its first episode; arrays (n_envs, ...)."""
 
-    Attributes:
-        active: Which environments that is, (n_envs,).
-        rewards: (n_envs,).
-        ended: Whose episode ended with this step, cut ones included, (n_envs,).
-        infos: The info of the step, names to arrays (n_envs, ...); an episode's last step included.
-        cut: Whose episode did not end by itself within ``step_limit`` steps, (n_envs,).
-    """
-
-    active: NDArray[np.bool_]
+    active: NDArray[np.bool_]  # which environments that is
     rewards: NDArray[np.float64]
-    ended: NDArray[np.bool_]
-    infos: dict[str, Any]
-    cut: NDArray[np.bool_]
+    ended: NDArray[np.bool_]  # whose episode ended with this step, cut ones included
+    infos: dict[str, Any]  # names to arrays, those of an episode's last step included
+    cut: NDArray[np.bool_]  # whose episode did not end by itself within step_limit steps
 
 
 class Score(NamedTuple):
     """How well a policy plays.
 
-    Attributes:
-        means: Mean of each metric over the episodes that ended; of the return over all of them
-            where the environment has no metric.
-        cut: How many episodes were cut, and after how many steps; empty where all ended.
+    The means are those of each metric over the episodes that ended; where the environment has no
+    metric, that of the return over all episodes.
     """
 
     means: dict[str, float]
-    cut: str
+    cut: str  # how many episodes were cut, and after how many steps; empty where all ended
 
 
 def step_limit(envs: BatchEnv) -> int:
@@ -65,14 +56,7 @@ def step_limit(envs: BatchEnv) -> int:
 def play(
     policy: Policy, envs: BatchEnv, seed: int, options: dict[str, Any] | None = None
 ) -> Iterator[Step]:
-    """Plays one episode in each environment, at most ``step_limit`` steps of it.
-
-    Args:
-        policy: What decides.
-        envs: A batch in same-step mode.
-        seed: Seed of the reset.
-        options: Options of the reset.
-    """
+    """Plays one episode in each environment of a same-step batch, at most ``step_limit`` steps."""
     observations, _ = envs.reset(seed=seed, options=options)
     active = np.ones(envs.num_envs, dtype=bool)
     state, starts = None, active
@@ -109,11 +93,8 @@ def percent(share: float) -> str:
 
 def episode_metrics(infos: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
     """Metrics of the episodes that ended, flat names to arrays (n_envs,); empty where none did."""
-    return {
-        name: value
-        for name, value in infos.get("episode_metrics", {}).items()
-        if not name.startswith("_")
-    }
+    metrics = infos.get("episode_metrics", {}).items()
+    return {name: value for name, value in metrics if not name.startswith("_")}
 
 
 def _of_this_step(infos: dict[str, Any]) -> dict[str, Any]:
@@ -121,11 +102,7 @@ def _of_this_step(infos: dict[str, Any]) -> dict[str, Any]:
     final = infos.get("final_info")
     if not final:
         return infos
-    joined = {
-        name: value
-        for name, value in infos.items()
-        if name not in {"final_info", "_final_info", "final_obs"}
-    }
+    joined = {name: value for name, value in infos.items() if name not in FINAL}
     for name, value in final.items():
         mask = final.get(f"_{name}")
         if mask is None or name not in joined or isinstance(value, dict):

@@ -19,17 +19,11 @@ from train.environment import flat_observation_space, make_env, make_training_en
 from train.errors import InputError, first_line
 from train.logs.tensorboard import write_outcome
 from train.logs.training_log import TrainingLog
-from train.play import Score, mean_score
+from train.play import Score, mean_score, percent
 from train.signals import StopRequest, stop_on_signals
+from train.storage import checkpoint as checkpoints
 from train.storage import records, run_folder
-from train.storage.checkpoint import (
-    Checkpoint,
-    CheckpointWriter,
-    has_older_format,
-    newest_checkpoint,
-    quarantine,
-    remove_partial,
-)
+from train.storage.checkpoint import Checkpoint, CheckpointWriter
 from train.storage.files import write_file
 from train.storage.run_folder import Run
 from train.storage.safe_load import MAX_BYTES
@@ -41,41 +35,38 @@ Ending = Literal["interrupted", "finished"]
 
 
 class NewRun(NamedTuple):
-    """What a run is started with.
-
-    Attributes:
-        config: The experiment.
-        config_name: Stem of its file.
-        agent: Which part of it to train.
-        seed: Training seed.
-        runs_dir: Folder of the runs.
-        command: The command line, for the record.
-    """
+    """What a run is started with."""
 
     config: TrainConfig
-    config_name: str
+    config_name: str  # stem of its file
     agent: AgentName
     seed: int
     runs_dir: Path
-    command: str
+    command: str  # for the record
 
 
 class Outcome(NamedTuple):
-    """How a run ended.
-
-    Attributes:
-        run: The run.
-        state: How it ended.
-        score: How well the trained policy plays; None where training diverged.
-        seconds: How long it was trained [s].
-        fault: Why it diverged, or an empty string.
-    """
+    """How a run ended."""
 
     run: Run
     state: Literal["interrupted", "diverged", "finished"]
-    score: Score | None
-    seconds: float
-    fault: str = ""
+    score: Score | None  # of the trained policy; None where training diverged
+    seconds: float  # of training [s]
+    fault: str = ""  # why it diverged
+
+    @property
+    def summary(self) -> str:
+        """The line that ends a run: what the trained policy reaches, and how long it took."""
+        parts: list[str] = [self.state]
+        if self.score is not None:
+            means = {name.rsplit("/", 1)[-1]: value for name, value in self.score.means.items()}
+            parts = [f"{name} {value:,.1f}" for name, value in means.items()][:1]
+            if "share_of_optimum" in means:
+                parts.append(f"{percent(means['share_of_optimum'])} of the optimum")
+            if self.score.cut:
+                parts.append(self.score.cut)
+        label = f"{self.run.state.agent} seed {self.run.state.seed}"
+        return f"{label}: {', '.join(parts)}, {self.seconds:.1f} s, {self.run.folder}"
 
 
 class _StoppedError(Exception):
@@ -83,38 +74,29 @@ class _StoppedError(Exception):
 
 
 class TrainingRun:
-    """A run while it is trained, with its checkpoints.
-
-    Args:
-        run: The run.
-        envs: Its environments.
-        log: Its log.
-        stop: Whether a signal has asked to stop.
-        writer: Writes its checkpoints.
-        checkpoint: What to resume from; None starts from the beginning.
-
-    Raises:
-        InputError: The checkpoint does not fit the run.
-    """
+    """A run while it is trained, with its environments, log and checkpoints."""
 
     def __init__(
-        self,
-        run: Run,
-        envs: Any,
-        log: TrainingLog,
-        stop: StopRequest,
-        writer: CheckpointWriter,
-        checkpoint: Checkpoint | None,
+        self, run: Run, envs: Any, log: TrainingLog, stop: StopRequest, writer: CheckpointWriter
     ) -> None:
         self._run, self._envs, self._log = run, envs, log
         self._stop, self._writer = stop, writer
         self._learner = REGISTRY[run.state.agent].module()
         self._agent = self._learner.build(envs, run.config.agent(run.state.agent), run.state.seed)
-        self._last = 0 if checkpoint is None else checkpoint.timesteps
+        self._last = 0
         self._can_be_saved: bool | None = None
-        if checkpoint is not None:
-            with _explain_misfit(checkpoint):
-                self._restore(checkpoint.parts)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Takes the state of a checkpoint.
+
+        Raises:
+            InputError: It does not fit the run.
+        """
+        parts, self._last = checkpoint.parts, checkpoint.timesteps
+        with _explain_misfit(checkpoint):
+            self._learner.set_state(self._agent, self._envs, self._run.state.seed, parts["agent"])
+            set_env_state(self._envs, parts["environment"])
+            set_random_state(parts["random"])
 
     def train(self) -> Ending:
         """Trains to the end or to a signal, then writes the model and run.json.
@@ -127,11 +109,9 @@ class TrainingRun:
             state = self._learn()
         except DivergedError as error:
             self._write_state("diverged")
-            kept = f"the last good checkpoint is that of step {self._last:,}"
-            raise DivergedError(
-                f"run {self._run.folder}: {error}; {kept if self._last else 'no checkpoint yet'}; "
-                f"{ADVICE}"
-            ) from error
+            last = f"the last good checkpoint is that of step {self._last:,}"
+            kept = last if self._last else "no checkpoint yet"
+            raise DivergedError(f"run {self._run.folder}: {error}; {kept}; {ADVICE}") from error
         write_file(self._run.model, lambda path: self._learner.save(self._agent, path))
         self._write_state(state)
         return state
@@ -149,11 +129,6 @@ class TrainingRun:
             self._writer.write(timesteps, parts)
             self._last = timesteps
 
-    def _restore(self, parts: dict[str, dict[str, Any]]) -> None:
-        self._learner.set_state(self._agent, self._envs, self._run.state.seed, parts["agent"])
-        set_env_state(self._envs, parts["environment"])
-        set_random_state(parts["random"])
-
     def _learn(self) -> Ending:
         total, seed, log = self._run.config.total_timesteps, self._run.state.seed, self._log
         try:
@@ -164,13 +139,11 @@ class TrainingRun:
             log.finish()
             return "interrupted"
         except (ValueError, RuntimeError, ArithmeticError) as error:
-            # Weights beyond all bounds make networks, distributions and environments fail, each in
-            # its own words.
+            # Weights beyond all bounds make whatever they reach fail, each in its own words.
             if not has_diverged(self._learner.get_state(self._agent)):
                 raise
-            raise DivergedError(
-                f"training diverged after step {log.timesteps:,}: {first_line(error)}"
-            ) from error
+            what = f"training diverged after step {log.timesteps:,}: {first_line(error)}"
+            raise DivergedError(what) from error
         return "finished"
 
     def _before_rollout(self, timesteps: int) -> None:
@@ -192,11 +165,9 @@ class TrainingRun:
         except NotPlainError as error:
             size, reason = sys.maxsize, f"{error}, and it has no get_state() and set_state()"
         if size > MAX_BYTES:
-            print(
-                f"run {self._run.folder}: no checkpoints: {self._run.config.env.id} cannot be "
-                f"saved: {reason}; --resume will start from the beginning",
-                file=sys.stderr,
-            )
+            what = f"no checkpoints: {self._run.config.env.id} cannot be saved: {reason}"
+            end = "--resume will start from the beginning"
+            print(f"run {self._run.folder}: {what}; {end}", file=sys.stderr)
         return size <= MAX_BYTES
 
     def _write_state(self, state: Literal["interrupted", "diverged", "finished"]) -> None:
@@ -220,10 +191,7 @@ def start_run(new: NewRun, show_progress: bool = True) -> Outcome:
 def resume_run(folder: Path, total_timesteps: int | None, command: str) -> Outcome | None:
     """Resumes a run from its last checkpoint; None where it is finished already.
 
-    Args:
-        folder: The run's folder.
-        total_timesteps: Another end than that of its config; None keeps the config's.
-        command: The command line, for the record.
+    ``total_timesteps`` is another end than that of its config, where it is not None.
 
     Raises:
         InputError: It is not a run, cannot be resumed, or another process is writing it.
@@ -232,17 +200,15 @@ def resume_run(folder: Path, total_timesteps: int | None, command: str) -> Outco
     with run_folder.explain_write_errors(folder), run_folder.lock(folder):
         run = run_folder.find_run(folder)
         if total_timesteps is None and run.is_finished:
-            print(
-                f"run {folder}: is finished already, after {run.state.timesteps:,} steps; "
-                "to train it further, give --total-timesteps"
-            )
+            done = f"is finished already, after {run.state.timesteps:,} steps"
+            print(f"run {folder}: {done}; to train it further, give --total-timesteps")
             return None
         checkpoint = _last_checkpoint(run)
         extended = run if total_timesteps is None else _extended(run, checkpoint, total_timesteps)
         with _training_envs(run.config, run.state.agent) as envs:
             _announce(extended, run, checkpoint)
-            quarantine(folder, newer_than=-1 if checkpoint is None else checkpoint.timesteps)
-            remove_partial(folder)
+            checkpoints.quarantine(folder, checkpoint)
+            checkpoints.remove_partial(folder)
             records.write_config(extended)
             records.append_command(run, command)
             return run_training(extended, envs, checkpoint)
@@ -267,14 +233,16 @@ def run_training(
             closing(CheckpointWriter(run.folder)) as writer,
             _open_log(run, checkpoint, show_progress) as log,
         ):
-            state = TrainingRun(run, envs, log, stop, writer, checkpoint).train()
+            training = TrainingRun(run, envs, log, stop, writer)
+            if checkpoint is not None:
+                training.restore(checkpoint)
+            state = training.train()
     except DivergedError as error:
         return Outcome(run, "diverged", None, time.perf_counter() - start, str(error))
     seconds = time.perf_counter() - start
     score = _score(run)
     if state == "finished":
-        agent, seed = run.state.agent, run.state.seed
-        write_outcome(run.folder, run.config, agent, seed, score.means, log.timesteps)
+        write_outcome(run, score.means, log.timesteps)
     return Outcome(run, state, score, seconds)
 
 
@@ -291,9 +259,8 @@ def _open_log(run: Run, checkpoint: Checkpoint | None, show_progress: bool) -> T
     if checkpoint is None:
         return TrainingLog(run.folder, total, interval, label, show_progress)
     with _explain_misfit(checkpoint):
-        return TrainingLog(
-            run.folder, total, interval, label, show_progress, checkpoint.parts["log"]
-        )
+        state = checkpoint.parts["log"]
+        return TrainingLog(run.folder, total, interval, label, show_progress, state)
 
 
 def _score(run: Run) -> Score:
@@ -311,11 +278,11 @@ def _last_checkpoint(run: Run) -> Checkpoint | None:
     Raises:
         InputError: An earlier version wrote the checkpoints, or config.yaml has changed since.
     """
-    checkpoint, damaged = newest_checkpoint(run.folder)
+    checkpoint, damaged = checkpoints.newest_checkpoint(run.folder)
     for line in damaged:
         print(f"{line}; the one before is taken", file=sys.stderr)
     if checkpoint is None:
-        if has_older_format(run.folder):
+        if checkpoints.has_older_format(run.folder):
             raise InputError(
                 f"run {run.folder}: its checkpoints have the format of an earlier version, which "
                 "is not read any more; train it from the beginning, as command.txt says"
@@ -324,21 +291,19 @@ def _last_checkpoint(run: Run) -> Checkpoint | None:
     with _explain_misfit(checkpoint):
         changes = list(_changes(run, checkpoint, checkpoint.parts["config"]))
     if changes:
-        raise InputError(
-            f"run {run.folder}: {'; '.join(changes)}; put config.yaml back, or train a new run"
-        )
+        advice = "put config.yaml back, or train a new run"
+        raise InputError(f"run {run.folder}: {'; '.join(changes)}; {advice}")
     return checkpoint
 
 
 def _changes(run: Run, checkpoint: Checkpoint, before: dict[str, Any]) -> Iterator[str]:
     """What decides the weights and was changed since the checkpoint, a line for each value."""
     now = run.config.model_dump(mode="json")
-    for key in ("env", "torch_threads", run.state.agent):
-        yield from _differences(key, now[key], before[key])
+    keys = ["env", "torch_threads", run.state.agent]
     if now["total_timesteps"] <= checkpoint.timesteps:
-        yield from _differences(
-            "total_timesteps", now["total_timesteps"], before["total_timesteps"]
-        )
+        keys.append("total_timesteps")
+    for key in keys:
+        yield from _differences(key, now[key], before[key])
 
 
 def _differences(name: str, now: Any, before: Any) -> Iterator[str]:
@@ -357,35 +322,31 @@ def _extended(run: Run, checkpoint: Checkpoint | None, total_timesteps: int) -> 
     """
     steps = max(run.state.timesteps, 0 if checkpoint is None else checkpoint.timesteps)
     if total_timesteps <= steps:
-        raise InputError(
-            f"--total-timesteps {total_timesteps}: run {run.folder} has {steps:,} steps already"
-        )
-    config = run.config.model_copy(update={"total_timesteps": total_timesteps})
-    return run._replace(config=config)
+        where = f"run {run.folder} has {steps:,} steps already"
+        raise InputError(f"--total-timesteps {total_timesteps}: {where}")
+    update = {"total_timesteps": total_timesteps}
+    return run._replace(config=run.config.model_copy(update=update))
 
 
 def _announce(extended: Run, run: Run, checkpoint: Checkpoint | None) -> None:
     """Says from where a run is resumed, and what may change its bits."""
+    where = f"run {run.folder}"
     for line in records.version_differences(run):
-        print(
-            f"run {run.folder}: {line}: the bits may differ from those of a run never stopped",
-            file=sys.stderr,
-        )
+        effect = "the bits may differ from those of a run never stopped"
+        print(f"{where}: {line}: {effect}", file=sys.stderr)
     now, before = extended.config.total_timesteps, run.config.total_timesteps
     if checkpoint is not None:  # config.yaml may have another end by now
         before = checkpoint.parts["config"]["total_timesteps"]
     if now != before:
         print(
-            f"run {run.folder}: trains to {now:,} steps instead of {before:,}; its schedules are "
-            "stretched to that length, so the result differs from that of a run of so many steps "
-            "from the start"
+            f"{where}: trains to {now:,} steps instead of {before:,}; its schedules are stretched "
+            "to that length, so the result differs from that of a run of so many steps from the "
+            "start"
         )
-    print(
-        f"run {run.folder}: has no checkpoint: starts from the beginning"
-        if checkpoint is None
-        else f"run {run.folder}: resumes after step {checkpoint.timesteps:,}",
-        flush=True,
-    )
+    start = "has no checkpoint: starts from the beginning"
+    if checkpoint is not None:
+        start = f"resumes after step {checkpoint.timesteps:,}"
+    print(f"{where}: {start}", flush=True)
 
 
 @contextmanager
@@ -399,14 +360,9 @@ def _explain_misfit(checkpoint: Checkpoint) -> Iterator[None]:
         yield
     except (InputError, OSError, MemoryError):
         raise
-    except KeyError as error:
-        raise InputError(
-            f"checkpoint {checkpoint.path} does not fit its run: it has no part {error}"
-        ) from error
     except Exception as error:
-        raise InputError(
-            f"checkpoint {checkpoint.path} does not fit its run: {first_line(error)}"
-        ) from error
+        what = f"it has no part {error}" if isinstance(error, KeyError) else first_line(error)
+        raise InputError(f"checkpoint {checkpoint.path} does not fit its run: {what}") from error
 
 
 @contextmanager

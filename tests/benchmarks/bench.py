@@ -653,7 +653,7 @@ def _shipped_until(share: float, seed: int) -> UntilShare:
             Path(folder), DYNAMIC.total_timesteps, interval, "bench", show_progress=False
         ) as log:
             until = UntilShare(share, limit=60.0)
-            callback = CallbackList([a2c.LogCallback(log), until])
+            callback = CallbackList([a2c.LogCallback(log, None), until])
             agent.learn(DYNAMIC.total_timesteps, callback=callback, log_interval=None)  # type: ignore[arg-type]
     return until
 

@@ -19,13 +19,12 @@ from stable_baselines3.common.utils import LinearSchedule, safe_mean
 from torch import nn
 
 from train.agents.privileged import mask_privileged_inputs
-from train.agents.vec_env import BatchInfos, LazyInfos, SB3VecEnv
+from train.agents.vec_env import BatchInfos, SB3VecEnv
 from train.config import AgentConfig
 from train.divergence import check_finite
 from train.environment import TrainingEnv
-from train.errors import InputError, first_line
 from train.logs.training_log import TrainingLog
-from train.storage.safe_load import load_weights, read_bytes, read_entry
+from train.storage.safe_load import restore_network
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 # Fields that are not passed to A2C as they are; all others have its names.
@@ -40,15 +39,12 @@ class UnshuffledRolloutBuffer(RolloutBuffer):
         if batch_size is not None:
             yield from super().get(batch_size)
             return
-        columns = (self.values, self.log_probs, self.advantages, self.returns)
         observations, actions = (
             part.reshape(-1, *part.shape[2:]) for part in (self.observations, self.actions)
         )
-        parts = (
-            observations,
-            actions.astype(np.float32, copy=False),
-            *(column.reshape(-1) for column in columns),
-        )
+        columns = (self.values, self.log_probs, self.advantages, self.returns)
+        flat = [column.reshape(-1) for column in columns]
+        parts = (observations, actions.astype(np.float32, copy=False), *flat)
         # No copy: the next rollout is written into new arrays.
         yield RolloutBufferSamples(*(self.to_torch(part, copy=False) for part in parts))
 
@@ -70,7 +66,7 @@ class BatchA2C(A2C):
         )
 
     def _update_info_buffer(self, infos: Any, dones: NDArray[np.bool_] | None = None) -> None:
-        if not isinstance(infos, (BatchInfos, LazyInfos)):
+        if not isinstance(infos, BatchInfos):
             super()._update_info_buffer(infos, dones)
             return
         ended = infos.batch.get("_episode")
@@ -78,25 +74,16 @@ class BatchA2C(A2C):
             return
         rows = np.flatnonzero(ended)[-self._stats_window_size :]
         returns, lengths = (infos.batch["episode"][name][rows].tolist() for name in ("r", "l"))
-        self.ep_info_buffer.extend(
-            {"r": r, "l": length} for r, length in zip(returns, lengths, strict=True)
-        )
+        pairs = zip(returns, lengths, strict=True)
+        self.ep_info_buffer.extend({"r": r, "l": length} for r, length in pairs)
 
 
 class LogCallback(BaseCallback):
-    """Logs every step and every update of a run.
+    """Logs every step and every update, and calls ``before_rollout`` with the steps so far."""
 
-    Args:
-        log: The log.
-        before_rollout: Called with the environment steps so far where a rollout starts.
-    """
-
-    def __init__(
-        self, log: TrainingLog, before_rollout: Callable[[int], object] | None = None
-    ) -> None:
+    def __init__(self, log: TrainingLog, before_rollout: Callable[[int], object] | None) -> None:
         super().__init__()
-        self._log = log
-        self._before_rollout = before_rollout
+        self._log, self._before_rollout = log, before_rollout
 
     def _on_step(self) -> bool:
         self._log.step(self.locals["infos"].batch)
@@ -126,11 +113,8 @@ class LogCallback(BaseCallback):
             "rollout/ep_rew_mean": safe_mean([episode["r"] for episode in episodes]),
             "rollout/ep_len_mean": safe_mean([episode["l"] for episode in episodes]),
         }
-        updates = {
-            name: float(value)
-            for name, value in self.logger.name_to_value.items()
-            if name != "train/n_updates"
-        }
+        values = self.logger.name_to_value.items()
+        updates = {name: float(value) for name, value in values if name != "train/n_updates"}
         return (rollout if episodes else {}) | updates
 
 
@@ -209,16 +193,9 @@ def save(agent: BatchA2C, path: Path) -> None:
 def load(
     path: Path, config: AgentConfig, observation: spaces.Box, action: spaces.Space[Any]
 ) -> ActorCriticPolicy:
-    """Rebuilds the policy from the config and reads its weights; nothing of the file is unpickled.
-
-    Raises:
-        InputError: The file is damaged or does not fit the config.
-    """
+    """Rebuilds the policy from the config and its weights, as ``restore_network`` reads them."""
     policy = ActorCriticPolicy(observation, action, lambda _: 0.0, **_policy_kwargs(config))
-    try:
-        policy.load_state_dict(load_weights(read_entry(read_bytes(path), "policy.pth")))
-    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
-        raise InputError(f"{path}: is not a model of its config: {first_line(error)}") from error
+    restore_network(policy, path, "policy.pth")
     policy.set_training_mode(False)
     return policy
 

@@ -16,9 +16,8 @@ from train.agents.reference import ActorCritic, Losses, Rollout, advantage
 from train.config import AgentConfig
 from train.divergence import check_finite
 from train.environment import TrainingEnv, flat_observation_space
-from train.errors import InputError, first_line
 from train.logs.training_log import TrainingLog
-from train.storage.safe_load import load_weights, read_bytes
+from train.storage.safe_load import restore_network
 
 
 class ReferencePolicy(NamedTuple):
@@ -41,8 +40,7 @@ class ReferencePolicy(NamedTuple):
 
 def build(envs: TrainingEnv, config: AgentConfig, seed: int) -> ActorCritic:
     """Builds the untrained agent."""
-    observation, action = flat_observation_space(envs), envs.single_action_space
-    agent = ActorCritic(observation, action, config, seed)
+    agent = ActorCritic(flat_observation_space(envs), envs.single_action_space, config, seed)
     mask_privileged_inputs(agent.actor, envs)
     return agent
 
@@ -67,11 +65,8 @@ def learn(
         row = partial(scalars, agent, envs, rollout, losses, learning_rate)
         log.rollout(agent.num_timesteps, row)
 
-    def on_rollout_start(timesteps: int) -> None:
-        if before_rollout is not None:
-            before_rollout(timesteps)
-
-    reference.learn(agent, envs, total_timesteps, seed, on_rollout_start, log.step, on_update)
+    start = before_rollout or (lambda _: None)
+    reference.learn(agent, envs, total_timesteps, seed, start, log.step, on_update)
     log.finish()
 
 
@@ -123,16 +118,9 @@ def save(agent: ActorCritic, path: Path) -> None:
 def load(
     path: Path, config: AgentConfig, observation: spaces.Box, action: spaces.Space[Any]
 ) -> ReferencePolicy:
-    """Rebuilds the agent from the config and reads its weights; nothing of the file is unpickled.
-
-    Raises:
-        InputError: The file is damaged or does not fit the config.
-    """
+    """Rebuilds the agent from the config and its weights, as ``restore_network`` reads them."""
     agent = ActorCritic(observation, action, config, seed=0)
-    try:
-        agent.load_state_dict(load_weights(read_bytes(path)))
-    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
-        raise InputError(f"{path}: is not a model of its config: {first_line(error)}") from error
+    restore_network(agent, path)
     return ReferencePolicy(agent)
 
 

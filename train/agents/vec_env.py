@@ -1,8 +1,9 @@
 """Gives a Gymnasium vector environment to Stable-Baselines3 without a loop over environments."""
 
-from collections.abc import Container, Iterable, Iterator, MutableMapping, Sequence
+from collections import UserDict
+from collections.abc import Container, Iterable, Sequence
 from copy import deepcopy
-from itertools import repeat
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,24 +13,18 @@ from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
-FINAL = {"final_info", "_final_info", "final_obs", "_final_obs"}
+from train.play import FINAL
+
 EPISODE = {"episode", "_episode"}  # what RecordEpisodeStatistics adds, of the episode that ended
 
 
 class Batch(NamedTuple):
-    """One vector step's info in same-step mode, as Gymnasium gave it.
+    """One vector step's info in same-step mode, as Gymnasium gave it; each of length n_envs."""
 
-    Attributes:
-        infos: Names to arrays (n_envs, ...).
-        final_obs: The last observation of each ended episode, (n_envs,); nothing where none ended.
-        dones: Episodes that ended in this step, (n_envs,).
-        timeouts: Those among them that were cut off rather than finished, (n_envs,).
-    """
-
-    infos: dict[str, Any]
-    final_obs: Any
-    dones: list[bool]
-    timeouts: list[bool]
+    infos: dict[str, Any]  # names to arrays (n_envs, ...)
+    final_obs: Any  # the last observation of each ended episode; None where none ended
+    dones: list[bool]  # episodes that ended in this step
+    timeouts: list[bool]  # those among them that were cut off rather than finished
 
     def row(self, i: int) -> dict[str, Any]:
         """Every entry of one environment; of the episode's last step where it has ended."""
@@ -43,88 +38,50 @@ class Batch(NamedTuple):
         }
 
 
-class EnvInfo(MutableMapping[str, Any]):
+class EnvInfo(UserDict[str, Any]):
     """The info of one environment, built from the batch when first read.
 
     The two entries that Stable-Baselines3 reads of every finished episode come straight from it.
     """
 
-    __slots__ = ("_batch", "_entries", "_index")
-
     def __init__(self, batch: Batch, index: int) -> None:
-        self._batch = batch
-        self._index = index
-        self._entries: dict[str, Any] | None = None
+        self._batch, self._index = batch, index  # UserDict's own would build the entries
+
+    @cached_property
+    def data(self) -> dict[str, Any]:  # type: ignore[override]
+        """All entries."""
+        return self._batch.row(self._index)
 
     def get(self, name: str, default: Any = None) -> Any:
         """The entry of a name, or the default."""
-        if self._entries is None and self._batch.dones[self._index]:
+        if "data" not in self.__dict__ and self._batch.dones[self._index]:
             if name == "terminal_observation":
                 return self._batch.final_obs[self._index]
             if name == "TimeLimit.truncated":
                 return self._batch.timeouts[self._index]
-        return self._built.get(name, default)
+        return self.data.get(name, default)
 
-    def copy(self) -> dict[str, Any]:
+    def copy(self) -> dict[str, Any]:  # type: ignore[override]
         """All entries as a plain dict."""
-        return dict(self._built)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._built[name]
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self._built[name] = value
-
-    def __delitem__(self, name: str) -> None:
-        del self._built[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._built)
-
-    def __len__(self) -> int:
-        return len(self._built)
-
-    def __repr__(self) -> str:
-        return repr(self._built)
-
-    @property
-    def _built(self) -> dict[str, Any]:
-        if self._entries is None:
-            self._entries = self._batch.row(self._index)
-        return self._entries
+        return dict(self.data)
 
 
-class LazyInfos(Sequence[EnvInfo]):
-    """The infos of a step in which no episode ended, built when first read, which is rare.
-
-    Attributes:
-        batch: The info as Gymnasium gave it.
-    """
+class BatchInfos(Sequence[EnvInfo]):
+    """The infos of one vector step, built when first read, which is rare."""
 
     def __init__(self, batch: Batch) -> None:
-        self.batch = batch.infos
         self._batch = batch
-        self._rows: list[EnvInfo] | None = None
+        self.batch = batch.infos  # as Gymnasium gave them
+
+    @cached_property
+    def _rows(self) -> list[EnvInfo]:
+        return [EnvInfo(self._batch, i) for i in range(len(self))]
 
     def __len__(self) -> int:
         return len(self._batch.dones)
 
     def __getitem__(self, index: Any) -> Any:
-        if self._rows is None:
-            self._rows = _rows(self._batch)
         return self._rows[index]
-
-
-class BatchInfos(list[EnvInfo]):
-    """The infos of a step in which episodes ended: a list, as Stable-Baselines3 reads every entry.
-
-    Attributes:
-        batch: The info as Gymnasium gave it.
-    """
-
-    def __init__(self, batch: Batch) -> None:
-        super().__init__(_rows(batch))
-        self.batch = batch.infos
 
 
 class SB3VecEnv(VecEnv):
@@ -182,15 +139,12 @@ class SB3VecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Steps all environments: observations, rewards, dones, infos, each of length n_envs."""
         observations, rewards, terminated, truncated, infos = self.envs.step(self._actions)
-        dones = terminated | truncated
-        batch = Batch(
-            infos, infos.get("final_obs"), dones.tolist(), (truncated & ~terminated).tolist()
-        )
+        dones, timeouts = terminated | truncated, truncated & ~terminated
+        batch = Batch(infos, infos.get("final_obs"), dones.tolist(), timeouts.tolist())
         self._resets[dones] = infos
-        listed = BatchInfos(batch) if dones.any() else LazyInfos(batch)
         # A copy: the environments may write into their array again before the rollout is learned.
         seen = deepcopy(observations)
-        return seen, rewards.astype(np.float32), dones, listed  # type: ignore[return-value]
+        return seen, rewards.astype(np.float32), dones, BatchInfos(batch)  # type: ignore[return-value]
 
     def close(self) -> None:
         """Closes the environments."""
@@ -206,25 +160,16 @@ class SB3VecEnv(VecEnv):
             setattr(target.unwrapped, attr_name, value)
 
     def env_method(
-        self,
-        method_name: str,
-        *method_args: Any,
-        indices: VecEnvIndices = None,
-        **method_kwargs: Any,
+        self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any
     ) -> list[Any]:
         """Calls a method of each environment; where they are one object, of that object."""
-        return [
-            _attribute(target, method_name)(*method_args, **method_kwargs)
-            for target in self._targets(indices)
-        ]
+        methods = self.get_attr(method_name, indices)
+        return [method(*args, **kwargs) for method in methods]
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
         """Whether each environment is wrapped; those of a native vector environment never are."""
-        single = getattr(self.envs.unwrapped, "envs", None)
-        return [
-            single is not None and is_wrapped(target, wrapper_class)
-            for target in self._targets(indices)
-        ]
+        targets = self._targets(indices)
+        return [target is not self.envs and is_wrapped(target, wrapper_class) for target in targets]
 
     def get_images(self) -> Sequence[NDArray[Any] | None]:
         """One picture of each environment."""
@@ -240,10 +185,6 @@ class SB3VecEnv(VecEnv):
 def _attribute(target: Any, name: str) -> Any:
     """Looks past the wrappers that do not have the attribute themselves."""
     return getattr(target, name) if hasattr(target, name) else getattr(target.unwrapped, name)
-
-
-def _rows(batch: Batch) -> list[EnvInfo]:
-    return list(map(EnvInfo, repeat(batch), range(len(batch.dones))))
 
 
 def _row(infos: dict[str, Any], i: int, without: Container[str] = ()) -> dict[str, Any]:

@@ -29,16 +29,13 @@ def truncate_logs(folder: Path, sizes: dict[str, int]) -> None:
     """
     for name in TABLES:
         if (folder / name).is_symlink():
-            raise InputError(
-                f"run {folder}: {name} is a link; a run writes to files of its own alone"
-            )
+            what = "is a link; a run writes to files of its own alone"
+            raise InputError(f"run {folder}: {name} {what}")
     places = {name: _place(folder, name, index) for index, name in enumerate(sizes)}
     for name, (path, _) in places.items():
         if path.is_symlink() or not path.is_file() or path.stat().st_size < sizes[name]:
-            raise InputError(
-                f"run {folder}: {name} is not what it was at the checkpoint: "
-                "its first rows are gone"
-            )
+            what = "is not what it was at the checkpoint: its first rows are gone"
+            raise InputError(f"run {folder}: {name} {what}")
     for path in set(_event_files(folder)) - {path for path, _ in places.values()}:
         path.unlink()
     for name, (path, target) in places.items():

@@ -1,6 +1,7 @@
 """Metrics that are parts of one whole, such as spend by channel, as stacked curves and bars."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,17 +15,11 @@ PICTURES = 5  # of a run; each costs as much as a rollout
 
 
 class StackedMetric(NamedTuple):
-    """Metrics that are parts of a whole: ``campaign/spend_posts`` and ``campaign/spend_ads``.
+    """Metrics that are parts of a whole: ``campaign/spend_posts`` and ``campaign/spend_ads``."""
 
-    Attributes:
-        name: The whole: ``spend``, also its name in ``info`` of the steps.
-        parts: Names of the parts: ``posts``, ``ads``.
-        tags: Tags of the metrics.
-    """
-
-    name: str
-    parts: tuple[str, ...]
-    tags: tuple[str, ...]
+    name: str  # the whole: spend, also its name in info of the steps
+    parts: tuple[str, ...]  # posts, ads
+    tags: tuple[str, ...]  # of the metrics
 
     @property
     def curves(self) -> tuple[str, ...]:
@@ -45,12 +40,10 @@ def stacked_metrics(tags: Iterable[str]) -> list[StackedMetric]:
         stem, _, word = tag.rpartition("_")
         if stem and "/" not in word:
             groups.setdefault(stem, []).append(tag)
+    several = {stem: tuple(group) for stem, group in groups.items() if len(group) > 1}
     return [
-        StackedMetric(
-            stem.rsplit("/", 1)[-1], tuple(tag[len(stem) + 1 :] for tag in group), tuple(group)
-        )
-        for stem, group in groups.items()
-        if len(group) > 1
+        StackedMetric(stem.rpartition("/")[2], tuple(tag[len(stem) + 1 :] for tag in group), group)
+        for stem, group in several.items()
     ]
 
 
@@ -59,17 +52,13 @@ class EpisodeTrace:
 
     Only where all environments end together is a step of one the same step of the others; their
     mean is kept.
-
-    Attributes:
-        name: The entry of ``info``.
-        last: The last whole episode, (steps, parts); None before its end.
     """
 
     def __init__(self) -> None:
         self._steps: list[NDArray[np.float64]] = []
         self._is_from_start = True
-        self.name = ""
-        self.last: NDArray[np.float64] | None = None
+        self.name = ""  # the entry of info
+        self.last: NDArray[np.float64] | None = None  # whole episode, (steps, parts)
 
     def get_state(self) -> dict[str, Any]:
         """Returns what ``set_state`` takes."""
@@ -95,11 +84,7 @@ class EpisodeTrace:
 
 
 class Pictures:
-    """Draws the first stacked metric of an episode as bars, a few times in a run.
-
-    Args:
-        total_timesteps: Environment steps of the run.
-    """
+    """Draws the first stacked metric of an episode as bars, a few times in a run."""
 
     def __init__(self, total_timesteps: int) -> None:
         self._every = max(1, total_timesteps // PICTURES)
@@ -129,9 +114,8 @@ class Pictures:
         """Writes a picture where one is due."""
         if timesteps < self._next or self._metric is None or self._trace.last is None:
             return
-        picture = stacked_bars(self._trace.last, self._metric.parts)
-        tag = f"allocation/{self._metric.name}"
-        events.add_image(tag, picture, timesteps, dataformats="HWC")
+        picture, tag = stacked_bars(self._trace.last, self._metric.parts), self._metric.name
+        events.add_image(f"allocation/{tag}", picture, timesteps, dataformats="HWC")
         self._next = (timesteps // self._every + 1) * self._every
 
 
@@ -140,25 +124,23 @@ def stacked_bars(steps: NDArray[np.float64], names: tuple[str, ...]) -> NDArray[
     width, height, left, top, bottom = 560, 300, 16, 40, 28
     picture = Image.new("RGB", (width, height), "white")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
+    write = partial(draw.text, fill="black", font=font)
     place = left
     for name, colour in zip(names, COLOURS, strict=False):
         draw.rectangle((place, 14, place + 12, 26), fill=colour)
-        draw.text((place + 18, 20), name, fill="black", font=font, anchor="lm")
+        write((place + 18, 20), name, anchor="lm")
         place += 40 + int(draw.textlength(name, font=font))
     most = max(float(steps.sum(axis=1).max()), 1e-12)
-    draw.text((width - left, 20), f"full height: {most:.4g}", fill="black", font=font, anchor="rm")
+    write((width - left, 20), f"full height: {most:.4g}", anchor="rm")
     slot = (width - 2 * left) / len(steps)
     for number, parts in enumerate(steps):
         x, y = left + number * slot, float(height - bottom)
         for value, colour in zip(parts, COLOURS, strict=False):
             up = y - max(float(value), 0.0) / most * (height - top - bottom)
             if round(y) > round(up):
-                draw.rectangle(
-                    (x + 0.1 * slot, round(up), x + 0.9 * slot, round(y) - 1), fill=colour
-                )
+                bar = (x + 0.1 * slot, round(up), x + 0.9 * slot, round(y) - 1)
+                draw.rectangle(bar, fill=colour)
             y = up
         if slot >= 20:
-            draw.text(
-                (x + slot / 2, height - 14), str(number + 1), fill="black", font=font, anchor="mm"
-            )
+            write((x + slot / 2, height - 14), str(number + 1), anchor="mm")
     return np.asarray(picture)

@@ -5,14 +5,8 @@ from pathlib import Path
 
 TABLES = ("progress.csv", "timing.csv")
 TIMING_COLUMNS = ("timesteps", "seconds", "steps_per_second")
-TRAIN_TAGS = (
-    "train/learning_rate",
-    "train/policy_loss",
-    "train/value_loss",
-    "train/entropy_loss",
-    "train/explained_variance",
-    "train/std",
-)
+LOSSES = ("train/policy_loss", "train/value_loss", "train/entropy_loss")
+TRAIN_TAGS = ("train/learning_rate", *LOSSES, "train/explained_variance", "train/std")
 
 
 class Tables:

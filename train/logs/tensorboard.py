@@ -1,8 +1,7 @@
 """What TensorBoard shows beside plain curves: a layout of those that matter, and the config."""
 
-import itertools
 from collections.abc import Iterable
-from pathlib import Path
+from itertools import chain, pairwise
 from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
@@ -12,33 +11,27 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from train.config import AgentName, TrainConfig
 from train.logs.stacked import StackedMetric, stacked_metrics
+from train.logs.tables import LOSSES
+from train.storage.run_folder import Run
 
 
 def write_layout(events: SummaryWriter, metrics: Iterable[str]) -> None:
     """Writes the layout of the custom scalars tab: what to watch, in the order in which to look."""
     tags = list(metrics)
     result = next((tag for tag in tags if tag.endswith("share_of_optimum")), "rollout/ep_rew_mean")
-    charts = [
-        _lines(result.rsplit("/", 1)[-1].replace("_", " "), result),
-        *map(_stack, stacked_metrics(tags)),
-    ]
-    losses = [_lines("losses", "train/policy_loss", "train/value_loss", "train/entropy_loss")]
-    losses += [
-        _lines("explained variance", "train/explained_variance"),
-        _lines("learning rate", "train/learning_rate"),
-    ]
-    layout = layout_pb2.Layout(
-        category=[
-            layout_pb2.Category(title="result", chart=charts),
-            layout_pb2.Category(title="learning", chart=losses),
-            layout_pb2.Category(
-                title="speed", chart=[_lines("environment steps per second", "time/fps")]
-            ),
-        ]
-    )
-    _add(events, _layout_summary(layout))
+    name = result.rsplit("/", 1)[-1].replace("_", " ")
+    charts = {
+        "result": [_lines(name, result), *map(_stack, stacked_metrics(tags))],
+        "learning": [
+            _lines("losses", *LOSSES),
+            _lines("explained variance", "train/explained_variance"),
+            _lines("learning rate", "train/learning_rate"),
+        ],
+        "speed": [_lines("environment steps per second", "time/fps")],
+    }
+    tabs = [layout_pb2.Category(title=title, chart=chart) for title, chart in charts.items()]
+    _add(events, _layout_summary(layout_pb2.Layout(category=tabs)))
 
 
 def write_config(events: SummaryWriter, text: str) -> None:
@@ -46,34 +39,20 @@ def write_config(events: SummaryWriter, text: str) -> None:
     events.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()))
 
 
-def write_outcome(
-    folder: Path,
-    config: TrainConfig,
-    agent: AgentName,
-    seed: int,
-    score: dict[str, float],
-    timesteps: int,
-) -> None:
+def write_outcome(run: Run, score: dict[str, float], timesteps: int) -> None:
     """Writes hyperparameters and the trained agent's metrics for the HParams tab.
 
     Args:
-        folder: The run's folder.
-        config: Its experiment.
-        agent: Which part of it was trained.
-        seed: Its training seed.
+        run: The run.
         score: Metrics of the trained policy, flat names to means.
         timesteps: Environment steps learned from.
     """
-    plain = config.model_dump(mode="json")
-    values = {
-        "agent": agent,
-        "seed": seed,
-        **_flat("", {key: plain[key] for key in ("total_timesteps", "torch_threads", agent)}),
-        **_flat("env", plain["env"]),
-    }
+    plain, agent = run.config.model_dump(mode="json"), run.state.agent
+    parts = {key: plain[key] for key in ("total_timesteps", "torch_threads", agent, "env")}
+    values = {"agent": agent, "seed": run.state.seed, **_flat("", parts)}
     values = {name.removeprefix(f"{agent}."): value for name, value in values.items()}
     metrics = {f"evaluation/{name.rsplit('/', 1)[-1]}": value for name, value in score.items()}
-    with SummaryWriter(str(folder), filename_suffix=".outcome") as events:
+    with SummaryWriter(str(run.folder), filename_suffix=".outcome") as events:
         for summary in hparams(values, metrics):  # type: ignore[no-untyped-call]
             _add(events, summary)
         for name, value in metrics.items():
@@ -87,13 +66,11 @@ def _add(events: SummaryWriter, summary: Any) -> None:
 
 def _layout_summary(layout: Any) -> Any:
     """What ``add_custom_scalars`` of a SummaryWriter writes, which has one band a chart only."""
-    content = TensorProto(
-        dtype="DT_STRING", string_val=[layout.SerializeToString()], tensor_shape=TensorShapeProto()
-    )
+    text, shape = [layout.SerializeToString()], TensorShapeProto()
+    content = TensorProto(dtype="DT_STRING", string_val=text, tensor_shape=shape)
     metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="custom_scalars"))
-    return Summary(
-        value=[Summary.Value(tag="custom_scalars__config__", tensor=content, metadata=metadata)]
-    )
+    value = Summary.Value(tag="custom_scalars__config__", tensor=content, metadata=metadata)
+    return Summary(value=[value])
 
 
 def _lines(title: str, *tags: str) -> Any:
@@ -104,7 +81,7 @@ def _lines(title: str, *tags: str) -> Any:
 def _stack(metric: StackedMetric) -> Any:
     series = [
         layout_pb2.MarginChartContent.Series(value=upper, lower=lower, upper=upper)
-        for lower, upper in itertools.pairwise(metric.curves)
+        for lower, upper in pairwise(metric.curves)
     ]
     title = f"{metric.name}, stacked: {', '.join(metric.parts)}"
     return layout_pb2.Chart(title=title, margin=layout_pb2.MarginChartContent(series=series))
@@ -113,10 +90,9 @@ def _stack(metric: StackedMetric) -> Any:
 def _flat(prefix: str, value: Any) -> dict[str, Any]:
     """Nested data as flat names to what HParams can show; None is left out."""
     if isinstance(value, dict):
-        pairs = (
-            _flat(f"{prefix}.{key}" if prefix else str(key), part) for key, part in value.items()
-        )
-        return {name: part for pair in pairs for name, part in pair.items()}
+        start = f"{prefix}." if prefix else ""
+        below = [_flat(f"{start}{key}", part).items() for key, part in value.items()]
+        return dict(chain.from_iterable(below))
     if value is None:
         return {}
     return {prefix: value if isinstance(value, (bool, int, float, str)) else str(value)}

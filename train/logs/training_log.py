@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -18,17 +17,12 @@ from train.play import episode_metrics
 
 
 class EpisodeMeans:
-    """Means of the metrics of the episodes that ended since the last row.
-
-    Attributes:
-        finished: How many ended since then.
-        episodes: How many ended before.
-    """
+    """Means of the metrics of the episodes that ended since the last row."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
-        self.finished = 0
-        self.episodes = 0
+        self.finished = 0  # episodes since the last row
+        self.episodes = 0  # episodes before it
 
     def get_state(self) -> dict[str, Any]:
         """Returns what ``set_state`` takes."""
@@ -68,8 +62,7 @@ class TrainingLog:
         log_interval: Rollouts between two rows.
         label: What the progress bar calls the run.
         show_progress: Whether to draw the bar.
-        state: What ``get_state`` returned, for a run that is resumed: the files are cut back to
-            what they were.
+        state: Of ``get_state``, for a run that is resumed: files are cut back to what they were.
 
     Raises:
         InputError: The files of a run that is resumed are not what they were.
@@ -94,12 +87,9 @@ class TrainingLog:
         self._rollouts, self._is_pending, self._has_row = 0, False, False
         self._last: tuple[int, Callable[[], dict[str, float]]] = (0, dict)
         self._start = time.perf_counter()
+        is_hidden = not show_progress
         self._bar = tqdm(
-            total=total_timesteps,
-            desc=label,
-            unit="step",
-            disable=not show_progress,
-            unit_scale=True,
+            total=total_timesteps, desc=label, unit="step", unit_scale=True, disable=is_hidden
         )
         if state:
             self._set_state(state)
@@ -138,12 +128,7 @@ class TrainingLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bar.close()
         self._tables.close()
         self._events.close()
@@ -158,13 +143,11 @@ class TrainingLog:
 
         Args:
             timesteps: Environment steps so far.
-            scalars: Returns Stable-Baselines3's tags with their values; called only where a row is
-                due.
+            scalars: Returns values by Stable-Baselines3's tags; called where a row is due.
         """
         self._bar.update(timesteps - self.timesteps)
-        self._last = (timesteps, scalars)
+        self._last, self._is_pending = (timesteps, scalars), True
         self._rollouts += 1
-        self._is_pending = True
         self._pictures.write(self._events, timesteps)
         is_first = not self._has_row and self._means.finished > 0
         if is_first or self._rollouts % self._log_interval == 0:

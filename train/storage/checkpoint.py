@@ -13,17 +13,11 @@ KEPT = 2
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that has been read.
-
-    Attributes:
-        path: Its file.
-        timesteps: Environment steps before it.
-        parts: The state of the run, a dict for each part of it.
-    """
+    """A checkpoint that has been read."""
 
     path: Path
-    timesteps: int
-    parts: dict[str, dict[str, Any]]
+    timesteps: int  # environment steps before it
+    parts: dict[str, dict[str, Any]]  # the state of the run, by its parts
 
 
 class CheckpointWriter:
@@ -31,9 +25,6 @@ class CheckpointWriter:
 
     A checkpoint is in its place before ``write`` returns. That it has reached the disk, which
     matters in a loss of power alone, is waited for before the next one is written.
-
-    Args:
-        folder: The run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -103,10 +94,10 @@ def has_older_format(folder: Path) -> bool:
     return any(path.name.isdigit() and path.is_dir() for path in (folder / "checkpoint").glob("*"))
 
 
-def quarantine(folder: Path, newer_than: int) -> None:
-    """Renames the checkpoints after ``newer_than`` steps, which are damaged, to ``damaged-...``."""
+def quarantine(folder: Path, good: Checkpoint | None) -> None:
+    """Renames the checkpoints after the newest good one, which are damaged, to ``damaged-...``."""
     for timesteps in _timesteps(folder):
-        if timesteps > newer_than:
+        if good is None or timesteps > good.timesteps:
             path = _path(folder, timesteps)
             path.replace(path.with_name(f"damaged-{path.name}"))
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from train.config import dump_config
 from train.errors import InputError, first_line
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 PACKAGES = ("gymnasium", "numpy", "pandas", "stable-baselines3", "tensorboard", "torch")
 
 
-class Versions(BaseModel):
+class Versions(BaseModel, frozen=True, strict=True):
     """``versions.json``: what a run was trained with."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
 
     python: str
     platform: str
@@ -85,11 +83,8 @@ def version_differences(run: Run) -> list[str]:
     except InputError:
         return ["versions.json cannot be read"]
     now = _flat(_current_versions(None))
-    return [
-        f"{name} {before.get(name)}, now {value}"
-        for name, value in now.items()
-        if before.get(name) != value
-    ]
+    changed = [name for name, value in now.items() if before.get(name) != value]
+    return [f"{name} {before.get(name)}, now {now[name]}" for name in changed]
 
 
 def read_table(run: Run, name: str, needs: tuple[str, ...]) -> "pd.DataFrame":
@@ -100,26 +95,20 @@ def read_table(run: Run, name: str, needs: tuple[str, ...]) -> "pd.DataFrame":
     """
     import pandas as pd
 
+    where, state = f"run {run.folder}", f"(state: {run.state.state})"
     try:
         frame = pd.read_csv(run.folder / name)
     except FileNotFoundError:
-        raise InputError(
-            f"run {run.folder}: is incomplete, {name} missing (state: {run.state.state})"
-        ) from None
+        raise InputError(f"{where}: is incomplete, {name} missing {state}") from None
     except pd.errors.EmptyDataError:
         frame = pd.DataFrame()
     except (OSError, ValueError) as error:
-        raise InputError(f"run {run.folder}: {name} cannot be read: {first_line(error)}") from None
+        raise InputError(f"{where}: {name} cannot be read: {first_line(error)}") from None
     if frame.empty or not set(needs) <= set(frame.columns):
-        raise InputError(
-            f"run {run.folder}: is incomplete, {name} holds no rows of training "
-            f"(state: {run.state.state})"
-        )
+        raise InputError(f"{where}: is incomplete, {name} holds no rows of training {state}")
     for column in {*needs, "engagement", "ep_rew_mean"} & set(frame.columns):
         if not pd.api.types.is_numeric_dtype(frame[column]):
-            raise InputError(
-                f"run {run.folder}: {name}: the column {column!r} does not hold numbers alone"
-            )
+            raise InputError(f"{where}: {name}: the column {column!r} does not hold numbers alone")
     return frame
 
 
@@ -128,12 +117,9 @@ def _flat(versions: Versions) -> dict[str, str]:
 
 
 def _current_versions(commit: str | None) -> Versions:
-    return Versions(
-        python=platform.python_version(),
-        platform=platform.platform(),
-        commit=commit,
-        packages={name: importlib.metadata.version(name) for name in PACKAGES},
-    )
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    python, system = platform.python_version(), platform.platform()
+    return Versions(python=python, platform=system, commit=commit, packages=packages)
 
 
 def _commit() -> str | None:

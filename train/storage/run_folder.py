@@ -1,14 +1,14 @@
 """The folder of one run: which run it is, how far it came, and what can be loaded of it."""
 
 import contextlib
-import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, ENOTDIR, EPERM, EROFS
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from train.agents.registry import REGISTRY
 from train.config import AGENTS, AgentName, Seed, TrainConfig, load_config
@@ -17,34 +17,17 @@ from train.storage import files
 from train.storage.files import MAX_TEXT_BYTES, write_text
 from train.storage.safe_load import find_package, read_bytes
 
-WRITE_FAULTS = {
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EIO,
-    errno.ENOENT,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-}
+WRITE_FAULTS = {EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, ENOTDIR, EPERM, EROFS}
 
 
-class RunState(BaseModel):
-    """``run.json``: which run this is and how far it came.
-
-    Attributes:
-        order: Place of the run in the order in which the runs of its config were started, from 1; 0
-            where an earlier version wrote the file.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class RunState(BaseModel, frozen=True, extra="forbid", strict=True):
+    """``run.json``: which run this is and how far it came."""
 
     agent: AgentName
     seed: Seed
     state: Literal["running", "interrupted", "diverged", "finished"]
     timesteps: int
-    order: int = 0
+    order: int = 0  # of its config's runs by their start, from 1; 0 in files of earlier versions
 
 
 class Run(NamedTuple):
@@ -82,7 +65,7 @@ def create_run(
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with files.lock(parent):  # or two runs could take the same place in the order
-            others = list(_run_folders(parent))
+            others = _run_folders(parent)
             folder = parent / f"{agent}-seed{seed}-1"
             while folder.exists():
                 folder = folder.with_name(f"{agent}-seed{seed}-{_number(folder) + 1}")
@@ -131,56 +114,47 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in WRITE_FAULTS:
             raise
-        if not folder.is_dir():
-            raise InputError(
-                f"run {folder}: the folder was deleted while training; nothing can be saved"
-            ) from error
         where = f" ({error.filename})" if error.filename else ""
-        raise InputError(
-            f"run {folder}: cannot be written: {error.strerror}{where}; the checkpoints so far are "
-            f"whole: once it can be written again, resume with\n  python -m train --resume {folder}"
-        ) from error
+        what = (
+            f"cannot be written: {error.strerror}{where}; the checkpoints so far are whole: "
+            f"once it can be written again, resume with\n  python -m train --resume {folder}"
+        )
+        if not folder.is_dir():
+            what = "the folder was deleted while training; nothing can be saved"
+        raise InputError(f"run {folder}: {what}") from error
 
 
 def load_run(folder: Path) -> Run:
     """Reads the folder of a run that has a model.
 
     Raises:
-        InputError: It does not exist, is not a run, or is incomplete; the message says what is
-            missing.
+        InputError: As ``find_run``, or it has no model.
     """
     run = find_run(folder)
-    if not run.model.is_file():
-        state: str = run.state.state
-        if state == "running" and not is_alive(folder):
-            state = (
-                f"it died at or after step {run.state.timesteps:,}; resume it with "
-                f"python -m train --resume {folder}"
-            )
-        raise InputError(f"run {folder}: is incomplete, {run.model.name} missing (state: {state})")
-    return run
+    if run.model.is_file():
+        return run
+    state: str = run.state.state
+    if state == "running" and not is_alive(folder):
+        advice = f"resume it with python -m train --resume {folder}"
+        state = f"it died at or after step {run.state.timesteps:,}; {advice}"
+    raise InputError(f"run {folder}: is incomplete, {run.model.name} missing (state: {state})")
 
 
 def find_run(folder: Path) -> Run:
     """Reads a run's folder, whether it has a model yet or not.
 
     Raises:
-        InputError: It does not exist, is not a run, or is incomplete; the message says what is
-            missing.
+        InputError: It does not exist, is not a run, or is incomplete; the message says which.
     """
     if not folder.is_dir():
-        known = [str(other) for other in sorted(folder.parent.glob("*-seed*-*"))]
+        hint = nearest(str(folder), sorted(folder.parent.glob("*-seed*-*")))
         what = "is a file, not the folder of a run" if folder.exists() else "no such folder"
-        raise InputError(
-            f"run {folder}: {what}{nearest(str(folder), known)}; a config ends in .yaml"
-        )
+        raise InputError(f"run {folder}: {what}{hint}; a config ends in .yaml")
     needed = ["config.yaml", "run.json"]
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
-        raise InputError(
-            f"run {folder}: is not a complete run, {' and '.join(missing)} missing; "
-            f"needs {', '.join(needed)}, a model"
-        )
+        what = f"is not a complete run, {' and '.join(missing)} missing"
+        raise InputError(f"run {folder}: {what}; needs {', '.join(needed)}, a model")
     state = _read_state(folder)
     run = Run(folder, load_config(folder / "config.yaml"), state)
     run.config.agent(state.agent)
@@ -190,10 +164,7 @@ def find_run(folder: Path) -> Run:
 
 def finished_runs(runs_dir: Path, config_name: str) -> list[Run]:
     """Returns the newest finished run of each agent and seed, in the order of agents and seeds."""
-    newest: dict[tuple[AgentName, int], Run] = {}
-    for run in sorted(_readable_runs(runs_dir / config_name), key=_age):
-        if run.is_finished:
-            newest[run.state.agent, run.state.seed] = run
+    newest = _newest(run for run in _readable_runs(runs_dir / config_name) if run.is_finished)
     return [newest[key] for key in sorted(newest, key=lambda key: (AGENTS.index(key[0]), key[1]))]
 
 
@@ -202,9 +173,8 @@ def unfinished_runs(runs_dir: Path, config_name: str) -> list[Run]:
 
     They diverged, were interrupted or died; those that a process is writing are left out.
     """
-    finished = {(run.state.agent, run.state.seed) for run in finished_runs(runs_dir, config_name)}
-    runs = sorted(_readable_runs(runs_dir / config_name), key=_age)
-    newest = {(run.state.agent, run.state.seed): run for run in runs}
+    finished = _newest(finished_runs(runs_dir, config_name))
+    newest = _newest(_readable_runs(runs_dir / config_name))
     missing = [newest[key] for key in sorted(newest) if key not in finished]
     return [run for run in missing if run.state.state != "running" or not is_alive(run.folder)]
 
@@ -220,17 +190,15 @@ def _readable_runs(parent: Path) -> Iterator[Run]:
             yield find_run(folder)
 
 
-def _run_folders(parent: Path) -> Iterator[Path]:
-    return (
-        folder
-        for folder in sorted(parent.glob("*-seed*-*"))
-        if re.fullmatch(r".+-seed\d+-\d+", folder.name)
-    )
+def _run_folders(parent: Path) -> list[Path]:
+    folders = sorted(parent.glob("*-seed*-*"))
+    return [folder for folder in folders if re.fullmatch(r".+-seed\d+-\d+", folder.name)]
 
 
-def _age(run: Run) -> tuple[int, int]:
-    """Sorts runs from the oldest to the newest."""
-    return run.state.order, _number(run.folder)
+def _newest(runs: Iterable[Run]) -> dict[tuple[AgentName, int], Run]:
+    """Returns the run of each agent and seed that was started last."""
+    by_age = sorted(runs, key=lambda run: (run.state.order, _number(run.folder)))
+    return {(run.state.agent, run.state.seed): run for run in by_age}
 
 
 def _number(folder: Path) -> int:
@@ -246,24 +214,22 @@ def _order(folder: Path) -> int:
 
 def _refuse_own_code(run: Run) -> None:
     """Refuses a run whose environment would be imported from a folder that came with it."""
-    module, _, _ = run.config.env.id.rpartition(":")
-    package = find_package(module)
+    package = find_package(run.config.env.id.rpartition(":")[0])
     folder = run.folder.resolve()
     places = package and (package.submodule_search_locations or [package.origin or ""])
     for place in places or []:
         there = Path(place).resolve()
         if there.is_relative_to(folder) or folder.is_relative_to(there):
-            raise InputError(
-                f"run {run.folder}: its environment {run.config.env.id!r} would be read from "
-                f"{there}, which lies with the run; a run never brings code"
-            )
+            what = f"its environment {run.config.env.id!r} would be read from {there}"
+            why = "which lies with the run; a run never brings code"
+            raise InputError(f"run {run.folder}: {what}, {why}")
 
 
 def _read_state(folder: Path) -> RunState:
     try:
         return RunState.model_validate_json(read_bytes(folder / "run.json", MAX_TEXT_BYTES))
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
     except (ValueError, OSError) as error:
-        reason = (
-            error.errors()[0]["msg"] if isinstance(error, ValidationError) else first_line(error)
-        )
-        raise InputError(f"run {folder}: run.json cannot be read: {reason}") from None
+        reason = first_line(error)
+    raise InputError(f"run {folder}: run.json cannot be read: {reason}")

@@ -8,10 +8,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
+from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from train.errors import first_line
+from train.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MAX_BYTES = 256 * 2**20
 MAX_ENTRIES = 10_000
@@ -46,8 +50,7 @@ def open_archive(content: bytes) -> zipfile.ZipFile:
     """Opens a zip archive whose entries, once unpacked, stay within the limits and the archive.
 
     Raises:
-        ValueError: It is not one, is too large, or an entry points out of the archive; the message
-            says which.
+        ValueError: It is not one, is too large, or an entry points out of it.
     """
     _check_listing(content)
     try:
@@ -60,9 +63,8 @@ def open_archive(content: bytes) -> zipfile.ZipFile:
             raise ValueError(f"the entry {name!r} points out of the archive")
     size = sum(entry.file_size for entry in archive.infolist())
     if size > MAX_BYTES:
-        raise ValueError(
-            f"its entries take {size:,} bytes unpacked, at most {MAX_BYTES:,} are read"
-        )
+        allowed = f"at most {MAX_BYTES:,} are read"
+        raise ValueError(f"its entries take {size:,} bytes unpacked, {allowed}")
     return archive
 
 
@@ -81,12 +83,23 @@ def read_entry(content: bytes, name: str) -> bytes:
         raise ValueError(f"the entry {name!r} cannot be read: {error}") from error
 
 
+def restore_network(network: "nn.Module", path: Path, entry: str = "") -> None:
+    """Reads the weights of a model file, or of its ``entry``, into a network; none of it is run.
+
+    Raises:
+        InputError: The file is damaged or does not fit the network.
+    """
+    try:
+        content = read_bytes(path)
+        network.load_state_dict(load_weights(read_entry(content, entry) if entry else content))
+    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
+        raise InputError(f"{path}: is not a model of its config: {first_line(error)}") from error
+
+
 def load_weights(content: bytes, functions: Sequence[Callable[..., Any]] = ()) -> Any:
     """Returns what ``torch.save`` wrote, if it is tensors and plain data alone; none of it is run.
 
-    Args:
-        content: The archive.
-        functions: Functions of ours that it may ask to be called; they check what they are given.
+    The archive may ask for ``functions`` of ours to be called: they check what they are given.
 
     Raises:
         ValueError: The archive is refused, or it holds something else; the message names it.
@@ -95,9 +108,7 @@ def load_weights(content: bytes, functions: Sequence[Callable[..., Any]] = ()) -
 
     archive = open_archive(content)
     _check_sums(archive)
-    _check_globals(
-        archive, {f"{function.__module__} {function.__name__}" for function in functions}
-    )
+    _check_globals(archive, {f"{known.__module__} {known.__name__}" for known in functions})
     try:
         with torch.serialization.safe_globals(list(functions)):
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -120,15 +131,11 @@ def _check_globals(archive: zipfile.ZipFile, names: set[str]) -> None:
     entries = [name.lower() for name in archive.namelist()]
     if len(set(entries)) < len(entries):
         raise ValueError("has two entries of the same name")
-    for entry in archive.namelist():
-        if not entry.lower().endswith(".pkl"):
-            continue
-        for asked in _globals(archive.read(entry)):
-            if asked not in names | ALLOWED and not re.fullmatch(r"torch \w+Storage", asked):
-                name = asked.replace(" ", ".")
-                raise ValueError(
-                    f"refused: it asks for {name}, which is not a tensor; nothing of it was run"
-                )
+    pickles = [name for name in archive.namelist() if name.lower().endswith(".pkl")]
+    for asked in chain.from_iterable(_globals(archive.read(name)) for name in pickles):
+        if asked not in names | ALLOWED and not re.fullmatch(r"torch \w+Storage", asked):
+            what = f"it asks for {asked.replace(' ', '.')}, which is not a tensor"
+            raise ValueError(f"refused: {what}; nothing of it was run")
 
 
 def _globals(pickled: bytes) -> list[str]:
@@ -149,14 +156,11 @@ def _check_listing(content: bytes) -> None:
     if end < 0 or end + 22 > len(content):
         raise ValueError("is not a zip archive")
     entries, size = struct.unpack_from("<HI", content, end + 10)
-    if (
-        end >= 76 and content[end - 20 : end - 16] == LARGE_LOCATOR
-    ):  # where a zip64 archive gives its numbers instead
+    if end >= 76 and content[end - 20 : end - 16] == LARGE_LOCATOR:  # zip64 has its own numbers
         entries, size = struct.unpack_from("<QQ", content, end - 76 + 32)
     if entries > MAX_ENTRIES or size > MAX_LISTING_BYTES:
-        raise ValueError(
-            f"lists {entries:,} entries in {size:,} bytes, at most {MAX_ENTRIES:,} entries are read"
-        )
+        allowed = f"at most {MAX_ENTRIES:,} entries are read"
+        raise ValueError(f"lists {entries:,} entries in {size:,} bytes, {allowed}")
 
 
 def _refused(message: str) -> str:

@@ -43,8 +43,7 @@ def dump(state: Any) -> bytes:
     except _RefusedError as error:
         refused = error.args[0]
         kind = f"{type(refused).__module__}.{type(refused).__qualname__}"
-        place = _find(state, refused)
-        raise NotPlainError(f"{place or 'it'} is a {kind}") from None
+        raise NotPlainError(f"{_find(state, refused) or 'it'} is a {kind}") from None
     except RecursionError:
         raise NotPlainError("too many lists or dicts lie within each other") from None
     return file.getvalue()
@@ -80,14 +79,9 @@ class _RefusedError(Exception):
 
 
 class _Memory(NamedTuple):
-    """A block of memory.
+    """A block of memory: the array that owns it, and a copy of its bytes."""
 
-    Attributes:
-        owner: The array that owns it; held, or another could take its address meanwhile.
-        content: A copy of it.
-    """
-
-    owner: NDArray[Any]
+    owner: NDArray[Any]  # held, or another could take its address meanwhile
     content: torch.Tensor | bytes
 
 
@@ -207,14 +201,7 @@ _RESTORERS = (
     restore_generator,
     restore_deque,
 )
-_WRITTEN = {
-    *_RESTORERS,
-    _rebuild_tensor_v2,
-    torch.ByteStorage,
-    OrderedDict,
-    set,
-    codecs.encode,
-}
+_WRITTEN = {*_RESTORERS, _rebuild_tensor_v2, torch.ByteStorage, OrderedDict, set, codecs.encode}
 
 
 def _find(tree: Any, target: object) -> str:
