@@ -414,7 +414,7 @@ def test_a_saved_agent_decides_as_it_did(tmp_path: Path) -> None:
 def test_a_model_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     reference_agent.save(reference.ActorCritic(OBSERVATION, GAUSSIAN, config(), seed=0), path)
-    fault = r"is not a model of its config: Error\(s\) in loading state_dict for ActorCritic:"
+    fault = r"is not a model of its config: Error\(s\) in loading state_dict for ActorCritic"
     first_line = rf"^{re.escape(str(path))}: {fault}$"
     with pytest.raises(InputError, match=first_line):
         reference_agent.load(path, config(policy_kwargs={"net_arch": (4,)}), OBSERVATION, GAUSSIAN)

@@ -204,7 +204,7 @@ RULE = "the best simple rule, all ads"
         ),
         (
             (11.0, 14.0),
-            "(95% interval -6.6 to 31.6 over 2 training seeds), 12.50% of the optimum. Neither it "
+            "(95% interval \N{MINUS SIGN}6.6 to 31.6 over 2 training seeds), 12.50% of the optimum. Neither it "
             f"nor {RULE}, can be said to earn more: the difference is +0.5 (95% interval "
             f"{MINUS}18.6 to +19.6).",
         ),
