@@ -204,8 +204,8 @@ RULE = "the best simple rule, all ads"
         ),
         (
             (11.0, 14.0),
-            "(95% interval \N{MINUS SIGN}6.6 to 31.6 over 2 training seeds), 12.50% of the optimum. Neither it "
-            f"nor {RULE}, can be said to earn more: the difference is +0.5 (95% interval "
+            f"(95% interval {MINUS}6.6 to 31.6 over 2 training seeds), 12.50% of the optimum. "
+            f"Neither it nor {RULE}, can be said to earn more: the difference is +0.5 (95% interval "
             f"{MINUS}18.6 to +19.6).",
         ),
     ],
