@@ -205,8 +205,8 @@ RULE = "the best simple rule, all ads"
         (
             (11.0, 14.0),
             f"(95% interval {MINUS}6.6 to 31.6 over 2 training seeds), 12.50% of the optimum. "
-            f"Neither it nor {RULE}, can be said to earn more: the difference is +0.5 (95% interval "
-            f"{MINUS}18.6 to +19.6).",
+            f"Neither it nor {RULE}, can be said to earn more: the difference is +0.5 "
+            f"(95% interval {MINUS}18.6 to +19.6).",
         ),
     ],
 )
