@@ -20,7 +20,7 @@ from envs.campaign import model
 from envs.campaign.limits import fill, nearest
 from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
 
-STARTS, MORE_STARTS, MOST_STARTS = 10, 3, 16
+STARTS, MORE_STARTS, MOST_STARTS = 10, 3, 13
 FOUND_BY = 2
 AGREEING = 0.4  # share of the starts that have to reach the best plan for no more to be drawn
 PROMISING = 3
