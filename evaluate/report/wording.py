@@ -22,7 +22,7 @@ def signed(value: float) -> str:
 
 def share(value: float) -> str:
     """A part of a gap in percent."""
-    return _minus(f"{value:.1%}")
+    return _minus(f"{round(value, 3) + 0.0:.1%}")  # never -0.0%
 
 
 def ends(interval: Interval, form: Form, episode: str) -> str:
