@@ -83,6 +83,7 @@ def test_the_plan_of_the_nominal_parameters_knows_no_noise() -> None:
         ({"daily_budget": 1e6}, 31697.29),
         ({"daily_budget": 1e6, "max_spend": [5e5, 3e5, 4e5]}, 31585.42),
         ({"days": 28}, 22914.53),
+        ({"days": 13, "daily_budget": 9232.854275097576, "start_weekday": 1}, 56920.27),
     ],
 )
 def test_the_best_known_plan_is_reached_among_local_optima(
