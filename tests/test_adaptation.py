@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from envs.campaign.params import make_params
+from envs.campaign.presets import make_params
 from evaluate.__main__ import main
 from evaluate.campaign import robustness
 from evaluate.campaign.adaptation import Strengths, choose_examples, strengths_of

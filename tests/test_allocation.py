@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from envs.campaign.allocation import spend_from_channel, spend_from_logits, spend_from_spend
-from envs.campaign.params import PRESETS, make_params
+from envs.campaign.presets import PRESETS, make_params
 
 LINEAR = PRESETS["linear"]
 

@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 
 from envs.campaign import baselines, robust_planner
 from envs.campaign.model import rollout
-from envs.campaign.params import PRESETS, CampaignParams, make_params
+from envs.campaign.params import CampaignParams
 from envs.campaign.planner import engagement_and_gradient, expected_engagement, plan
+from envs.campaign.presets import PRESETS, make_params
 from evaluate.campaign import charts, fit
 from evaluate.campaign import plan as plan_module
 from evaluate.campaign import sections as campaign_sections

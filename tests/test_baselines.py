@@ -9,7 +9,7 @@ import pytest
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from envs.campaign import baselines, model, planner
-from envs.campaign.params import PRESETS, make_params
+from envs.campaign.presets import PRESETS, make_params
 from evaluate.campaign.policies import baseline_env_kwargs, baseline_policies
 
 KNOWN: dict[str, dict[str, float]] = {

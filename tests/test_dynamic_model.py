@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 
 from envs.campaign import model, planner
 from envs.campaign.env import CampaignEnv
-from envs.campaign.params import FIELDS, METRICS, PRESETS, CampaignParams, make_params
+from envs.campaign.params import FIELDS, METRICS, CampaignParams
+from envs.campaign.presets import PRESETS, make_params
 
 LINEAR, DYNAMIC = PRESETS["linear"], PRESETS["dynamic"]
 

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from envs.campaign import planner
 from envs.campaign.allocation import spend_from_channel, spend_from_logits, spend_from_spend
 from envs.campaign.limits import fill, nearest
-from envs.campaign.params import make_params
+from envs.campaign.presets import make_params
 
 triples = arrays(np.float64, (4, 3), elements=st.floats(0.0, 150.0))
 bounds = st.tuples(

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.campaign.params import FIELDS, PRESETS, make_params
+from envs.campaign.params import FIELDS
+from envs.campaign.presets import PRESETS, make_params
 
 
 @pytest.mark.parametrize(

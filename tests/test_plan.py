@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.campaign.params import PRESETS
+from envs.campaign.presets import PRESETS
 from evaluate.campaign.fit import fit_of
 from evaluate.campaign.past_days import PastDays, parse_past, read_bytes
 from evaluate.campaign.plan import main, parse_campaign_past, rounded, written

@@ -14,7 +14,7 @@ from scipy import optimize
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from envs.campaign import planner
-from envs.campaign.params import PRESETS, make_params
+from envs.campaign.presets import PRESETS, make_params
 from tests.benchmarks import fuzz_planner
 
 DYNAMIC = PRESETS["dynamic"]

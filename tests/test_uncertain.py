@@ -19,8 +19,9 @@ from envs.campaign.latent import (
     sample_noise,
     select,
 )
-from envs.campaign.params import CHANNELS, PRESETS, PRIOR_WIDTHS, make_params
+from envs.campaign.params import CHANNELS, PRIOR_WIDTHS
 from envs.campaign.poisson import poisson
+from envs.campaign.presets import PRESETS, make_params
 from evaluate.campaign import policies
 
 ID = "envs:UncertainCampaign-v0"

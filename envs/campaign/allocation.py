@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign.limits import fill, nearest
-from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
+from envs.campaign.params import CampaignParams, FloatArray
 
 Day = NDArray[np.int64] | int
 
@@ -22,7 +22,7 @@ def spend_from_logits(
     With spending limits the shares are of what the minimums leave; the surplus of a channel at its
     maximum goes to the others.
     """
-    logits = _numbers(action, (*shape, len(CHANNELS)), "logits")
+    logits = _numbers(params, action, shape, "logits")
     weights: FloatArray = np.exp(np.minimum(np.maximum(logits, -LOGIT_BOUND), LOGIT_BOUND))
     if params.limits is not None:
         return fill(weights, *_on(params.limits, day), params.daily_budget)
@@ -36,11 +36,11 @@ def spend_from_spend(
 
     With spending limits it is the nearest point within them and the budget.
     """
-    spend = _numbers(action, (*shape, len(CHANNELS)), "spend")
+    spend = _numbers(params, action, shape, "spend")
     if (spend < 0).any():
         raise ValueError(
             f"action spend={spend[spend < 0][0]}: must be 0 or more [bu/day] "
-            f"in every channel {CHANNELS}"
+            f"in every channel ({', '.join(params.channels)})"
         )
     if params.limits is not None:
         return nearest(spend, *_on(params.limits, day), params.daily_budget)
@@ -61,14 +61,16 @@ def spend_from_channel(
     channel: NDArray[Any] = np.asarray(action)
     if channel.shape != shape:
         raise ValueError(f"action channel: shape {channel.shape}, must be {shape}")
-    if channel.dtype.kind not in "iu" or (channel < 0).any() or (channel >= len(CHANNELS)).any():
-        raise ValueError(f"action channel={action}: must be a whole number, {_indexed_channels()}")
-    spend: FloatArray = params.daily_budget * np.eye(len(CHANNELS))[channel]
+    alone, is_whole = np.eye(len(params.channels)), channel.dtype.kind in "iu"
+    if not is_whole or (channel < 0).any() or (channel >= len(alone)).any():
+        allowed = ", ".join(f"{index} ({name})" for index, name in enumerate(params.channels))
+        raise ValueError(f"action channel={action}: must be a whole number, {allowed}")
+    spend: FloatArray = params.daily_budget * alone[channel]
     return spend
 
 
 Allocation = Callable[[CampaignParams, Any, tuple[int, ...], Day], FloatArray]
-"""Parameters, action, batch shape (...,) and days (...,) or a day to spend (..., 3) [bu/day]."""
+"""Parameters, action, batch shape (...,) and days (...,) or a day to the spend [bu/day]."""
 
 ALLOCATIONS: dict[str, Allocation] = {
     "logits": spend_from_logits,
@@ -78,13 +80,14 @@ ALLOCATIONS: dict[str, Allocation] = {
 
 
 def _on(limits: tuple[FloatArray, FloatArray], day: Day) -> tuple[FloatArray, FloatArray]:
-    """Least and most spend of the given days, each (..., 3) [bu/day]; the last day's beyond it."""
+    """Least and most spend of the given days, (..., channels) [bu/day]; beyond the last, its own."""
     low, high = limits
     index = np.minimum(day, len(low) - 1)
     return low[index], high[index]
 
 
-def _numbers(action: Any, shape: tuple[int, ...], kind: str) -> FloatArray:
+def _numbers(params: CampaignParams, action: Any, batch: tuple[int, ...], kind: str) -> FloatArray:
+    shape = (*batch, len(params.channels))
     try:
         numbers: FloatArray = np.asarray(action, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -94,7 +97,7 @@ def _numbers(action: Any, shape: tuple[int, ...], kind: str) -> FloatArray:
     if numbers.shape != shape:
         raise ValueError(
             f"action {kind}: shape {numbers.shape}, must be {shape}, "
-            f"a number for each of {CHANNELS}"
+            f"a number for each of {', '.join(params.channels)}"
         )
     if np.count_nonzero(np.isfinite(numbers)) != numbers.size:
         raise ValueError(
@@ -105,8 +108,7 @@ def _numbers(action: Any, shape: tuple[int, ...], kind: str) -> FloatArray:
 
 def _total(values: FloatArray) -> FloatArray:
     """The sum over the channels, (..., 1); several times faster than a reduction for a few."""
-    return values[..., 0:1] + values[..., 1:2] + values[..., 2:3]
-
-
-def _indexed_channels() -> str:
-    return ", ".join(f"{index} ({name})" for index, name in enumerate(CHANNELS))
+    total = values[..., 0:1]
+    for channel in range(1, values.shape[-1]):
+        total = total + values[..., channel : channel + 1]
+    return total

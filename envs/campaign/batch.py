@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from envs.campaign import model, planner
 from envs.campaign.belief import Rows
+from envs.campaign.checks import TOTAL_SPEND
 from envs.campaign.latent import (
     PRIVILEGED_BOUND,
-    PRIVILEGED_SIZE,
     assign_rows,
     map_latent,
     privileged_features,
+    privileged_size,
     repeat_latent,
     rescale_noise,
     sample_latent,
@@ -24,15 +25,10 @@ from envs.campaign.latent import (
     select,
 )
 from envs.campaign.observation import OBSERVATIONS
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray, Latent
+from envs.campaign.params import CampaignParams, FloatArray, Latent
 from envs.campaign.robust_planner import sample_posterior
 
 ALL = slice(None)
-TOTALS = (
-    *(f"campaign/spend_{name}" for name in CHANNELS),
-    *(f"campaign/{name}" for name in METRICS),
-)
-PLAYED = len(TOTALS)
 REWARDS = ("observed", "expected", "shaped")
 
 
@@ -40,8 +36,8 @@ class Day(NamedTuple):
     """One day of each campaign of a batch.
 
     Attributes:
-        spend: (batch, 3 channels) [bu/day].
-        metrics: (batch, 3 metrics) [counts/day].
+        spend: (batch, channels) [bu/day].
+        metrics: (batch, metrics) [counts/day].
         engagement: (batch,) [1/day].
         expected_engagement: Mean of the day's draw, (batch,) [1/day].
         reward: Reward before scaling, (batch,) [1/day].
@@ -60,12 +56,13 @@ class ResetOptions(NamedTuple):
     Attributes:
         latent: Latent parameters (count, ...); None samples them.
         true_params: The parameters to sample from; None for the assumed ones.
-        past: Spend [bu/day] and metrics [counts/day] of the days played so far, (days so far, 6).
+        past: Spend [bu/day] and metrics [counts/day] of the days played so far, (days so far,
+            channels + metrics).
     """
 
     latent: Latent | None = None
     true_params: CampaignParams | None = None
-    past: FloatArray = np.zeros((0, PLAYED))
+    past: FloatArray = np.zeros((0, 0))
 
 
 NO_OPTIONS = ResetOptions()
@@ -99,16 +96,17 @@ class CampaignBatch:
         self.params = params
         self._observation = OBSERVATIONS[observation]
         self._first = self._observation.first(params)
-        self._start = model.initial_state((count,))
+        self._start = model.initial_state(params, (count,))
         self._state = self._start._replace(day=self._start.day + params.days)
-        columns = len(self._first) + PRIVILEGED_SIZE * privileged
+        columns = len(self._first) + privileged_size(params) * privileged
         self.observations = np.zeros((count, columns), dtype=np.float32)
         self.is_over = np.ones(count, dtype=bool)
         self.is_started = False
         self.latent: Latent | None = None
         self._noise = _no_noise(params, count) if params.is_noisy else None
         self._is_noisy = np.zeros(count, dtype=bool)
-        self._past = np.zeros((count, params.days, PLAYED))
+        self._channels = len(params.channels)
+        self._past = np.zeros((count, params.days, self._channels + len(params.metrics)))
         self._expected = np.zeros(count)
         self._reward = reward
         self._potential = np.zeros(count)
@@ -121,9 +119,9 @@ class CampaignBatch:
         return self._state.day
 
     def past(self, index: int) -> tuple[FloatArray, FloatArray]:
-        """Spend [bu/day] and metrics [counts/day] of a campaign so far, (days so far, 3) each."""
+        """Spend [bu/day] and metrics [counts/day] of a campaign so far, (days so far, ...) each."""
         past = self._past[index, : self.day[index]]
-        return past[:, : len(CHANNELS)], past[:, len(CHANNELS) :]
+        return past[:, : self._channels], past[:, self._channels :]
 
     def reset(
         self, rng: np.random.Generator, rows: Rows = ALL, options: ResetOptions = NO_OPTIONS
@@ -145,7 +143,7 @@ class CampaignBatch:
         self._sample(rng, rows, options)
         self._update_potential(rows)
         for day in np.repeat(options.past[:, np.newaxis], len(self.is_over), axis=1):
-            self.play(day[:, : len(CHANNELS)], rows, metrics=day[:, len(CHANNELS) :])
+            self.play(day[:, : self._channels], rows, metrics=day[:, self._channels :])
 
     def _sample(self, rng: np.random.Generator, rows: Rows, options: ResetOptions) -> None:
         """Samples the latent parameters that are not given, and the noise."""
@@ -171,16 +169,17 @@ class CampaignBatch:
                 part[rows] = new
 
     def play(self, spend: FloatArray, rows: Rows = ALL, metrics: FloatArray | None = None) -> Day:
-        """Plays one day of the given rows with spend (count, 3) [bu/day]; other rows do not change.
+        """Plays one day of the given rows; other rows do not change.
 
-        ``metrics`` (count, 3) [counts/day] are those of a past day.
+        Spend is (count, channels) [bu/day]; ``metrics`` (count, metrics) [counts/day] are those of
+        a past day.
         """
         expected, after = model.transition(self.params, self._state, spend, self.latent)
         if metrics is None:
             metrics = self._observed(expected)
         for group, day in self._groups(rows):
-            self._past[group, day, : len(CHANNELS)] = spend[group]
-            self._past[group, day, len(CHANNELS) :] = metrics[group]
+            self._past[group, day, : self._channels] = spend[group]
+            self._past[group, day, self._channels :] = metrics[group]
             visible = self.observations[:, : len(self._first)]
             played = self._past[group, day]
             self._observation.write(self.params, self._memory, visible, group, day, played)
@@ -215,16 +214,16 @@ class CampaignBatch:
     def episode_metrics(self) -> dict[str, FloatArray]:
         """Totals of each campaign so far, flat names to arrays (count,); unscaled."""
         totals = np.einsum("ndk->nk", self._past)
-        engagement = model.engagement(self.params, totals[:, len(CHANNELS) :])
+        engagement = model.engagement(self.params, totals[:, self._channels :])
         return {
             "campaign/engagement": engagement,
             "campaign/expected_engagement": self._expected.copy(),
             "campaign/share_of_optimum": engagement / nominal_plan(self.params).engagement,
-            **dict(zip(TOTALS, totals.T.copy(), strict=True)),
+            **dict(zip(_total_names(self.params), totals.T.copy(), strict=True)),
         }
 
     def _observed(self, expected: FloatArray) -> FloatArray:
-        """The metrics (count, 3) [counts/day] that come where these are expected today."""
+        """The metrics (count, metrics) [counts/day] that come where these are expected today."""
         if self._noise is None:
             return expected
         days = np.minimum(self._state.day, self.params.days - 1)
@@ -295,8 +294,13 @@ def nominal_plan(params: CampaignParams) -> planner.Plan:
     return planner.plan(params)
 
 
+def _total_names(params: CampaignParams) -> list[str]:
+    spend = [f"campaign/{TOTAL_SPEND}{name}" for name in params.channels]
+    return [*spend, *(f"campaign/{name}" for name in params.metrics)]
+
+
 def _no_noise(params: CampaignParams, count: int) -> model.Noise:
-    shape = (count, params.days, len(METRICS))
+    shape = (count, params.days, len(params.metrics))
     return model.Noise(np.zeros(shape[:2]), np.ones(shape), np.zeros(shape))
 
 

@@ -13,20 +13,14 @@ from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
 from envs.campaign.batch import REWARDS, CampaignBatch, ResetOptions
 from envs.campaign.latent import (
     PRIVILEGED_BOUND,
-    PRIVILEGED_SIZE,
     parse_latent,
     parse_true_params,
+    privileged_size,
 )
 from envs.campaign.observation import OBSERVATIONS, Observations
-from envs.campaign.params import (
-    CHANNELS,
-    RENAMED,
-    CampaignParams,
-    Latent,
-    make_params,
-    parameter_table,
-)
+from envs.campaign.params import CampaignParams, Latent
 from envs.campaign.past import check_past
+from envs.campaign.presets import RENAMED, make_params, parameter_table
 
 METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
 RESET_OPTIONS = ("latent", "true_params", "past")
@@ -166,7 +160,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
         self.observation_space: spaces.Space[Observations] = observation_space(
             self.params, observation, privileged
         )
-        self.metadata = METADATA | {"privileged": PRIVILEGED_SIZE * privileged}
+        self.metadata = METADATA | {"privileged": privileged_size(self.params) * privileged}
         self.render_mode = render_mode
         self._allocate = ALLOCATIONS[action]
         self._campaigns = CampaignBatch(
@@ -211,12 +205,9 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
             started = ended if campaigns.is_started else "no campaign has been started"
             raise ResetNeeded(f"{started}; call reset() for a new one")
         day = campaigns.play(self._allocate(self.params, action, (), campaigns.day[0])[np.newaxis])
-        likes, comments, shares = day.metrics[0].tolist()
         info: dict[str, Any] = {
             "spend": day.spend[0],
-            "likes": likes,
-            "comments": comments,
-            "shares": shares,
+            **dict(zip(self.params.metrics, day.metrics[0].tolist(), strict=True)),
             "engagement": day.engagement.item(),
             "expected_engagement": day.expected_engagement.item(),
         }
@@ -313,9 +304,9 @@ def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> Non
 def action_space(params: CampaignParams, action: str) -> spaces.Space[Any]:
     """The space of a kind of action."""
     if action == "channel":
-        return spaces.Discrete(len(CHANNELS))
+        return spaces.Discrete(len(params.channels))
     low, high = (-LOGIT_BOUND, LOGIT_BOUND) if action == "logits" else (0.0, params.daily_budget)
-    return spaces.Box(low, high, (len(CHANNELS),), np.float32)
+    return spaces.Box(low, high, (len(params.channels),), np.float32)
 
 
 def observation_space(
@@ -323,7 +314,7 @@ def observation_space(
 ) -> spaces.Box[Any]:
     """The space of a kind of observation, with or without privileged columns."""
     low, high = OBSERVATIONS[observation].bounds(params)
-    bounds = np.full(PRIVILEGED_SIZE * privileged, PRIVILEGED_BOUND, np.float32)
+    bounds = np.full(privileged_size(params) * privileged, PRIVILEGED_BOUND, np.float32)
     return spaces.Box(np.append(low, 0 * bounds), np.append(high, bounds), dtype=np.float32)
 
 

@@ -9,20 +9,15 @@ from numpy.typing import NDArray
 
 from envs.campaign.model import Noise
 from envs.campaign.params import (
-    CHANNELS,
-    METRICS,
     PRIOR_WIDTHS,
     CampaignParams,
     FloatArray,
     Latent,
-    make_params,
 )
+from envs.campaign.presets import make_params
 
 LATENT_FIELDS = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "fatigue")
 """Fields of ``CampaignParams`` in which campaigns may differ, in the order of ``Latent``."""
-
-PRIVILEGED_SIZE = 17
-"""Columns of ``privileged_features``: 9 counts, a channel's metrics at a time, then 3, 3, 1, 1."""
 
 PRIVILEGED_BOUND = 100.0  # privileged features are clipped to it
 
@@ -31,17 +26,19 @@ MOST_CARRY_OVER = 0.95
 
 def sample_latent(params: CampaignParams, rng: np.random.Generator, count: int) -> Latent:
     """Samples the latent parameters of some campaigns from the prior, arrays (count, ...)."""
-    nominal, channels = params.nominal, (count, len(CHANNELS))
+    nominal, channels = params.nominal, (count, len(params.channels))
     carry_over = nominal.carry_over + params.carry_over_range * rng.uniform(-1.0, 1.0, channels)
     most = np.maximum(MOST_CARRY_OVER, nominal.carry_over)
     saturation = np.exp(params.inv_half_saturation_log_sd * rng.standard_normal(channels))
     strength = _factors(params.counts_log_sd, rng, channels)
+    lift = _scaled(params.loyalty_lift_log_sd, rng, count, nominal.loyalty_lift)
+    fatigue = _scaled(params.fatigue_log_sd, rng, count, nominal.fatigue_rate)
     return Latent(
         counts=strength[..., np.newaxis] * nominal.counts,
         inv_half_saturation=saturation * nominal.inv_half_saturation,  # median kept
         carry_over=np.minimum(np.maximum(carry_over, 0.0), most),
-        loyalty_lift=_factors(params.loyalty_lift_log_sd, rng, (count,)) * nominal.loyalty_lift,
-        fatigue_rate=_factors(params.fatigue_log_sd, rng, (count,)) * nominal.fatigue_rate,
+        loyalty_lift=lift,
+        fatigue_rate=fatigue,
     )
 
 
@@ -49,7 +46,7 @@ def sample_noise(params: CampaignParams, rng: np.random.Generator, count: int) -
     """Samples the noise of all days, arrays (count, days, ...); None without noise."""
     if not params.is_noisy:
         return None
-    shape = (count, params.days, len(METRICS))
+    shape = (count, params.days, len(params.metrics))
     shock, counts = rng.standard_normal(shape[:2]), rng.standard_normal(shape)
     r = params.dispersion
     return Noise(shock, np.ones(shape) if r is None else rng.standard_gamma(r, shape) / r, counts)
@@ -80,7 +77,8 @@ def parse_true_params(params: CampaignParams, fields: Any) -> CampaignParams:
             f"reset: true_params: must be a mapping of fields to values; got {fields!r}"
         )
     noise = {"dispersion": params.is_noisy, "shock_sd": params.shock_sd > 0}
-    checked = _checked(fields, "true_params", (*LATENT_FIELDS, *PRIOR_WIDTHS, *noise))
+    known = (*LATENT_FIELDS, *PRIOR_WIDTHS, *noise)
+    checked = _checked(params, fields, "true_params", known)
     changes = {name: getattr(checked, name) for name in fields}
     true_params = dataclasses.replace(params, **changes)
     for name, is_part in noise.items():
@@ -149,25 +147,31 @@ def assign_rows(
     return old
 
 
-def privileged_features(params: CampaignParams, latent: Latent | None, count: int) -> FloatArray:
-    """The latent parameters of each campaign as features, (count, ``PRIVILEGED_SIZE``).
+def privileged_size(params: CampaignParams) -> int:
+    """Number of privileged features."""
+    return int(np.count_nonzero(_is_privileged(params)))
 
-    They are ratios to the nominal values; where a nominal value is 0, the values themselves.
+
+def privileged_features(params: CampaignParams, latent: Latent | None, count: int) -> FloatArray:
+    """The latent parameters of each campaign as features, (count, ``privileged_size``).
+
+    They are ratios to the nominal values; where a nominal value is 0, the values themselves. Lifts
+    and fatigue that are nominally 0 are left out: they are so in every campaign that is drawn.
     """
     latent = latent or repeat_latent(params.nominal, count)
-    return np.concatenate(
-        [
-            (values / np.where(nominal, nominal, 1.0)).reshape(count, -1)
-            for values, nominal in zip(latent, params.nominal, strict=True)
-        ],
-        axis=1,
-    )
+    features = [
+        (values / np.where(nominal, nominal, 1.0)).reshape(count, -1)
+        for values, nominal in zip(latent, params.nominal, strict=True)
+    ]
+    return np.concatenate(features, axis=1)[:, _is_privileged(params)]
 
 
 def latent_from_features(params: CampaignParams, features: FloatArray) -> Latent:
-    """The inverse of ``privileged_features``, from (count, ``PRIVILEGED_SIZE``)."""
+    """The inverse of ``privileged_features``, from (count, ``privileged_size``)."""
+    every = np.zeros((len(features), _is_privileged(params).size))
+    every[:, _is_privileged(params)] = features
     ends = np.cumsum([values.size for values in params.nominal])[:-1]
-    parts = zip(params.nominal, np.split(features, ends, axis=1), strict=True)
+    parts = zip(params.nominal, np.split(every, ends, axis=1), strict=True)
     return Latent(
         *(
             np.where(nominal, nominal, 1.0) * part.reshape(-1, *nominal.shape)
@@ -176,15 +180,22 @@ def latent_from_features(params: CampaignParams, features: FloatArray) -> Latent
     )
 
 
+def _is_privileged(params: CampaignParams) -> NDArray[np.bool_]:
+    """Which latent parameters are features: all but lifts and fatigue that are nominally 0."""
+    *others, lift, fatigue = params.nominal
+    shown = [np.ones(values.size, dtype=bool) for values in others]
+    return np.concatenate([*shown, lift > 0, fatigue > 0])
+
+
 def _given_latent(params: CampaignParams, fields: Mapping[str, Any]) -> Latent:
     """The nominal latent parameters but for the given fields of one campaign."""
-    checked = _checked(fields, "latent", LATENT_FIELDS, reference_budget=params.reference_budget)
+    checked = _checked(params, fields, "latent", LATENT_FIELDS)
     values = zip(LATENT_FIELDS, checked.nominal, params.nominal, strict=True)
     return Latent(*(value if name in fields else nominal for name, value, nominal in values))
 
 
 def _checked(
-    fields: Mapping[str, Any], option: str, known: tuple[str, ...], **others: Any
+    params: CampaignParams, fields: Mapping[str, Any], option: str, known: tuple[str, ...]
 ) -> CampaignParams:
     for name in fields:
         if name not in known:
@@ -192,10 +203,29 @@ def _checked(
                 f"reset: {option}: {name!r} does not differ between campaigns; "
                 f"known: {', '.join(known)}"
             )
-    return make_params("linear", base=(1.0,) * len(METRICS), **others, **fields)
+    others: dict[str, Any] = {
+        "channels": params.channels,
+        "metrics": params.metrics,
+        "counts": params.counts,
+        "metric_weights": params.metric_weights,
+        "reference_budget": params.reference_budget,
+        "base": (1.0,) * len(params.metrics),
+    }
+    return make_params("linear", **(others | dict(fields)))
 
 
 def _factors(log_sd: float, rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
     """Log-normal factors of mean 1."""
     factors: FloatArray = np.exp(log_sd * rng.standard_normal(shape) - log_sd**2 / 2)
     return factors
+
+
+def _scaled(log_sd: float, rng: np.random.Generator, count: int, nominal: FloatArray) -> FloatArray:
+    """Nominal numbers (channels,) times log-normal factors, (count, channels).
+
+    Only the channels that are not 0 draw.
+    """
+    values = np.zeros((count, len(nominal)))
+    some = nominal > 0
+    values[:, some] = _factors(log_sd, rng, (count, int(some.sum()))) * nominal[some]
+    return values

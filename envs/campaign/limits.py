@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
+LIMITS = ("min_spend", "max_spend")
 ROUNDING = 1e-9
 """Relative tolerance of every comparison of a sum of spends with the budget."""
 
@@ -28,7 +29,7 @@ def clashes(channels: Sequence[str], days: int, budget: float, least: Any, most:
     """
     faults = [
         f"{name} has {len(rows)} rows for {days} days: "
-        f"give {len(channels)} numbers for all days, or a row for each"
+        f"give a number for each channel, or a row of them for each day"
         for name, rows in (("min_spend", least), ("max_spend", most))
         if rows is not None and np.ndim(rows) > 1 and len(rows) != days
     ]
@@ -42,9 +43,9 @@ def nearest(spend: FloatArray, low: FloatArray, high: FloatArray, budget: float)
     it, found exactly among the points at which a channel meets one of its limits.
 
     Args:
-        spend: Any finite numbers, (..., 3 channels) [bu/day].
-        low: Least spend, (..., 3 channels) [bu/day].
-        high: Most spend, (..., 3 channels) [bu/day].
+        spend: Any finite numbers, (..., channels) [bu/day].
+        low: Least spend, (..., channels) [bu/day].
+        high: Most spend, (..., channels) [bu/day].
         budget: Most that can be spent in a day [bu/day].
     """
     inside: FloatArray = np.clip(spend, low, high)
@@ -69,9 +70,9 @@ def fill(shares: FloatArray, low: FloatArray, high: FloatArray, budget: float) -
     The surplus of a channel at its maximum goes to the others.
 
     Args:
-        shares: Positive numbers, (..., 3 channels) [1].
-        low: Least spend, (..., 3 channels) [bu/day].
-        high: Most spend, (..., 3 channels) [bu/day].
+        shares: Positive numbers, (..., channels) [1].
+        low: Least spend, (..., channels) [bu/day].
+        high: Most spend, (..., channels) [bu/day].
         budget: Most that can be spent in a day [bu/day].
     """
     room = high - low

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.campaign.params import CHANNELS, CampaignParams, FloatArray, Latent
+from envs.campaign.params import CampaignParams, FloatArray, Latent
 from envs.campaign.poisson import poisson
 
 
@@ -19,8 +19,8 @@ class State(NamedTuple):
 
     Attributes:
         day: Days already played, (...,) [days].
-        adstock: A: spend that still works, (..., 3 channels) [bu/day].
-        effectiveness: q: what fatigue leaves of the ads' strength, in (0, 1], (...,) [1].
+        adstock: A: spend that still works, (..., channels) [bu/day].
+        effectiveness: q: what fatigue leaves of a channel's strength, (..., channels), in (0, 1].
         loyalty: G: loyalty of the audience, in [0, 1], (...,) [1].
     """
 
@@ -30,12 +30,13 @@ class State(NamedTuple):
     loyalty: FloatArray
 
 
-def initial_state(shape: tuple[int, ...] = ()) -> State:
+def initial_state(params: CampaignParams, shape: tuple[int, ...] = ()) -> State:
     """The state before the first day, for a batch of campaigns of the given shape."""
+    channels = (*shape, len(params.channels))
     return State(
         day=np.zeros(shape, dtype=np.int64),
-        adstock=np.zeros((*shape, len(CHANNELS))),
-        effectiveness=np.ones(shape),
+        adstock=np.zeros(channels),
+        effectiveness=np.ones(channels),
         loyalty=np.zeros(shape),
     )
 
@@ -45,24 +46,24 @@ def transition(
     state: State,
     spend: FloatArray,
     latent: Latent | None = None,
-    reward_level: FloatArray | None = None,
+    loyalty_levels: FloatArray | None = None,
 ) -> tuple[FloatArray, State]:
     """Plays one day.
 
-    Today's rewards raise loyalty, and today's ads tire the audience, for tomorrow only.
+    Today's spend builds loyalty, and tires the audience, for tomorrow only.
 
     Args:
         params: The campaign.
         state: The state before the day, arrays of shape (...,).
-        spend: Budget units put on each channel today, (..., 3 channels) [bu/day].
+        spend: Budget units put on each channel today, (..., channels) [bu/day].
         latent: The latent parameters of each of these campaigns; None for the nominal ones.
-        reward_level: The share of a full reward day that builds loyalty, (...,) [1], where it is
-            chosen; None for that of equation (7).
+        loyalty_levels: The share of a full day of each channel that builds loyalty, (...,
+            channels) [1], where it is chosen; None for that of equation (7).
 
     Returns:
-        The expected metrics of the day, (..., 3 metrics) [counts/day], and the next state.
+        The expected metrics of the day, (..., metrics) [counts/day], and the next state.
     """
-    effect, after = respond(params, state, spend, latent, reward_level)
+    effect, after = respond(params, state, spend, latent, loyalty_levels)
     counts = (latent or params.nominal).counts
     metrics = np.einsum("...c,...ck->...k" if counts.ndim > 2 else "...c,ck->...k", effect, counts)
     metrics += params.base_array
@@ -74,9 +75,9 @@ def respond(
     state: State,
     spend: FloatArray,
     latent: Latent | None = None,
-    reward_level: FloatArray | None = None,
+    loyalty_levels: FloatArray | None = None,
 ) -> tuple[FloatArray, State]:
-    """The effect of a day's spend on the audience, (..., 3 channels) [bu/day], and the next state.
+    """The effect of a day's spend on the audience, (..., channels) [bu/day], and the next state.
 
     The arguments are those of ``transition``. A linear campaign takes a short path to the same
     bits, without which a step of its single environment takes 60 % longer.
@@ -87,20 +88,19 @@ def respond(
     latent = latent or params.nominal
     adstock = (1.0 - latent.carry_over) * spend + latent.carry_over * adstock  # (1) adstock
     saturated = saturate(latent, adstock)
-    effect = saturated.copy()
-    effect[..., 0] *= 1.0 + latent.loyalty_lift * loyalty  # (3) a loyal audience lifts posts
-    effect[..., 1] *= effectiveness  # (3) fatigue weakens ads
-    effectiveness = effectiveness * np.exp(-latent.fatigue_rate * spend[..., 1])  # (6) ads tire
-    effectiveness = effectiveness + params.fatigue_recovery * (1.0 - effectiveness)  # (6) recovery
-    if reward_level is None:  # (7) a full day of rewards at most
-        reward_level = np.minimum(saturated[..., 2] / params.reference_budget, 1.0)
-    gained = params.loyalty_gain * (1.0 - loyalty) * reward_level
+    lift = 1.0 + latent.loyalty_lift * loyalty[..., np.newaxis]
+    effect = saturated * lift * effectiveness  # (3) loyalty lifts, fatigue weakens
+    effectiveness = effectiveness * np.exp(-latent.fatigue_rate * spend)  # (6) channels tire
+    effectiveness = effectiveness + params.recovery_array * (1.0 - effectiveness)  # (6) recovery
+    if loyalty_levels is None:  # (7) a full day of a channel at most
+        loyalty_levels = np.minimum(saturated / params.reference_budget, 1.0)
+    gained = np.add.reduce(params.gain_array * loyalty_levels, axis=-1) * (1.0 - loyalty)
     loyalty = loyalty + gained - params.loyalty_decay * loyalty  # (7) loyalty is built, and fades
     return effect, State(day + 1, adstock, effectiveness, loyalty)
 
 
 def saturate(latent: Latent, adstock: FloatArray) -> FloatArray:
-    """The response of each channel to its adstock, (..., 3 channels) [bu/day]."""
+    """The response of each channel to its adstock, (..., channels) [bu/day]."""
     return adstock / (1.0 + adstock * latent.inv_half_saturation)  # (2) saturation
 
 
@@ -109,8 +109,8 @@ class Noise(NamedTuple):
 
     Attributes:
         shock: n, standard normal, shared by the metrics, (...,) [1].
-        heterogeneity: g, mean 1, (..., 3 metrics) [1].
-        quantile: Quantile of the Poisson distribution as a standard normal number, (..., 3
+        heterogeneity: g, mean 1, (..., metrics) [1].
+        quantile: Quantile of the Poisson distribution as a standard normal number, (...,
             metrics) [1].
     """
 
@@ -120,7 +120,7 @@ class Noise(NamedTuple):
 
 
 def observed(params: CampaignParams, expected: FloatArray, noise: Noise | None) -> FloatArray:
-    """The metrics (..., 3) [counts/day] that the noise makes of the expected ones."""
+    """The metrics (..., metrics) [counts/day] that the noise makes of the expected ones."""
     if noise is None:
         return expected
     shock = np.exp(params.shock_sd * noise.shock - params.shock_sd**2 / 2)  # (5) z
@@ -132,25 +132,25 @@ def rollout(
     params: CampaignParams,
     spend: FloatArray,
     latent: Latent | None = None,
-    reward_levels: FloatArray | None = None,
+    loyalty_levels: FloatArray | None = None,
 ) -> tuple[FloatArray, list[State]]:
     """Plays whole campaigns.
 
     Args:
         params: The campaign.
-        spend: A plan, or a batch of them, (..., days, 3 channels) [bu/day].
+        spend: A plan, or a batch of them, (..., days, channels) [bu/day].
         latent: As in ``transition``.
-        reward_levels: The reward level of each day, (..., days) [1]; None as in ``transition``.
+        loyalty_levels: Those of each day, (..., days, channels) [1]; None as in ``transition``.
 
     Returns:
-        The expected metrics, (..., days, 3 metrics) [counts/day], and the states: before each day
+        The expected metrics, (..., days, metrics) [counts/day], and the states: before each day
         and after the last.
     """
-    states = [initial_state(spend.shape[:-2])]
+    states = [initial_state(params, spend.shape[:-2])]
     metrics = []
     for day in range(spend.shape[-2]):
-        level = None if reward_levels is None else reward_levels[..., day]
-        earned, state = transition(params, states[-1], spend[..., day, :], latent, level)
+        levels = None if loyalty_levels is None else loyalty_levels[..., day, :]
+        earned, state = transition(params, states[-1], spend[..., day, :], latent, levels)
         metrics.append(earned)
         states.append(state)
     return np.stack(metrics, axis=-2), states
@@ -164,7 +164,7 @@ def engagement_to_go(
     Args:
         params: The campaign.
         state: The state before those days, arrays of shape (...,); all on the same day.
-        plans: Spend of the days left, (..., days left, 3 channels) [bu/day].
+        plans: Spend of the days left, (..., days left, channels) [bu/day].
         latent: As in ``transition``.
     """
     total: FloatArray = np.zeros(1)

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from envs.campaign import belief
 from envs.campaign.belief import Rows
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
+from envs.campaign.params import CampaignParams, FloatArray
 
 Observations = NDArray[np.float32]
 RANDOM_ROOM = 10.0
 BELIEF_BOUND = 8.0
-BELIEF_SIZE = 5 + 2 * belief.SIZE  # the nominal state, means, standard deviations
 
 
 class Observation(NamedTuple):
@@ -23,8 +22,8 @@ class Observation(NamedTuple):
         bounds: Parameters to the lowest and highest observation, each (size,).
         write: Writes into observations (batch, size), at the given rows, what one more day has
             brought: ``write(params, memory, observations, rows, day, played)`` with the number of
-            the day, from 0, and played (rows, 6), the day's spend [bu/day] and metrics [counts/day]
-            of those rows.
+            the day, from 0, and played (rows, channels + metrics), the day's spend [bu/day] and
+            metrics [counts/day] of those rows.
         first: Parameters to the observation before the first day, (size,).
         memory: Parameters and size of the batch to what is kept beside the observations: a tuple of
             arrays (batch, ...), changed in place by ``write``.
@@ -58,15 +57,13 @@ def _day_write(
 
 
 def _history_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
-    high = np.ones(7 * params.days, np.float32)
-    high[params.days :] = np.tile(
-        [1.0] * len(CHANNELS) + [_most(params)] * len(METRICS), params.days
-    )
+    day = [1.0] * len(params.channels) + [_most(params)] * len(params.metrics)
+    high = np.append(np.ones(params.days), np.tile(day, params.days)).astype(np.float32)
     return np.zeros_like(high), high
 
 
 def _history_first(params: CampaignParams) -> Observations:
-    first = np.zeros(7 * params.days, np.float32)
+    first = _history_bounds(params)[0]
     first[0] = 1.0
     return first
 
@@ -81,21 +78,22 @@ def _history_write(
 ) -> None:
     """Moves the one-hot day on and writes the day's shares of the budget and scaled metrics."""
     _next_day(params, observations, rows, day)
-    start = params.days + 6 * day
-    observations[rows, start : start + 6] = np.minimum(
+    size = played.shape[-1]
+    start = params.days + size * day
+    observations[rows, start : start + size] = np.minimum(
         played / params.played_ceiling, _most(params)
     )
 
 
 def _totals_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
-    most = _most(params) * params.days * params.played_ceiling[len(CHANNELS) :]
+    most = _most(params) * params.days * params.played_ceiling[len(params.channels) :]
     high = np.array([params.days, *most], np.float32)
     room = np.float32(1.001)  # for the rounding of the sums
-    return np.zeros(1 + len(METRICS), np.float32), high * room
+    return np.zeros_like(high), high * room
 
 
-def _totals_first(_: CampaignParams) -> Observations:
-    return np.zeros(1 + len(METRICS), np.float32)
+def _totals_first(params: CampaignParams) -> Observations:
+    return np.zeros(1 + len(params.metrics), np.float32)
 
 
 def _totals_write(
@@ -108,13 +106,13 @@ def _totals_write(
 ) -> None:
     """Counts the day and adds its metrics to the article's running totals."""
     observations[rows, 0] = day + 1
-    observations[rows, 1:] += played[:, len(CHANNELS) :]
+    observations[rows, 1:] += played[:, len(params.channels) :]
     if params.is_noisy or params.is_drawn:
         np.minimum(observations, _totals_bounds(params)[1], out=observations)
 
 
 def _belief_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
-    high = np.full(params.days + BELIEF_SIZE, BELIEF_BOUND, np.float32)
+    high = np.full(len(_belief_first(params)), BELIEF_BOUND, np.float32)
     high[: params.days] = 1.0
     low = -high
     low[: params.days] = 0.0
@@ -122,10 +120,8 @@ def _belief_bounds(params: CampaignParams) -> tuple[Observations, Observations]:
 
 
 def _belief_first(params: CampaignParams) -> Observations:
-    first = np.zeros(params.days + BELIEF_SIZE, np.float32)
-    first[0] = 1.0
-    first[params.days :] = _belief_features(params, belief.start(params, 1), slice(None))[0]
-    return first
+    features = _belief_features(params, belief.start(params, 1), slice(None))[0]
+    return np.append(_day_first(params), features.astype(np.float32))
 
 
 def _belief_write(
@@ -144,12 +140,12 @@ def _belief_write(
 
 
 def _belief_features(params: CampaignParams, beliefs: belief.Belief, rows: Rows) -> FloatArray:
-    """The nominal state, then means and standard deviations in those of the prior, (rows, 13)."""
+    """The nominal state, then means and standard deviations in those of the prior, (rows, ...)."""
     mean, sd = belief.prior(params)
     scale = np.where(sd > 0, sd, 1.0)
     state = [
         beliefs.adstock[rows, 0] / params.daily_budget,
-        beliefs.effectiveness[rows, :1],
+        beliefs.effectiveness[rows, 0][:, params.nominal.fatigue_rate > 0],
         beliefs.loyalty[rows, :1],
     ]
     learned = (beliefs.mean[rows] - mean) / scale

@@ -1,32 +1,30 @@
-"""The parameters of a campaign: value, unit, range and source of each, and the presets."""
+"""The parameters of a campaign: value, unit, range and source of each."""
 
 import dataclasses
-import difflib
-from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from envs.campaign.limits import clashes
-
-CHANNELS = ("posts", "ads", "rewards")
-METRICS = ("likes", "comments", "shares")
+from envs.campaign.checks import MOST_NAMES, faults
 
 FloatArray = NDArray[np.float64]
 
+CHANNELS = ("posts", "ads", "rewards")  # TODO: leaves when nothing outside asks for it
+METRICS = ("likes", "comments", "shares")
+
 _NonNegative = Annotated[float, Field(ge=0)]
-_Kept = Annotated[float, Field(ge=0, lt=1)]
-PerChannel = tuple[_NonNegative, _NonNegative, _NonNegative]
-PerMetric = tuple[_NonNegative, _NonNegative, _NonNegative]
+_UpToOne = Annotated[float, Field(ge=0, le=1)]
+Names = Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_NAMES)]
+PerChannel = tuple[_NonNegative, ...]
+PerMetric = tuple[_NonNegative, ...]
 PerWeekday = tuple[
     _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative
 ]
 Limits = PerChannel | tuple[PerChannel, ...]
-LIMITS = ("min_spend", "max_spend")
 PRIOR_WIDTHS = (
     "counts_log_sd",
     "inv_half_saturation_log_sd",
@@ -40,11 +38,11 @@ class Latent(NamedTuple):
     """The parameters that may differ between campaigns, arrays with leading axes (...,).
 
     Attributes:
-        counts: C, (..., 3 channels, 3 metrics) [counts/bu].
-        inv_half_saturation: inv_kappa, (..., 3 channels) [1/bu].
-        carry_over: alpha, (..., 3 channels) [1].
-        loyalty_lift: lambda, (...,) [1].
-        fatigue_rate: omega / B0, (...,) [1/bu].
+        counts: C, (..., channels, metrics) [counts/bu].
+        inv_half_saturation: inv_kappa, (..., channels) [1/bu].
+        carry_over: alpha, (..., channels) [1].
+        loyalty_lift: lambda, (..., channels) [1].
+        fatigue_rate: omega / B0, (..., channels) [1/bu].
     """
 
     counts: FloatArray
@@ -54,12 +52,39 @@ class Latent(NamedTuple):
     fatigue_rate: FloatArray
 
 
+def _none_of(field: str) -> Any:
+    """Default of a field: 0 for each channel or metric."""
+    return lambda values: (0.0,) * len(values[field])
+
+
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 class CampaignParams:
     """The parameters of a campaign; the defaults are the article's.
 
-    Channels stand in the order posts, ads, rewards; metrics in the order likes, comments, shares.
+    Numbers of channels and metrics stand in the order of ``channels`` and ``metrics``; those that
+    are left out are 0 for each. A budget unit [bu] is whatever ``unit`` says.
     """
+
+    channels: Names = Field(
+        default=("posts", "ads", "rewards"),
+        description=(
+            f"names of the channels, 1 to {MOST_NAMES}: letters, digits and underscores [text]; "
+            "source: the article"
+        ),
+    )
+    metrics: Names = Field(
+        default=("likes", "comments", "shares"),
+        description=(
+            f"names of the metrics, 1 to {MOST_NAMES}, as those of channels [text]; source: the article"
+        ),
+    )
+    unit: str = Field(
+        default="budget units",
+        description=(
+            "what a budget unit [bu] is called in charts, report and plan: EUR, USD, ... [text]; a "
+            "choice of the user"
+        ),
+    )
 
     days: int = Field(
         default=7, ge=1, le=28, description="length of a campaign [days]; source: the article"
@@ -70,13 +95,13 @@ class CampaignParams:
         le=1e9,
         description="most that can be spent in a day [bu/day]; source: the article",
     )
-    counts: tuple[PerMetric, PerMetric, PerMetric] = Field(
+    counts: tuple[PerMetric, ...] = Field(
         default=((2.0, 0.5, 0.2), (5.0, 1.0, 0.5), (1.0, 0.5, 2.0)),
         description="metrics per unit spent, a row a channel, C [counts/bu]; source: the article",
     )
     metric_weights: PerMetric = Field(
         default=(1.0, 2.0, 3.0),
-        description="engagement of one like, comment, share [1/count]; source: the article",
+        description="engagement of one count of each metric [1/count]; source: the article",
     )
     reference_budget: float = Field(
         default=100.0,
@@ -88,7 +113,7 @@ class CampaignParams:
         ),
     )
     base: PerMetric = Field(
-        default=(0.0, 0.0, 0.0),
+        default_factory=_none_of("metrics"),
         description="metrics of a day without spend [counts/day]; a choice, for calibration",
     )
     start_weekday: int = Field(
@@ -105,7 +130,7 @@ class CampaignParams:
         ),
     )
     inv_half_saturation: PerChannel = Field(
-        default=(0.0, 0.0, 0.0),
+        default_factory=_none_of("channels"),
         description=(
             "1 / the spend at which a channel earns half of its most, 0 for a linear response, "
             "inv_kappa [1/bu]; dynamic: posts measured, elasticity .85 (se .05) over 2,212 "
@@ -113,31 +138,28 @@ class CampaignParams:
             "Meridian's prior"
         ),
     )
-    carry_over: tuple[_Kept, _Kept, _Kept] = Field(
-        default=(0.0, 0.0, 0.0),
+    carry_over: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
+        default_factory=_none_of("channels"),
         description=(
             "share of a channel's effect kept until the next day, geometric adstock, alpha [1]; "
             "form: Jin et al. 2017; dynamic: posts measured, a post's half-life of 19 h; ads and "
             "rewards a choice"
         ),
     )
-    loyalty_lift: float = Field(
-        default=0.0,
-        ge=0,
-        le=1000,
+    loyalty_lift: tuple[Annotated[float, Field(ge=0, le=1000)], ...] = Field(
+        default_factory=_none_of("channels"),
         description=(
-            "how much more posts earn with a fully loyal audience, lambda [1]; dynamic: a choice "
-            "(fans engage 2.18 times as much per person reached in 'Facebook metrics', which "
-            "alone would give 1.2)"
+            "how much more a channel earns with a fully loyal audience, lambda [1]; dynamic: a "
+            "choice (fans engage 2.18 times as much per person reached in 'Facebook metrics', "
+            "which alone would give 1.2)"
         ),
     )
-    loyalty_gain: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
+    loyalty_gain: tuple[_UpToOne, ...] = Field(
+        default_factory=_none_of("channels"),
         description=(
-            "loyalty gained by a day of rewards at the reference budget, rho [1/day]; form: "
-            "Nerlove and Arrow 1962, bounded as in Vidale and Wolfe 1957; dynamic: a choice"
+            "loyalty gained by a day of a channel at the reference budget, at most 1 for all "
+            "together, rho [1/day]; form: Nerlove and Arrow 1962, bounded as in Vidale and Wolfe "
+            "1957; dynamic: a choice"
         ),
     )
     loyalty_decay: float = Field(
@@ -146,36 +168,32 @@ class CampaignParams:
         le=1,
         description="loyalty lost in a day, delta [1/day]; form: the same; dynamic: a choice",
     )
-    fatigue: float = Field(
-        default=0.0,
-        ge=0,
-        le=100,
+    fatigue: tuple[Annotated[float, Field(ge=0, le=100)], ...] = Field(
+        default_factory=_none_of("channels"),
         description=(
-            "how fast ads tire the audience at the reference budget, omega [1/day]; form: Naik, "
-            "Mantrala and Sawyer 1998; dynamic: a choice"
+            "how fast a channel tires the audience at the reference budget, omega [1/day]; form: "
+            "Naik, Mantrala and Sawyer 1998; dynamic: a choice"
         ),
     )
-    fatigue_recovery: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
+    fatigue_recovery: tuple[_UpToOne, ...] = Field(
+        default_factory=_none_of("channels"),
         description=(
-            "share of the ads' fatigue that recovers in a day, rec [1/day]; form: the same; "
+            "share of a channel's fatigue that recovers in a day, rec [1/day]; form: the same; "
             "dynamic: a choice"
         ),
     )
     min_spend: Limits | None = Field(
         default=None,
         description=(
-            "least that each channel gets in a day, 3 numbers or a row of 3 for every day "
-            "[bu/day]; a choice of the user"
+            "least that each channel gets in a day, a number a channel or a row of them for every "
+            "day [bu/day]; a choice of the user"
         ),
     )
     max_spend: Limits | None = Field(
         default=None,
         description=(
-            "most that each channel gets in a day, 3 numbers or a row of 3 for every day "
-            "[bu/day]; a choice of the user"
+            "most that each channel gets in a day, a number a channel or a row of them for every "
+            "day [bu/day]; a choice of the user"
         ),
     )
     dispersion: float | None = Field(
@@ -240,29 +258,10 @@ class CampaignParams:
 
     @model_validator(mode="after")
     def _can_be_played(self) -> Self:
-        limits = (self.min_spend, self.max_spend)
-        faults = clashes(CHANNELS, self.days, self.daily_budget, *limits) or self._dead_ends()
-        if faults:
-            raise ValueError("; ".join(faults))
+        found = faults(dataclasses.asdict(self))
+        if found:
+            raise ValueError("; ".join(found))
         return self
-
-    def _dead_ends(self) -> list[str]:
-        """A sentence where no plan earns any engagement: there would be nothing to decide."""
-        if not self.day_factors[:-1].any():
-            return [
-                f"weekday_factors={self.weekday_factors}: 0 on all {self.days} days of the "
-                "campaign, so that nothing can be earned: at least one must be above 0"
-            ]
-        is_open = np.ones(len(CHANNELS)) if self.limits is None else self.limits[1].max(axis=0) > 0
-        earning = (is_open[:, np.newaxis] * self.counts_array).max(axis=0) + self.base_array
-        if not ((self.weights_array > 0) & (earning > 0)).any():
-            names = ("counts", "base", "metric_weights", "max_spend")
-            values = ", ".join(f"{name}={getattr(self, name)}" for name in names)
-            return [
-                f"{values}: nothing can be earned: a metric of weight above 0 must have a base, "
-                "or a count in a channel that may spend, above 0"
-            ]
-        return []
 
     @cached_property
     def nominal(self) -> Latent:
@@ -272,7 +271,7 @@ class CampaignParams:
             inv_half_saturation=np.array(self.inv_half_saturation),
             carry_over=np.array(self.carry_over),
             loyalty_lift=np.array(self.loyalty_lift),
-            fatigue_rate=np.array(self.fatigue / self.reference_budget),
+            fatigue_rate=np.array(self.fatigue) / self.reference_budget,
         )
 
     @cached_property
@@ -284,7 +283,7 @@ class CampaignParams:
     @cached_property
     def is_linear(self) -> bool:
         """Whether every unit spent earns the same, whatever was spent before or beside it."""
-        extras = (*self.inv_half_saturation, *self.carry_over, self.loyalty_gain, self.fatigue)
+        extras = (*self.inv_half_saturation, *self.carry_over, *self.loyalty_gain, *self.fatigue)
         return not any(extras)
 
     @cached_property
@@ -299,164 +298,60 @@ class CampaignParams:
 
     @cached_property
     def limits(self) -> tuple[FloatArray, FloatArray] | None:
-        """Least and most spend of every day, each (days, 3) [bu/day]; None without limits."""
+        """Least and most spend of every day, (days, channels) [bu/day]; None without limits."""
         if self.min_spend is None and self.max_spend is None:
             return None
-        shape = (self.days, len(CHANNELS))
+        shape = (self.days, len(self.channels))
         low = np.broadcast_to(np.array(self.min_spend or 0.0), shape)
         most = self.daily_budget if self.max_spend is None else np.array(self.max_spend)
         return low, np.broadcast_to(np.minimum(most, self.daily_budget), shape)
 
     @cached_property
     def counts_array(self) -> FloatArray:
-        """C of the model, (3 channels, 3 metrics) [counts/bu]."""
+        """C of the model, (channels, metrics) [counts/bu]."""
         return np.array(self.counts)
 
     @cached_property
     def base_array(self) -> FloatArray:
-        """Metrics without spend, (3 metrics,) [counts/day]."""
+        """Metrics without spend, (metrics,) [counts/day]."""
         return np.array(self.base)
 
     @cached_property
     def weights_array(self) -> FloatArray:
-        """Engagement per count, (3 metrics,) [1/count]."""
+        """Engagement per count, (metrics,) [1/count]."""
         return np.array(self.metric_weights)
 
     @cached_property
+    def gain_array(self) -> FloatArray:
+        """rho, (channels,) [1/day]."""
+        return np.array(self.loyalty_gain)
+
+    @cached_property
+    def recovery_array(self) -> FloatArray:
+        """rec, (channels,) [1/day]."""
+        return np.array(self.fatigue_recovery)
+
+    @cached_property
     def played_ceiling(self) -> FloatArray:
-        """Upper bound of a day's spend [bu/day] and metrics [counts/day], (6,); 1 in place of 0.
+        """Upper bound of a day's spend [bu/day] and metrics [counts/day], 1 in place of 0.
+
+        (channels + metrics,).
 
         The smaller of two bounds of the metrics: every unit at full strength, carried over in the
         best possible way, and every channel as saturated as the whole budget makes it.
         """
-        lift = np.array([1.0 + (self.loyalty_lift if self.loyalty_gain else 0.0), 1.0, 1.0])
-        counts = self.counts_array * lift[:, np.newaxis]  # (3 channels, 3 metrics)
+        lift = 1.0 + np.array(self.loyalty_lift) * any(self.loyalty_gain)
+        counts = self.counts_array * lift[:, np.newaxis]  # (channels, metrics)
         alpha, days_ago = np.array(self.carry_over), np.arange(self.days)[:, np.newaxis]
-        carried = (1.0 - alpha) * alpha**days_ago  # (days ago, 3 channels)
-        best = (carried[:, :, np.newaxis] * counts).max(axis=1).sum(axis=0)  # (3 metrics,)
+        carried = (1.0 - alpha) * alpha**days_ago  # (days ago, channels)
+        best = (carried[:, :, np.newaxis] * counts).max(axis=1).sum(axis=0)  # (metrics,)
         saturation = 1.0 + self.daily_budget * np.array(self.inv_half_saturation)
         saturated = ((self.daily_budget / saturation)[:, np.newaxis] * counts).sum(axis=0)
         most = np.minimum(self.daily_budget * best, saturated)
         metrics = max(self.weekday_factors) * (self.base_array + most)
         return np.array(
-            [self.daily_budget] * len(CHANNELS) + [value or 1.0 for value in metrics.tolist()]
+            [self.daily_budget] * len(self.channels) + [value or 1.0 for value in metrics.tolist()]
         )
 
 
 FIELDS = CampaignParams.__pydantic_fields__  # type: ignore[attr-defined]
-
-RENAMED = {
-    "ad_wear": "fatigue",
-    "ad_recovery": "fatigue_recovery",
-    "ad_wear_log_sd": "fatigue_log_sd",
-    "gain": "shaped",
-    "params": "latent",
-    "world": "true_params",
-}
-"""Former names of parameters, rewards and reset options, and those that took their place."""
-
-PRESETS: dict[str, CampaignParams] = {
-    "linear": CampaignParams(),
-    "dynamic": CampaignParams(
-        weekday_factors=(1.00, 1.13, 1.10, 0.96, 0.91, 0.86, 1.04),
-        inv_half_saturation=(1 / 280, 1 / 120, 1 / 80),
-        carry_over=(0.4, 0.1, 0.3),
-        loyalty_lift=3.0,
-        loyalty_gain=1.0,
-        loyalty_decay=0.05,
-        fatigue=0.25,
-        fatigue_recovery=0.25,
-    ),
-}
-
-PRESETS["uncertain"] = dataclasses.replace(
-    PRESETS["dynamic"],
-    dispersion=10.0,
-    shock_sd=0.25,
-    counts_log_sd=0.5,
-    inv_half_saturation_log_sd=0.3,
-    carry_over_range=0.15,
-    loyalty_lift_log_sd=0.4,
-    fatigue_log_sd=0.4,
-)
-
-
-def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> CampaignParams:
-    """Builds the parameters of a preset with some fields changed.
-
-    Args:
-        preset: A name of ``PRESETS``.
-        known: Other keyword arguments of the caller, offered as a correction of a mistyped name.
-        **changes: Fields of ``CampaignParams``; array fields take nested lists or arrays.
-
-    Raises:
-        ValueError: An unknown preset or field, or a bad value. All faults are named at once.
-    """
-    if preset not in PRESETS:
-        raise ValueError(f"preset={preset!r}: unknown; known: {', '.join(sorted(PRESETS))}")
-    plain = {name: _plain(value) for name, value in changes.items()}
-    try:
-        return dataclasses.replace(PRESETS[preset], **plain)
-    except ValidationError as error:
-        faults = [_fault(details, known, changes) for details in error.errors()]
-        bad = {details["loc"][0] for details in error.errors() if details["loc"]}
-    limiting = {"days", "daily_budget", *LIMITS}
-    if bad and not bad & limiting:  # fields are checked first: not yet whether limits clash
-        values = dataclasses.asdict(PRESETS[preset]) | plain
-        faults += clashes(
-            CHANNELS, values["days"], values["daily_budget"], *(values[name] for name in LIMITS)
-        )
-    raise ValueError("campaign: " + "; ".join(dict.fromkeys(faults)))
-
-
-def _plain(value: Any) -> Any:
-    """Turns arrays, NumPy scalars and nested lists into the numbers and tuples that are stored."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
-    return tuple(_plain(item) for item in value) if isinstance(value, (list, tuple)) else value
-
-
-def _fault(details: Any, known: tuple[str, ...], changes: dict[str, Any]) -> str:
-    """One sentence for one of pydantic's errors: the field, the value, what is allowed."""
-    if not details["loc"]:
-        return str(details["ctx"]["error"])
-    name, *index = details["loc"]
-    if details["type"] == "unexpected_keyword_argument":
-        if RENAMED.get(name) in FIELDS:
-            return f"{name} is now called {RENAMED[name]}"
-        names = sorted([*FIELDS, *known])
-        near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"unknown parameter {name!r}; {hint}known: {', '.join(names)}"
-    place = name + "".join(f"[{i}]" for i in index)
-    meaning = FIELDS[name].description
-    if name in LIMITS:  # which of its two shapes was meant is not known
-        return (
-            f"{name}={changes[name]!r}: must be None, 3 numbers of 0 or more, "
-            f"or a row of 3 a day ({meaning})"
-        )
-    if details["type"] in {"missing", "too_long", "tuple_type"}:
-        return f"{name}={changes[name]!r}: needs the shape {_shape(name)} ({meaning})"
-    return f"{place}={details['input']!r}: {details['msg'].lower()} ({meaning})"
-
-
-def _shape(name: str) -> str:
-    default = FIELDS[name].default
-    return "x".join(str(length) for length in np.shape(default)) or "of one number"
-
-
-def parameter_table() -> str:
-    """The fields as a table in Markdown: their value in every preset, meaning, unit and source."""
-    rows = [["field", *PRESETS, "meaning [unit]; source"], ["---"] * (len(PRESETS) + 2)]
-    for name, field in FIELDS.items():
-        values = [_written(getattr(params, name)) for params in PRESETS.values()]
-        rows.append([name, *values, str(field.description)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ("; " if isinstance(value[0], tuple) else ", ").join(map(_written, value))
-    if value is None or float(f"{value:g}") == value:
-        return "none" if value is None else f"{value:g}"
-    return str(Fraction(value).limit_denominator(1000))

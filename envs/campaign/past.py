@@ -4,14 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
+from envs.campaign.params import CampaignParams, FloatArray
 
 SPENT_ROUNDING = 1e-6  # a written sum may be rounded
 MOST = 1e12  # no real day has more, and observations are float32
-COLUMNS = (*CHANNELS, *METRICS)
 
 Faults = dict[tuple[int, str], str]
 """What is wrong, and what is expected, by row (from 0) and column, or several columns."""
+
+
+def columns(params: CampaignParams) -> tuple[str, ...]:
+    """The columns of a day: its channels, then its metrics."""
+    return (*params.channels, *params.metrics)
 
 
 def check_past(params: CampaignParams, rows: Any) -> FloatArray:
@@ -23,12 +27,13 @@ def check_past(params: CampaignParams, rows: Any) -> FloatArray:
         ValueError: Another shape, too many days, a number that is negative or not finite, or more
             than the budget.
     """
+    names = columns(params)
     try:
-        past = np.array(rows, dtype=np.float64).reshape(-1, len(COLUMNS))
+        past = np.array(rows, dtype=np.float64).reshape(-1, len(names))
     except (TypeError, ValueError):
         raise ValueError(
-            f"reset: past={rows!r}: needs a row of {len(COLUMNS)} numbers for each day: "
-            f"{', '.join(COLUMNS)}"
+            f"reset: past={rows!r}: needs a row of {len(names)} numbers for each day: "
+            f"{', '.join(names)}"
         ) from None
     if len(past) >= params.days:
         raise ValueError(
@@ -43,14 +48,15 @@ def check_past(params: CampaignParams, rows: Any) -> FloatArray:
 
 def past_faults(params: CampaignParams, past: FloatArray) -> Faults:
     """What is wrong with past days (past days, channels + metrics), by row and column."""
+    names, channels = columns(params), len(params.channels)
     bad = ~(np.isfinite(past) & (past >= 0) & (past <= MOST))
     faults = {
-        (row, COLUMNS[column]): f"{past[row, column]:g}, must be a finite number from 0 to {MOST:g}"
+        (row, names[column]): f"{past[row, column]:g}, must be a finite number from 0 to {MOST:g}"
         for row, column in np.argwhere(bad).tolist()
     }
     budget = params.daily_budget
-    spent = np.where(bad, 0.0, past)[:, : len(CHANNELS)].sum(axis=1)
+    spent = np.where(bad, 0.0, past)[:, :channels].sum(axis=1)
     rule = f"must be {budget:g} or less, the day's budget"
     for row in np.flatnonzero(spent > budget * (1 + SPENT_ROUNDING)).tolist():
-        faults[row, " + ".join(CHANNELS)] = f"{spent[row]:.10g} spent, {rule}"
+        faults[row, " + ".join(params.channels)] = f"{spent[row]:.10g} spent, {rule}"
     return faults

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from envs.campaign import model
 from envs.campaign.limits import fill, nearest
-from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
+from envs.campaign.params import CampaignParams, FloatArray
 
 STARTS, MORE_STARTS, MOST_STARTS = 10, 3, 13
 FOUND_BY = 2
@@ -27,7 +27,8 @@ PROMISING = 3
 ROUNDS = 5
 ITERATIONS = 100
 HOPS = 50
-PULSES = 0.3  # share of days that keep all their ads in starts that are drawn
+SIMPLE = 6  # of the simple starts, those that earn most
+PULSES = 0.3  # share of days on which a channel that tires keeps its spend in drawn starts
 TOLERANCE = 1e-6
 ROUGH, GAIN = 1e-5, 1e-7  # what a leap has to gain at first and later, as a share of engagement
 STALLED = 1e-9  # a round of leap and climb that gains no more is the last
@@ -70,7 +71,7 @@ class Plan(NamedTuple):
     """A spend for each day and channel.
 
     Attributes:
-        spend: (days, 3 channels) [bu/day].
+        spend: (days, channels) [bu/day].
         engagement: What the mean model earns with it [1].
         check: How far it can be trusted.
     """
@@ -109,7 +110,7 @@ def plan(params: CampaignParams, seed: int = 0) -> Plan:
 
 
 def expected_engagement(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """What the mean model earns with plans (..., days, 3 channels) [bu/day], (...,) [1]."""
+    """What the mean model earns with plans (..., days, channels) [bu/day], (...,) [1]."""
     metrics, _ = model.rollout(params, spend)
     total: FloatArray = model.engagement(params, metrics).sum(axis=-1)
     return total
@@ -120,126 +121,163 @@ def engagement_and_gradient(
 ) -> tuple[FloatArray, FloatArray]:
     """What plans earn in the mean model, and the derivative by each spend.
 
-    Where a day of rewards just reaches the reference budget, the derivative is that of one unit
-    less: beyond it, loyalty gains nothing more.
+    Where a channel just reaches the day from which loyalty gains nothing more, the derivative is
+    that of one unit less.
 
     Args:
         params: The campaign.
-        spend: Plans, (..., days, 3 channels) [bu/day].
+        spend: Plans, (..., days, channels) [bu/day].
 
     Returns:
-        Engagement, (...,) [1], and its exact gradient, (..., days, 3 channels) [1/bu].
+        Engagement, (...,) [1], and its exact gradient, (..., days, channels) [1/bu].
     """
-    total, gradient = _derivatives(params, spend, None)
-    return total, gradient[..., :3]
+    return _derivatives(params, spend, None)
 
 
 def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
-    """Least and most of each day and channel, (days, 3) [bu/day]; 0 and all without limits."""
-    shape = (params.days, len(CHANNELS))
+    """Least and most of each day and channel, (days, channels) [bu/day]; 0 and all if unlimited."""
+    shape = (params.days, len(params.channels))
     return params.limits or (np.zeros(shape), np.full(shape, params.daily_budget))
 
 
 def _derivatives(
-    params: CampaignParams, spend: FloatArray, reward_levels: FloatArray | None
+    params: CampaignParams, spend: FloatArray, levels: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Engagement (...,) [1] and its gradient by spend and any reward levels (..., days, 3 or 4).
+    """Engagement (...,) [1] and its gradient by the spends, and by any loyalty levels after them.
 
     Each number that a day starts from is nudged alone, all days at once; the chain rule goes back
     through the days.
+
+    Args:
+        params: The campaign.
+        spend: Plans, (..., days, channels) [bu/day].
+        levels: Loyalty levels, (..., days, channels that build loyalty) [1], where they are chosen.
+
+    Returns:
+        Engagement and gradient, (..., days, channels, and the levels if any).
     """
-    metrics, states = model.rollout(params, spend, reward_levels=reward_levels)
+    built = None if levels is None else _every_channel(params, levels)
+    metrics, states = model.rollout(params, spend, loyalty_levels=built)
     total: FloatArray = model.engagement(params, metrics).sum(axis=-1)
-    day, *before = map(np.stack, zip(*states[:-1], strict=True))  # each (days, ...)
-    chosen = [np.moveaxis(spend, -2, 0)]
-    if reward_levels is not None:
-        chosen.append(np.moveaxis(reward_levels, -1, 0)[..., np.newaxis])
-    adstock, effectiveness, loyalty = before
-    given = [*chosen, adstock, effectiveness[..., np.newaxis], loyalty[..., np.newaxis]]
-    numbers = np.concatenate(given, axis=-1)  # (days, ..., 8 or 9)
-    size = numbers.shape[-1]
+    day, adstock, effectiveness, loyalty = map(np.stack, zip(*states[:-1], strict=True))
+    chosen = spend if levels is None else np.concatenate([spend, levels], axis=-1)
+    given = [np.moveaxis(chosen, -2, 0), adstock, effectiveness, loyalty[..., np.newaxis]]
+    numbers = np.concatenate(given, axis=-1)  # (days, ..., numbers)
+    size, channels, choices = numbers.shape[-1], len(params.channels), chosen.shape[-1]
     nudge = (-1j * TINY) * np.eye(size).reshape(size, *(1,) * spend.ndim, size)[:, 0]
     nudged: Any = numbers + nudge  # complex: the model takes any number
-    state = model.State(day, nudged[..., -5:-2], nudged[..., -2], nudged[..., -1])
-    level = None if reward_levels is None else nudged[..., 3]
-    earned, after = model.transition(params, state, nudged[..., :3], reward_level=level)
-    now = model.engagement(params, earned).imag / -TINY  # (8 or 9, days, ...)
-    later = [*np.moveaxis(after.adstock, -1, 0), after.effectiveness, after.loyalty]
-    slopes = np.stack(later).imag / -TINY  # (5 leading to, 8 or 9 from, days, ...)
+    ends = np.cumsum([choices, channels, channels])
+    choice, worked, left, fans = np.split(nudged, ends, axis=-1)
+    if levels is not None:
+        built = _every_channel(params, choice[..., channels:])
+    state = model.State(day, worked, left, fans[..., 0])
+    earned, after = model.transition(params, state, choice[..., :channels], loyalty_levels=built)
+    now = model.engagement(params, earned).imag / -TINY  # (numbers, days, ...)
+    later = [*np.moveaxis(after.adstock, -1, 0), *np.moveaxis(after.effectiveness, -1, 0)]
+    slopes = np.stack([*later, after.loyalty]).imag / -TINY  # (leading to, numbers, days, ...)
     worth = np.zeros((size, *total.shape))
-    gradient = np.empty((len(day), *total.shape, size - 5))
+    gradient = np.empty((len(day), *total.shape, choices))
     for past in range(len(day) - 1, -1, -1):
-        worth = now[:, past] + (slopes[:, :, past] * worth[-5:, np.newaxis]).sum(axis=0)
-        gradient[past] = np.moveaxis(worth[:-5], 0, -1)
+        carried = slopes[:, :, past] * worth[choices:, np.newaxis]
+        worth = now[:, past] + carried.sum(axis=0)
+        gradient[past] = np.moveaxis(worth[:choices], 0, -1)
     return total, np.moveaxis(gradient, 0, -2)
+
+
+def _building(params: CampaignParams) -> NDArray[np.intp]:
+    """The channels that build loyalty."""
+    return np.flatnonzero(params.gain_array)
+
+
+def _every_channel(params: CampaignParams, levels: NDArray[Any]) -> NDArray[Any]:
+    """Loyalty levels of all channels, (..., channels) [1], from those that build loyalty."""
+    every = np.zeros((*levels.shape[:-1], len(params.channels)), dtype=levels.dtype)
+    every[..., _building(params)] = levels
+    return every
 
 
 @dataclass(frozen=True)
 class _Program:
     """The campaign as a smooth nonlinear program, in coordinates in which solvers do well.
 
-    A spend is solved for as effort, its logarithm beyond where the channel bends. Where a full
-    reward day is within reach, loyalty has a kink there: the reward level m of each day is then a
-    coordinate of its own, m <= 1 and m <= rewards' effect / B0. That is smooth, and exact on days
-    on which loyalty is worth gaining; on others, where more of it today leaves less tomorrow, m is
-    what rewards make it. A point is the efforts (days x 3) and then the levels (days,), if any.
+    A spend is solved for as effort, its logarithm beyond where the channel bends. Where a full day
+    of a channel that builds loyalty is within reach, loyalty has a kink there: the levels m of
+    these channels on each day are then coordinates of their own, m <= 1 and m <= effect / B0. That
+    is smooth, and exact on days on which loyalty is worth gaining; on others, where more of it
+    today leaves less tomorrow, m is what the spend makes it. A point is the efforts (days x
+    channels) and then the levels (days x building channels), if any.
     """
 
     params: CampaignParams
 
     @cached_property
+    def building(self) -> NDArray[np.intp]:
+        """The channels whose loyalty levels are coordinates, (building,)."""
+        matters = bool(any(self.params.loyalty_lift))
+        is_near = bool((_full_days(self.params) <= self.params.daily_budget).any())
+        return _building(self.params) if matters and is_near else np.zeros(0, dtype=np.intp)
+
+    @cached_property
     def has_kink(self) -> bool:
-        """Whether some day can have a full day of rewards, or more."""
-        matters = self.params.loyalty_gain > 0 and self.params.loyalty_lift > 0
-        return matters and _full_reward(self.params) <= self.params.daily_budget
+        """Whether some day can have a full day of a channel that builds loyalty, or more."""
+        return self.building.size > 0
 
     @cached_property
     def curve(self) -> FloatArray:
-        """1 / the spend where each channel bends, (3 channels,) [1/bu]; nearly 0 for a line."""
-        bends = [0.0, self.params.fatigue, float(self.has_kink)]
-        curve = np.array(bends) / self.params.reference_budget
-        least = 1e-6 / self.params.daily_budget
-        return np.maximum(np.maximum(self.params.nominal.inv_half_saturation, curve), least)
+        """1 / the spend where each channel bends, (channels,) [1/bu]; nearly 0 for a line."""
+        nominal, kinks = self.params.nominal, np.zeros(len(self.params.channels))
+        kinks[self.building] = 1.0 / self.params.reference_budget
+        bends = np.maximum(np.maximum(nominal.fatigue_rate, kinks), nominal.inv_half_saturation)
+        return np.maximum(bends, 1e-6 / self.params.daily_budget)
 
     @cached_property
     def length(self) -> FloatArray:
-        """Logarithm of the whole budget, by which efforts are divided, (3 channels,) [1]."""
+        """Logarithm of the whole budget, by which efforts are divided, (channels,) [1]."""
         return np.log1p(self.curve * self.params.daily_budget)
 
     @cached_property
     def bounds(self) -> FloatArray:
         """Least and most of each coordinate, (coordinates, 2) [1]."""
         efforts = [self._effort(limit).ravel() for limit in limits_of(self.params)]
-        levels = np.tile([0.0, 1.0], (self.params.days if self.has_kink else 0, 1))
+        levels = np.tile([0.0, 1.0], (self.params.days * self.building.size, 1))
         return np.concatenate([np.stack(efforts, axis=1), levels])
 
     @cached_property
     def kept(self) -> FloatArray:
-        """How much of each day's rewards (columns) works on each day (rows), (days, days) [1]."""
-        days = self.params.days
-        pulses = np.eye(days)[..., np.newaxis] * np.eye(len(CHANNELS))[2]
-        _, states = model.rollout(self.params, pulses)
-        return np.stack([state.adstock[:, 2] for state in states[1:]])
+        """How much of each day's spend works on each day, (building, on day, of day) [1]."""
+        pulses = np.eye(self.params.days)[..., np.newaxis] * self._unit[:, np.newaxis, np.newaxis]
+        _, states = model.rollout(self.params, pulses)  # (building, of day, on day)
+        adstocks = np.stack([state.adstock for state in states[1:]], axis=1)
+        kept: FloatArray = np.einsum("bijc,bc->bij", adstocks, self._unit)
+        return kept
+
+    @cached_property
+    def _unit(self) -> FloatArray:
+        """A unit on each channel that builds loyalty, (building, channels)."""
+        unit: FloatArray = np.eye(len(self.params.channels))[self.building]
+        return unit
 
     def point(self, spend: FloatArray) -> FloatArray:
-        """The coordinates of a plan (days, 3) [bu/day]."""
+        """The coordinates of a plan (days, channels) [bu/day]."""
         effort = self._effort(spend).ravel()
         if not self.has_kink:
             return effort
-        return np.concatenate([effort, np.minimum(self._levels(spend)[0], 1.0)])
+        return np.concatenate([effort, np.minimum(self._levels(spend)[0], 1.0).ravel()])
 
     def spend(self, point: FloatArray) -> FloatArray:
-        """The plan (days, 3) [bu/day] at a point."""
-        effort = point[: 3 * self.params.days].reshape(-1, 3)
+        """The plan (days, channels) [bu/day] at a point."""
+        channels = len(self.params.channels)
+        effort = point[: channels * self.params.days].reshape(-1, channels)
         spend: FloatArray = np.expm1(self.length * effort) / self.curve
         return spend
 
     def gains(self, spend: FloatArray) -> NDArray[np.bool_]:
-        """On which days of a plan (days, 3) [bu/day] loyalty is worth gaining, (days,)."""
+        """Where in a plan (days, channels) [bu/day] loyalty is worth gaining, (days, building)."""
         if not self.has_kink:
-            return np.zeros(self.params.days, dtype=bool)
+            return np.zeros((self.params.days, 0), dtype=bool)
         levels = np.minimum(self._levels(spend)[0], 1.0)
-        gains: NDArray[np.bool_] = _derivatives(self.params, spend, levels)[1][:, 3] >= 0.0
+        by_level = _derivatives(self.params, spend, levels)[1][:, len(self.params.channels) :]
+        gains: NDArray[np.bool_] = by_level >= 0.0
         return gains
 
     def engagement(self, point: FloatArray, free: NDArray[np.bool_]) -> tuple[float, FloatArray]:
@@ -247,36 +285,44 @@ class _Program:
 
         Args:
             point: Efforts and levels, (coordinates,) [1].
-            free: Days on which the level is a coordinate of its own, (days,).
+            free: Where the level is a coordinate of its own, (days, building).
         """
-        spend = self.spend(point)
+        spend, channels = self.spend(point), len(self.params.channels)
         if not self.has_kink:
             total, gradient = _derivatives(self.params, spend, None)
             return float(total), (gradient * self._slope(spend)).ravel()
         reached, slopes = self._levels(spend)
-        levels = np.where(free, point[spend.size :], np.minimum(reached, 1.0))
+        chosen = point[spend.size :].reshape(free.shape)
+        levels = np.where(free, chosen, np.minimum(reached, 1.0))
         total, gradient = _derivatives(self.params, spend, levels)
-        by_level = gradient[:, 3]
-        gradient[:, 2] += np.where(free | (reached >= 1.0), 0.0, by_level) @ slopes
-        by_effort = (gradient[:, :3] * self._slope(spend)).ravel()
-        return float(total), np.concatenate([by_effort, np.where(free, by_level, 0.0)])
+        by_level = gradient[:, channels:]
+        follows = np.where(free | (reached >= 1.0), 0.0, by_level)
+        for place, channel in enumerate(self.building):
+            gradient[:, channel] += follows[:, place] @ slopes[place]
+        by_effort = (gradient[:, :channels] * self._slope(spend)).ravel()
+        return float(total), np.concatenate([by_effort, np.where(free, by_level, 0.0).ravel()])
 
     def slack(self, point: FloatArray) -> FloatArray:
-        """What each day leaves of its budget, and rewards above its level, (constraints,) [1]."""
+        """What each day leaves of its budget, and effect above its level, (constraints,) [1]."""
         spend = self.spend(point)
         money = 1.0 - spend.sum(axis=1) / self.params.daily_budget
-        levels = self._levels(spend)[0] - point[spend.size :] if self.has_kink else money[:0]
-        return np.concatenate([money, levels])
+        if not self.has_kink:
+            return money
+        return np.concatenate([money, self._levels(spend)[0].ravel() - point[spend.size :]])
 
     def slack_slopes(self, point: FloatArray) -> FloatArray:
         """Derivatives of the slack, (constraints, coordinates) [1]."""
         spend, days = self.spend(point), self.params.days
-        slope, each_day = self._slope(spend), np.eye(days)
-        money = -np.kron(each_day, np.ones(3)) * slope.ravel() / self.params.daily_budget
+        slope = self._slope(spend)
+        share = np.ones(spend.shape[1])
+        spent: FloatArray = np.kron(np.eye(days), share) * slope.ravel()
+        money = -spent / self.params.daily_budget
         if not self.has_kink:
             return money
-        by_effort = np.kron(self._levels(spend)[1] * slope[:, 2], [0.0, 0.0, 1.0])
-        return np.block([[money, np.zeros((days, days))], [by_effort, -each_day]])
+        levels = days * self.building.size
+        by_spend = np.einsum("bij,bc->ibjc", self._levels(spend)[1], self._unit)
+        by_effort = (by_spend * slope).reshape(levels, spend.size)
+        return np.block([[money, np.zeros((days, levels))], [by_effort, -np.eye(levels)]])
 
     def _effort(self, spend: FloatArray) -> FloatArray:
         effort: FloatArray = np.log1p(self.curve * spend) / self.length
@@ -286,12 +332,17 @@ class _Program:
         return self.length * (1.0 / self.curve + spend)
 
     def _levels(self, spend: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Rewards' effect as a share of a full day, (days,), and its slopes (days, days) [1/bu]."""
+        """Effects as shares of a full day, (days, building), and (building, days, days) slopes.
+
+        The slopes are by the channel's spend on each day [1/bu].
+        """
         carried: Any = np.zeros(spend.shape, dtype=complex)
-        carried[:, 2] = self.kept @ spend[:, 2] + 1j * TINY
-        effect = model.saturate(self.params.nominal, carried)[:, 2]
+        working = np.einsum("bij,jb->ib", self.kept, spend[:, self.building])
+        carried[:, self.building] = working + 1j * TINY
+        effect = model.saturate(self.params.nominal, carried)[:, self.building]
         level = effect / self.params.reference_budget
-        return level.real, (level.imag / TINY)[:, np.newaxis] * self.kept
+        slopes: FloatArray = (level.imag / TINY).T[..., np.newaxis] * self.kept
+        return level.real, slopes
 
 
 def _search(program: _Program, rng: np.random.Generator) -> Plan:
@@ -325,7 +376,7 @@ def _improve(program: _Program, ends: list[FloatArray]) -> None:
 
 
 def _climb(program: _Program, start: FloatArray, precision: float) -> FloatArray:
-    """Where SLSQP ends, or the start if that earns more; plans (days, 3) [bu/day].
+    """Where SLSQP ends, or the start if that earns more; plans (days, channels) [bu/day].
 
     It ends where a step gains less than the share ``precision`` of engagement [1].
     """
@@ -355,7 +406,7 @@ def _within(params: CampaignParams, spend: FloatArray) -> FloatArray:
 
 
 def _best(program: _Program, ends: FloatArray) -> Plan:
-    """The best of some plans (ends, days, 3) [bu/day], with its check."""
+    """The best of some plans (ends, days, channels) [bu/day], with its check."""
     earned = expected_engagement(program.params, ends)
     spend, most = ends[earned.argmax()].copy(), float(earned.max())
     spend.flags.writeable = False
@@ -390,8 +441,8 @@ def _residual(program: _Program, spend: FloatArray) -> float:
 def _leap(params: CampaignParams, spend: FloatArray, gain: float) -> FloatArray:
     """A better plan, reached by changes that no gradient leads to, or the plan itself.
 
-    Ads may be so worn out, say, that only far fewer of them would work again, or pay on another day
-    than theirs.
+    A channel may be so worn out, say, that only far less of it would work again, or pay on another
+    day than its own.
     """
     earned = expected_engagement(params, spend)
     for _ in range(HOPS):
@@ -405,19 +456,21 @@ def _leap(params: CampaignParams, spend: FloatArray, gain: float) -> FloatArray:
 
 
 def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """Plans (days, days, 3) [bu/day] in which the one, two, three ... days that gain most change.
+    """Plans (days, days, channels) [bu/day] in which the one, two ... days that gain most change.
 
-    On such a day one channel gets nothing, all, any order of magnitude or a full day of rewards.
+    On such a day one channel gets nothing, all, any order of magnitude, or a full day for loyalty.
     """
     budget, days = params.daily_budget, np.arange(len(spend))
-    levels = np.append(budget * 10.0 ** -np.arange(7), [0.0, min(_full_reward(params), budget)])
-    channel = np.eye(len(CHANNELS))[:, np.newaxis, np.newaxis, :]  # (3 leaping, 1, 1, 3 channels)
-    level = levels[:, np.newaxis, np.newaxis]  # (levels, 1, 1)
-    others = (1.0 - channel) * spend  # (3, 1, days, 3)
+    some = np.append(budget * 10.0 ** -np.arange(7), 0.0)
+    full = np.minimum(_full_days(params), budget)
+    levels = np.concatenate([np.tile(some, (len(full), 1)), full[:, np.newaxis]], axis=1)
+    level = levels[..., np.newaxis, np.newaxis]  # (leaping, levels, 1, 1)
+    channel = np.eye(len(full))[:, np.newaxis, np.newaxis, :]  # (leaping, 1, 1, channels)
+    others = (1.0 - channel) * spend  # (leaping, 1, days, channels)
     share = others / np.maximum(others.sum(axis=-1, keepdims=True), 1e-300)
-    rest = (budget - level) * share  # (3, levels, days, 3)
+    rest = (budget - level) * share  # (leaping, levels, days, channels)
     leaps = nearest(channel * level + rest, *limits_of(params), budget).reshape(-1, *spend.shape)
-    plans = np.broadcast_to(spend, (len(spend), *leaps.shape)).copy()  # (days, leaps, days, 3)
+    plans = np.broadcast_to(spend, (len(spend), *leaps.shape)).copy()  # (days, leaps, ...)
     plans[days, :, days] = leaps.swapaxes(0, 1)
     earned = expected_engagement(params, plans)  # (days, leaps)
     rank = np.argsort(np.argsort(-earned.max(axis=1)))
@@ -426,7 +479,7 @@ def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
 
 
 def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """Plans (days x days, days, 3) [bu/day] in which one day comes earlier or later."""
+    """Plans (days x days, days, channels) [bu/day] in which one day comes earlier or later."""
     days = np.arange(len(spend))
     day, to = (number.reshape(-1, 1) for number in np.meshgrid(days, days))
     order = np.where(days == day, to + 0.5 * np.sign(to - day), days).argsort(axis=1)
@@ -434,9 +487,9 @@ def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
 
 
 def _levelled(params: CampaignParams, spend: FloatArray) -> FloatArray:
-    """Plans (..., days, 3) [bu/day] in which up to three days spend as the day beside them does.
+    """Plans (..., days, channels) [bu/day] in which up to three days spend as the day beside them.
 
-    It takes away a day of many ads together with the days that spare them for it.
+    It takes away a day of much that tires together with the days that spare it for that.
     """
     days = np.arange(len(spend))
     orders = [
@@ -450,36 +503,52 @@ def _levelled(params: CampaignParams, spend: FloatArray) -> FloatArray:
     return plans if params.limits is None else _within(params, plans)
 
 
-def _full_reward(params: CampaignParams) -> float:
-    """Rewards of a full reward day, if none are carried over [bu/day]; infinite where none are."""
-    left = 1.0 / params.reference_budget - params.inv_half_saturation[2]
-    return 1.0 / left if left > 0 else np.inf
+def _full_days(params: CampaignParams) -> FloatArray:
+    """Spend of a full day of each channel, if none is carried over, (channels,) [bu/day].
+
+    Infinite for channels that build no loyalty, or can never have a full day.
+    """
+    left = 1.0 / params.reference_budget - params.nominal.inv_half_saturation
+    reaches = (left > 0) & (params.gain_array > 0)
+    return np.where(reaches, 1.0 / np.where(reaches, left, 1.0), np.inf)
 
 
 def _simple_starts(params: CampaignParams) -> list[FloatArray]:
-    """An even split, each channel alone, and rewards first and another channel last."""
+    """An even split, each channel alone, and what builds loyalty first and another channel last.
+
+    Of many, those that earn most.
+    """
     limits = (*limits_of(params), params.daily_budget)
-    corners = 1e-9 + np.eye(len(CHANNELS))
+    corners = 1e-9 + np.eye(len(params.channels))
     early = np.linspace(1.0, 0.0, params.days)[:, np.newaxis]
     shares = [
-        np.ones(3),
+        np.ones(len(corners)),
         *corners,
-        *(early * corners[2] + (1 - early) * corner for corner in corners[:2]),
+        *(
+            early * corners[first] + (1 - early) * corner
+            for first in _building(params)
+            for last, corner in enumerate(corners)
+            if last != first
+        ),
     ]
-    return [fill(np.broadcast_to(share, (params.days, len(CHANNELS))), *limits) for share in shares]
+    starts = np.stack([fill(np.broadcast_to(share, limits[0].shape), *limits) for share in shares])
+    best = np.argsort(-expected_engagement(params, starts), kind="stable")[:SIMPLE]
+    return list(starts[np.sort(best)])
 
 
 def _drawn_starts(params: CampaignParams, rng: np.random.Generator, count: int) -> list[FloatArray]:
-    """Random splits of each day's budget, with so few ads that the audience stands them.
+    """Random splits of each day's budget, with so little on what tires that it is no waste.
 
-    Beyond that point ads are as good as dead and less of them makes no difference: no climb comes
-    back from there. Some days keep all their ads: it can pay to wear them out at once and to wait
-    until they have recovered.
+    Beyond that point a channel is as good as dead and less of it makes no difference: no climb
+    comes back from there. Some days keep all of it: it can pay to wear a channel out at once and to
+    wait until it has recovered.
     """
     limits = (*limits_of(params), params.daily_budget)
-    shares = rng.dirichlet(np.full(len(CHANNELS), 0.7), (count, params.days)) + 1e-9
-    wear = max(params.fatigue * params.daily_budget / params.reference_budget, 1.0)
+    shares = rng.dirichlet(np.full(len(params.channels), 0.7), (count, params.days)) + 1e-9
     starts = np.stack([fill(share, *limits) for share in shares])
-    spared = rng.random((count, params.days)) < PULSES
-    starts[..., 1] *= np.where(spared, 1.0, wear ** -rng.uniform(0.5, 1.5, (count, 1)))
+    for channel in np.flatnonzero(params.nominal.fatigue_rate):
+        wear = max(params.nominal.fatigue_rate[channel] * params.daily_budget, 1.0)
+        spared = rng.random((count, params.days)) < PULSES
+        less = wear ** -rng.uniform(0.5, 1.5, (count, 1))
+        starts[..., channel] *= np.where(spared, 1.0, less)
     return [nearest(start, *limits) for start in starts]

@@ -4,15 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign import model
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
+from envs.campaign.params import CampaignParams, FloatArray
 
 METRIC_COLOURS = {"likes": "skyblue", "comments": "lightgreen", "shares": "salmon"}
 RENDER_MODES = ("ansi", "rgb_array")
 
 
 def ansi(params: CampaignParams, spend: FloatArray, metrics: FloatArray) -> str:
-    """A table of the days played: spend (days, 3) [bu/day], metrics (days, 3) [counts/day]."""
-    header = ["day", *CHANNELS, *METRICS, "engagement"]
+    """A table of the days played: spend (days, channels), metrics (days, metrics)."""
+    header = ["day", *params.channels, *params.metrics, "engagement"]
     table = np.column_stack([spend, metrics, model.engagement(params, metrics)])
     lines = ["".join(f"{name:>11}" for name in header)]
     labels = [*map(str, range(1, len(table) + 1)), "total"]
@@ -22,20 +22,20 @@ def ansi(params: CampaignParams, spend: FloatArray, metrics: FloatArray) -> str:
 
 
 def rgb_array(params: CampaignParams, metrics: FloatArray) -> NDArray[np.uint8]:
-    """The metrics of the days played, (days, 3) [counts/day], as bars: an image (400, 800, 3)."""
+    """The metrics of the days played, (days, metrics), as bars: an image (400, 800, 3)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
-    days, width = np.arange(1, params.days + 1), 0.75 / len(METRICS)
-    for i, (name, values) in enumerate(zip(METRICS, metrics.T, strict=True)):
-        places = days[: len(metrics)] + width * (i - (len(METRICS) - 1) / 2)
+    days, width = np.arange(1, params.days + 1), 0.75 / len(params.metrics)
+    for i, (name, values) in enumerate(zip(params.metrics, metrics.T, strict=True)):
+        places = days[: len(metrics)] + width * (i - (len(params.metrics) - 1) / 2)
         axes.bar(places, values, width, label=name, color=METRIC_COLOURS[name])
     title = f"Day {len(metrics)} of {params.days}"
     axes.set(xlabel="day", ylabel="metric [counts/day]", title=title)
-    most = max(params.played_ceiling[len(CHANNELS) :].max(), metrics.max(initial=0.0))
+    most = max(params.played_ceiling[len(params.channels) :].max(), metrics.max(initial=0.0))
     axes.set(xlim=(0.5, params.days + 0.5), ylim=(0.0, float(most)), xticks=days)
     axes.grid(axis="y", linestyle="--", alpha=0.7)
     axes.legend(loc="upper right")

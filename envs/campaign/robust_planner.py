@@ -14,7 +14,7 @@ from scipy import special
 from envs.campaign import model, planner
 from envs.campaign.latent import map_latent, sample_latent, select
 from envs.campaign.limits import nearest
-from envs.campaign.params import CHANNELS, CampaignParams, FloatArray, Latent
+from envs.campaign.params import CampaignParams, FloatArray, Latent
 
 PARTICLES = 5_000  # with 2,000 a hundredth of the gap less is closed than with 20,000
 POSTERIOR_PARTICLES = 20_000  # of one campaign: after a week a hundredth of them may count
@@ -42,11 +42,11 @@ class Scenarios(NamedTuple):
     state: model.State
 
 
-def at_start(latent: Latent, campaigns: int, scenarios: int) -> Scenarios:
+def at_start(params: CampaignParams, latent: Latent, campaigns: int, scenarios: int) -> Scenarios:
     """Campaigns before their first day, from latent parameters (campaigns x scenarios, ...)."""
     shape = (campaigns, scenarios)
     shaped = map_latent(latent, lambda values: values.reshape(*shape, *values.shape[1:]))
-    return Scenarios(shaped, model.initial_state(shape))
+    return Scenarios(shaped, model.initial_state(params, shape))
 
 
 def best_plans(
@@ -86,7 +86,7 @@ def best_fixed_plan(
     """
     if past is None:
         prior, played = sample_latent(params, rng, FIXED_SCENARIOS), 0
-        likely = at_start(prior, 1, FIXED_SCENARIOS)
+        likely = at_start(params, prior, 1, FIXED_SCENARIOS)
     else:
         likely, played = _posterior(params, rng, FIXED_SCENARIOS, past), len(past)
     start = planner.plan(params).spend[np.newaxis, played:]
@@ -101,7 +101,7 @@ def clairvoyant_plans(params: CampaignParams, latent: Latent, fixed: FloatArray)
     """
     campaigns = len(latent.loyalty_lift)
     start = np.repeat(fixed[np.newaxis], campaigns, axis=0)
-    return best_plans(params, at_start(latent, campaigns, 1), start, CLAIRVOYANT_ITERATIONS)
+    return best_plans(params, at_start(params, latent, campaigns, 1), start, CLAIRVOYANT_ITERATIONS)
 
 
 def replan(
@@ -139,12 +139,12 @@ def importance_weights(
         Weights (campaigns, particles), each row summing to 1, and the states today, arrays
         (campaigns, particles, ...).
     """
-    shape = (len(past), len(particles.loyalty_lift))
-    state = model.initial_state(shape)
+    shape, channels = (len(past), len(particles.loyalty_lift)), len(params.channels)
+    state = model.initial_state(params, shape)
     log_likelihood = np.zeros(shape)
     for today in past.swapaxes(0, 1)[:, :, np.newaxis]:  # (campaigns, 1, channels + metrics)
-        spend, metrics = np.split(today, [len(CHANNELS)], axis=-1)
-        spend = np.broadcast_to(spend, (*shape, len(CHANNELS)))
+        spend, metrics = np.split(today, [channels], axis=-1)
+        spend = np.broadcast_to(spend, (*shape, channels))
         mean, state = model.transition(params, state, spend, particles)
         log_likelihood += _log_likelihood(params, metrics, mean)
     weights: FloatArray = special.softmax(log_likelihood, axis=-1)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from envs.campaign import env as single
 from envs.campaign.allocation import ALLOCATIONS
 from envs.campaign.batch import ALL, CampaignBatch, Day
-from envs.campaign.latent import PRIVILEGED_SIZE
+from envs.campaign.latent import privileged_size
 from envs.campaign.observation import Observations
-from envs.campaign.params import METRICS, Latent, make_params
+from envs.campaign.params import Latent
+from envs.campaign.presets import make_params
 
 Mask = NDArray[np.bool_]
 
@@ -63,7 +64,7 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         self.metadata = {
             **single.METADATA,
             "autoreset_mode": self._mode,
-            "privileged": PRIVILEGED_SIZE * privileged,
+            "privileged": privileged_size(self.params) * privileged,
         }
         self.single_action_space = single.action_space(self.params, action)
         self.single_observation_space = single.observation_space(
@@ -152,8 +153,8 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
     def _infos(self, day: Day, played: Mask, terminated: Mask) -> dict[str, Any]:
         """The day's info; in same-step mode that of a last day is in ``final_info`` alone."""
         if self._mode is AutoresetMode.SAME_STEP:
-            return _masked(_named(day), played & ~terminated)
-        infos = _masked(_named(day), played)
+            return _masked(self._named(day), played & ~terminated)
+        infos = _masked(self._named(day), played)
         return infos | self._episode_metrics(terminated)
 
     def _final_infos(self, infos: dict[str, Any], day: Day, terminated: Mask) -> dict[str, Any]:
@@ -161,25 +162,24 @@ class CampaignVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         final_obs = np.full(self.num_envs, None, dtype=object)
         last = self._campaigns.observations[terminated]
         final_obs[terminated] = np.fromiter(last, dtype=object, count=len(last))
-        final_info = _masked(_named(day), terminated) | self._episode_metrics(terminated)
+        final_info = _masked(self._named(day), terminated) | self._episode_metrics(terminated)
         final = {"final_obs": final_obs, "final_info": final_info}
         return infos | final | {f"_{name}": terminated.copy() for name in final}
+
+    def _named(self, day: Day) -> dict[str, NDArray[np.float64]]:
+        """The day under the names of ``info``, each array (num_envs, ...)."""
+        return {
+            "spend": day.spend,
+            **dict(zip(self.params.metrics, day.metrics.T.copy(), strict=True)),
+            "engagement": day.engagement,
+            "expected_engagement": day.expected_engagement.copy(),
+        }
 
     def _episode_metrics(self, terminated: Mask) -> dict[str, Any]:
         metrics = _masked(self._campaigns.episode_metrics(), terminated) if terminated.any() else {}
         return (
             {"episode_metrics": metrics, "_episode_metrics": terminated.copy()} if metrics else {}
         )
-
-
-def _named(day: Day) -> dict[str, NDArray[np.float64]]:
-    """The day under the names of ``info``, each array (num_envs, ...)."""
-    return {
-        "spend": day.spend,
-        **dict(zip(METRICS, day.metrics.T.copy(), strict=True)),
-        "engagement": day.engagement,
-        "expected_engagement": day.expected_engagement.copy(),
-    }
 
 
 def _masked(values: dict[str, NDArray[np.float64]], mask: Mask) -> dict[str, Any]:

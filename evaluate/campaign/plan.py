@@ -16,7 +16,7 @@ import pandas as pd
 import tyro
 
 from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
-from envs.campaign.past import COLUMNS, past_faults
+from envs.campaign.past import columns, past_faults
 from envs.campaign.planner import limits_of
 from evaluate.campaign.domain import DOMAIN, params_of
 from evaluate.campaign.fit import RANGE, SHARE, Fit, fit_of, warning_of
@@ -50,8 +50,9 @@ class Args(NamedTuple):
     past: Annotated[
         Path | None,
         tyro.conf.arg(
-            help=f"CSV file with a row for each past day: {','.join((DAY, *COLUMNS))}; a column "
-            "'date' (such as 2026-03-31) serves instead of 'day'; default: nothing is played yet"
+            help="CSV file with a row for each past day: day, then the spend on each channel and "
+            "each metric by its name; a column 'date' (such as 2026-03-31) serves instead of "
+            "'day'; default: nothing is played yet"
         ),
     ] = None
     agent: Annotated[
@@ -149,7 +150,7 @@ def parse_campaign_past(data: bytes, where: str, params: CampaignParams) -> Past
     Raises:
         InputError: Something in it is wrong; all faults are named.
     """
-    past = parse_past(data, where, COLUMNS, params.days, partial(past_faults, params))
+    past = parse_past(data, where, columns(params), params.days, partial(past_faults, params))
     weekday = params.start_weekday if past.first_date is None else past.first_date.weekday()
     if weekday == params.start_weekday or len(set(params.weekday_factors)) == 1:
         return past
@@ -284,7 +285,7 @@ def _refuse_old_names(arguments: list[str]) -> None:
 
 def _read_past(path: Path | None, params: CampaignParams) -> PastDays:
     if path is None:
-        return PastDays(np.zeros((0, len(COLUMNS))))
+        return PastDays(np.zeros((0, len(columns(params)))))
     return parse_campaign_past(read_bytes(path), str(path), params)
 
 

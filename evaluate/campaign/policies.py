@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign import baselines, planner
-from envs.campaign.latent import PRIVILEGED_SIZE, latent_from_features, sample_latent
-from envs.campaign.params import CHANNELS, PRESETS, CampaignParams, FloatArray, Latent
+from envs.campaign.latent import latent_from_features, privileged_size, sample_latent
+from envs.campaign.params import CampaignParams, FloatArray, Latent
+from envs.campaign.presets import PRESETS
 from envs.campaign.robust_planner import PARTICLES, clairvoyant_plans, replan
 from evaluate.domain import Probabilities
 from evaluate.results import BaselineNames
@@ -69,7 +70,10 @@ def baseline_policies(params: CampaignParams, seed: int) -> dict[str, SpendPolic
     random, replanner = np.random.default_rng(seed).spawn(2)
     plans: dict[str, Plan] = {
         "even split": baselines.even_split,
-        **{f"all {name}": partial(baselines.alone, channel=i) for i, name in enumerate(CHANNELS)},
+        **{
+            f"all {name}": partial(baselines.alone, channel=i)
+            for i, name in enumerate(params.channels)
+        },
         "best constant split": baselines.best_constant_split,
         "myopic": baselines.myopic,
         best_name(params): baselines.best_found,
@@ -153,7 +157,7 @@ def _clairvoyant(
 ) -> tuple[FloatArray, Any]:
     """Plans on the first day with the latent parameters that the privileged columns hold."""
     if state is None:
-        features = observation[:, -PRIVILEGED_SIZE:].astype(np.float64)
+        features = observation[:, -privileged_size(params) :].astype(np.float64)
         latent = latent_from_features(params, features)
         state = clairvoyant_plans(params, latent, baselines.best_fixed(params))
     return state[np.arange(len(days)), days], state

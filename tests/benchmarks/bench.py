@@ -32,7 +32,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from envs.campaign import belief
 from envs.campaign.latent import sample_latent, sample_noise
 from envs.campaign.model import Noise, observed
-from envs.campaign.params import PRESETS
+from envs.campaign.presets import PRESETS
 from evaluate.campaign import policies
 from tests.tools.mutated import CASES, Case, make_runs, survives
 from tests.tools.resuming import Job, kill_at_random, outcome, start

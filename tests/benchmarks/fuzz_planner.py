@@ -19,7 +19,8 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from envs.campaign import planner
-from envs.campaign.params import PRESETS, CampaignParams, make_params
+from envs.campaign.params import CampaignParams
+from envs.campaign.presets import PRESETS, make_params
 
 FloatArray = NDArray[np.float64]
 TOLERANCE = 1e-5

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from envs.campaign.params import CHANNELS, FloatArray
-from envs.campaign.past import COLUMNS
+from envs.campaign.past import columns
 from evaluate.campaign.app import what_if
 from evaluate.campaign.app.what_if import Outcome, Problem
 from evaluate.campaign.charts import spend_by_day
@@ -90,13 +90,13 @@ def _limits(name: str, channel: str) -> tuple[float | None, float | None]:
 
 def _past(run: Run, change: what_if.Change) -> what_if.Days:
     """The past days out of an uploaded file; none without one."""
-    header = ",".join((DAY, *COLUMNS))
+    params = params_of(what_if.changed(run.config.env, change))
+    header = ",".join((DAY, *columns(params)))
     with st.sidebar:
         hint = f"A row for each past day under the header {header}"
         file = st.file_uploader("Past days (CSV)", help=hint)
         if file is None:
             return ()
-        params = params_of(what_if.changed(run.config.env, change))
         past = parse_campaign_past(file.getvalue(), file.name, params)
         for notice in past.notices:
             st.info(notice)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from envs.campaign import baselines, planner, robust_planner
 from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
-from envs.campaign.past import COLUMNS
+from envs.campaign.past import columns
 from evaluate.campaign.domain import DOMAIN, baseline_env, params_of
 from evaluate.campaign.explain import PlanDiagnostics, plan_diagnostics
 from evaluate.campaign.fit import warning_of
@@ -118,7 +118,7 @@ class Problem(NamedTuple):
     @property
     def past_array(self) -> FloatArray:
         """The past days, (past days, channels + metrics); sums over the budget scaled to it."""
-        past = np.array(self.past, dtype=np.float64).reshape(-1, len(COLUMNS))
+        past = np.array(self.past, dtype=np.float64).reshape(-1, len(columns(self.params)))
         spend, budget = past[:, : len(CHANNELS)], self.params.daily_budget
         sums = spend.sum(axis=1, keepdims=True)
         spend *= np.where(sums > budget, budget * WITHIN / np.maximum(sums, budget), 1.0)
