@@ -305,7 +305,7 @@ class _Program:
     def slack(self, point: FloatArray) -> FloatArray:
         """What each day leaves of its budget, and effect above its level, (constraints,) [1]."""
         spend = self.spend(point)
-        money = 1.0 - spend.sum(axis=1) / self.params.daily_budget
+        money: FloatArray = 1.0 - spend.sum(axis=1) / self.params.daily_budget
         if not self.has_kink:
             return money
         return np.concatenate([money, self._levels(spend)[0].ravel() - point[spend.size :]])
