@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from envs.campaign.params import CHANNELS, METRICS
 from envs.campaign.rendering import METRIC_COLOURS
 from evaluate.campaign.explain import PlanDiagnostics
-from evaluate.campaign.plan import places
+from evaluate.campaign.rounding import places
 from evaluate.report.charts import BASELINE_COLOUR, DPI, axes_of, legend_below, theme
 from evaluate.statistics import Interval
 

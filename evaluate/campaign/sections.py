@@ -7,8 +7,8 @@ from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
 from envs.campaign.planner import limits_of
 from evaluate.campaign import charts
 from evaluate.campaign.explain import PlanDiagnostics, explanation, how_sure, plan_diagnostics
-from evaluate.campaign.plan import places, rounded
 from evaluate.campaign.policies import BEST_FIXED, BEST_FOUND, CLAIRVOYANT, OPTIMAL
+from evaluate.campaign.rounding import places, rounded
 from evaluate.domain import Evaluation
 from evaluate.report.page import Chart, Section, Table
 
