@@ -231,7 +231,7 @@ def metrics(page: Any) -> list[str]:
 
 def test_the_sliders_earn_what_the_model_says(page: Any) -> None:
     assert metrics(page)[1:] == ["4,659.8", f"{engagement(every_day(33, 33, 33)):,.1f}"]
-    assert "7 of 700 are left unspent." in [caption.value for caption in page.caption]
+    assert "7 of 700 budget units are left unspent." in [caption.value for caption in page.caption]
     for slider, value in zip(page.slider, (50.0, 10.0, 40.0), strict=True):
         slider.set_value(value)
     assert metrics(page.run())[2] == f"{engagement(every_day(50, 10, 40)):,.1f}"
@@ -241,17 +241,20 @@ def test_the_sliders_earn_what_the_model_says(page: Any) -> None:
     assert table["loyalty"].tolist() == [f"{value:.2f}" for value in loyalty]
 
 
-def test_day_by_day_the_sliders_start_with_the_agents_plan(page: Any) -> None:
-    page.radio[0].set_value("day by day").run()
-    assert len(page.slider) == 21
-    agent = page.table[0].value[["posts", "ads", "rewards"]].astype(float).to_numpy()
-    shown = np.array([slider.value for slider in page.slider]).reshape(7, 3)
-    np.testing.assert_allclose(shown, agent, atol=0.6)
-    for slider, value in zip(page.slider[18:], (10.0, 80.0, 10.0), strict=True):
-        slider.set_value(value)
-    shown[6] = 10, 80, 10
-    shown *= 100 / np.maximum(shown.sum(axis=1, keepdims=True), 100)
-    assert metrics(page.run())[2] == f"{engagement(shown):,.1f}"
+def test_day_by_day_a_table_starts_with_the_agents_plan(
+    page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edited(start: pd.DataFrame, **_: Any) -> pd.DataFrame:
+        agent = page.table[0].value[["posts", "ads", "rewards"]]
+        np.testing.assert_array_equal(start, agent.astype(float))
+        start.loc[7] = [10.0, 80.0, 10.0]
+        plans.append(start)
+        return start
+
+    plans: list[pd.DataFrame] = []
+    monkeypatch.setattr("streamlit.data_editor", edited)
+    shown = metrics(page.radio[0].set_value("day by day").run())
+    assert shown[2] == f"{engagement(plans[-1].to_numpy()):,.1f}"
 
 
 def test_another_budget_and_weekday_are_another_campaign(page: Any) -> None:
@@ -279,7 +282,7 @@ def test_more_than_the_budget_is_brought_back_to_it(page: Any) -> None:
         slider.set_value(80.0)
     page.run()
     assert metrics(page)[2] == f"{engagement(every_day(100 / 3, 100 / 3, 100 / 3)):,.1f}"
-    assert "240 a day is more than can be spent" in page.info[0].value
+    assert "240 budget units a day is more than can be spent" in page.info[0].value
 
 
 def test_past_days_are_read_and_bad_ones_refused(page: Any, runs: Path) -> None:

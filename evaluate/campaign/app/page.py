@@ -132,7 +132,7 @@ def _past(run: Run, change: what_if.Change) -> what_if.Days:
 def _own_plan(problem: Problem, agents: Outcome) -> FloatArray:
     """The plan set by hand, (days, channels) [bu/day]; past days are as they were."""
     params, played = problem.params, len(problem.past)
-    st.subheader(f"Your plan: {params.unit} a day")
+    st.subheader(f"Your plan [{params.unit}/day]")
     how = st.radio("Your plan", (EVERY_DAY, BY_DAY), horizontal=True, label_visibility="collapsed")
     own = np.array(agents.spend, dtype=np.float64)
     if how == EVERY_DAY:
@@ -147,15 +147,14 @@ def _own_plan(problem: Problem, agents: Outcome) -> FloatArray:
         for name, least, most in zip(params.channels, low.tolist(), high.tolist(), strict=True)
     }
     start = agents.frame.iloc[played:].astype(float)
-    own[played:] = st.data_editor(start, column_config=amounts).to_numpy()
+    own[played:] = st.data_editor(start, column_config=amounts, height="content").to_numpy()
     return own
 
 
 def _sliders(problem: Problem) -> list[float]:
     """A slider for each channel, within the limits [bu/day]."""
     params, chosen = problem.params, []
-    steps, channels = _steps(params), len(params.channels)
-    step = steps["step"]
+    step, channels = _steps(params)["step"], len(params.channels)
     low, high = (limit.tolist() for limit in what_if.range_of(problem.env))
     for place, name, least, most in zip(_places(channels), params.channels, low, high, strict=True):
         if most - least < step:
@@ -165,7 +164,8 @@ def _sliders(problem: Problem) -> list[float]:
         even = round(params.daily_budget / channels / step) * step
         key = f"{name} {least:g} to {most:g}"
         at = min(max(even, least), most)
-        chosen.append(place.slider(name, least, most, at, key=key, **steps))
+        form = AS_IT_IS if step < 1 else "localized"
+        chosen.append(place.slider(name, least, most, at, step, form, key=key))
     return chosen
 
 
@@ -195,18 +195,18 @@ def _compare(outcomes: list[Outcome], own: FloatArray, problem: Problem) -> None
     for place, outcome in zip(tables, outcomes, strict=True):
         with place:
             _days(outcome)
-    _pictures(outcomes, charts.policy_colours(names, [agent.name, OWN]))
+    colours = charts.policy_colours(names, [agent.name, OWN])
+    _pictures(outcomes, colours, problem.params)
 
 
-def _pictures(outcomes: list[Outcome], colours: dict[str, str]) -> None:
+def _pictures(outcomes: list[Outcome], colours: dict[str, str], params: CampaignParams) -> None:
     """Where the plans put the budget, and what moves it."""
     st.subheader("Where the budget goes, and why")
     left, right = st.columns(2)
     names = [outcome.name for outcome in outcomes]
-    channels = ", ".join(outcomes[0].channels)
-    words = f"Stacked bars of spend on {channels} by day for {', '.join(names)}."
+    words = f"Stacked bars of spend on {', '.join(params.channels)} by day for {', '.join(names)}."
     days = pd.concat(outcome.days() for outcome in outcomes)
-    left.image(png(spend_by_day(days, names)), width="stretch", alt=words)
+    left.image(png(spend_by_day(days, names, params)), width="stretch", alt=words)
     pictures = why_charts({outcome.name: outcome.diagnostics for outcome in outcomes}, colours)
     for place, chart in zip((left, right), pictures, strict=False):  # one where loyalty never moves
         place.image(png(chart.figure), width="stretch", alt=chart.alternative)
