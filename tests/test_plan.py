@@ -834,6 +834,6 @@ def test_the_environment_refuses_what_the_file_would_be_refused_for(runs: Path) 
     envs = make_env(load_run(runs / "runs/dynamic/a2c-seed0-1").config.env, 1)
     with pytest.raises(
         ValueError,
-        match=r"past: day 1, ads: -1, must be .*; day 2, posts \+ ads \+ rewards: 120 budget units ",
+        match=r"past: day 1, ads: -1, must be .*; day 2, posts \+ ads \+ rewards: 120 budget",
     ):
         envs.reset(options={"past": [[0, -1, 0, 0, 0, 0], [40, 40, 40, 0, 0, 0]]})

@@ -99,6 +99,7 @@ def _limits(
         place.number_input(
             f"{which} {channel}",
             value=None,
+            min_value=0.0,
             placeholder=text,
             key=f"{which} {channel} of {name}",
             **_steps(params),
