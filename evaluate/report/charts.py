@@ -63,7 +63,9 @@ def learning_curves(
         axes.set(xscale="log", **labels)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value, exact_below=1e3)))
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: short(value, exact_below=1e3))
+        )
         write_numbers(axes.yaxis)
         legend_below(figure, axes)
     return figure

@@ -69,7 +69,8 @@ def _against_rule(
     by = form.number(abs(difference.value))
     more = f"{by} {'more' if difference.value > 0 else 'less'} than"
     condition = wording.condition(difference, episode)
-    return f" and {'as much as' if by == form.number(0.0) else more} {named}{condition and ', '}{condition}."
+    lead = "as much as" if by == form.number(0.0) else more
+    return f" and {lead} {named}{condition and ', '}{condition}."
 
 
 def _winner(evaluation: Evaluation) -> str:

@@ -39,7 +39,8 @@ def _learning_chart(
         best = (evaluation.best, evaluation.policies[0].mean.value / share.value)
     by_policy = learning.curves(progress, x, column)
     ends = "; ".join(
-        f"{policy} ends at {digits(evaluation).number(curve.center[-1])}" for policy, curve in by_policy.items()
+        f"{policy} ends at {digits(evaluation).number(curve.center[-1])}"
+        for policy, curve in by_policy.items()
     )
     ylabel = f"{name} per {evaluation.domain.episode}"
     labels = {"title": f"{name.capitalize()} over {over}", "xlabel": xlabel, "ylabel": ylabel}

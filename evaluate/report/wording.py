@@ -48,9 +48,7 @@ def totals(scale: float) -> Digits:
 def short(value: float, significant: int = 3, exact_below: float = 1e5) -> str:
     """A number where there is little room: 0.0034, 2,000, 200k, 1.5M."""
     rounded = abs(float(f"{value:.{significant}g}"))
-    size, letter = next(
-        (step for step in SIZES if rounded >= max(step[0], exact_below)), (1.0, "")
-    )
+    size, letter = next((step for step in SIZES if rounded >= max(step[0], exact_below)), (1.0, ""))
     shown = f"{value / size:,.{_after_point(rounded / size, significant)}f}"
     if "." in shown:
         shown = shown.rstrip("0").rstrip(".")

@@ -159,7 +159,9 @@ def _pictures(outcomes: list[Outcome], colours: dict[str, str]) -> None:
     names = [outcome.name for outcome in outcomes]
     words = f"Stacked bars of spend on {', '.join(CHANNELS)} by day for {', '.join(names)}."
     days = pd.concat(outcome.days() for outcome in outcomes)
-    left.image(png(spend_by_day(days, names)), width="stretch", alt=words)
+    left.image(
+        png(spend_by_day(days, names, outcomes[0].diagnostics.params)), width="stretch", alt=words
+    )
     pictures = why_charts({outcome.name: outcome.diagnostics for outcome in outcomes}, colours)
     for place, chart in zip((left, right), pictures, strict=False):  # one where loyalty never moves
         place.image(png(chart.figure), width="stretch", alt=chart.alternative)
