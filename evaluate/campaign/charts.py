@@ -35,7 +35,8 @@ from evaluate.statistics import Interval
 CUMULATIVE = "purple"
 GREYS = ("#555555", "#a0a0a0")
 MOST_BARS = 45  # in one picture; more metrics and days get a panel for each metric
-MOST_TICKS = 14  # days that an axis has room to name
+FAR_APART = 20  # times: metrics that one linear axis cannot show
+MOST_FIGURES = 14  # days that a heat map has room for
 POINTS = 72  # an inch
 SIGNS = {
     "": "",
@@ -66,7 +67,7 @@ def daily_metrics(days: pd.DataFrame, title: str, params: CampaignParams) -> Fig
     mean = days.groupby("day", as_index=False)[list(params.metrics)].mean()
     styles, count = looks(params), len(params.metrics)
     if mean.size - len(mean) > MOST_BARS:
-        with _panels(count, 3, (2.1, 1.6)) as (figure, grid):
+        with _panels(count, 3, 1.6) as (figure, grid):
             figure.suptitle(title, fontsize=12)
             for axes, metric in zip(grid, params.metrics, strict=True):
                 axes.bar(mean["day"], mean[metric], color=styles[metric].colour)
@@ -104,10 +105,9 @@ def cumulative(days: pd.DataFrame, total: str, title: str) -> Figure:
 
 def spend_by_day(days: pd.DataFrame, policies: Sequence[str], params: CampaignParams) -> Figure:
     """Stacked bars, a panel a policy: each day's spend, the mean over what was played."""
-    with _panels(len(policies), 2, (3, 2.5), sharey=True) as (figure, grid):
+    with _panels(len(policies), 2, 2.5, sharey=True) as (figure, grid):
         for axes, policy in zip(grid, policies, strict=True):
             _stacked(days[days["policy"] == policy], policy, axes, params)
-            axes.label_outer()
         legend_below(figure, grid[0])
     return figure
 
@@ -144,7 +144,7 @@ def plan(days: pd.DataFrame, params: CampaignParams) -> Figure:
 def audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -> Figure:
     """Lines, a panel for loyalty and for each channel that tires: its course in each plan."""
     states = list(next(iter(diagnostics.values())).audience)
-    with _panels(len(states), 2, (3, 2.6), sharey=True) as (figure, grid):
+    with _panels(len(states), 2, 2.6, sharey=True) as (figure, grid):
         for axes, state in zip(grid, states, strict=True):
             for policy, behind in reversed(diagnostics.items()):  # the leading one is on top
                 course = behind.audience[state]
@@ -152,7 +152,6 @@ def audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -
                 axes.plot(x, course, "o-", markersize=4, color=colours[policy], label=policy)
             axes.set(title=state, xlabel="day", ylabel="share of the most", ylim=(0, 1.05))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.label_outer()
         legend_below(figure, grid[0])
     return figure
 
@@ -163,9 +162,9 @@ def marginal_engagement(diagnostics: dict[str, PlanDiagnostics]) -> Figure:
     scale: dict[str, Any] = {"vmin": min(map(np.min, values)), "vmax": max(map(np.max, values))}
     count, days = values[0].shape
     has_figures = has_room_for_figures(days)
-    size = min(10.0, 120.0 / days) if has_figures else 9.0
+    size = min(10.0, 90.0 / days) if has_figures else 9.0
     height = count * (3.6 * size if has_figures else 1.6 * size) / POINTS + 0.75
-    with _panels(len(values), 1, (6, height)) as (figure, panels):
+    with _panels(len(values), 1, height) as (figure, panels):
         for axes, value, (policy, behind) in zip(panels, values, diagnostics.items(), strict=True):
             names = list(behind.params.channels)
             frame = pd.DataFrame(value, names, pd.RangeIndex(1, days + 1))
@@ -182,7 +181,7 @@ def marginal_engagement(diagnostics: dict[str, PlanDiagnostics]) -> Figure:
 
 def has_room_for_figures(days: int) -> bool:
     """Whether the heat maps write the worth of a unit for each day, not only where limits hold."""
-    return days <= MOST_TICKS
+    return days <= MOST_FIGURES
 
 
 def gain_by_group(
@@ -216,7 +215,7 @@ def gain_by_group(
 def single_campaigns(rows: Sequence[Played], params: CampaignParams) -> Figure:
     """Small multiples, a row a campaign: bars of each policy's spend, lines of the metrics."""
     styles = looks(params)
-    titles = [textwrap.fill(row.title, 80, replace_whitespace=False) for row in rows]
+    titles = ["\n".join(textwrap.fill(line, 64) for line in row.title.splitlines()) for row in rows]
     heights = [2.3 + 0.2 * (1 + title.count("\n")) for title in titles]
     with theme():
         figure = Figure(figsize=(6.6, sum(heights) + 0.5), dpi=DPI, layout="constrained")
@@ -241,6 +240,9 @@ def _single_campaign(
         _days_of_panel(axes, days["day"])
     for metric in params.metrics:
         right.plot(row.seen["day"], row.seen[metric], markersize=3, **_line(styles[metric]))
+    means = row.seen[list(params.metrics)].mean()
+    if means.max() > FAR_APART * means[means > 0].min():
+        right.set_yscale("symlog")
     right.set(title="counts seen", xlabel="day", ylim=(0, None))
     _days_of_panel(right, row.seen["day"])
     right.xaxis.grid(True)
@@ -249,32 +251,37 @@ def _single_campaign(
 
 @contextmanager
 def _panels(
-    count: int, most_columns: int, size: tuple[float, float], sharey: bool = False
+    count: int, most_columns: int, height: float, sharey: bool = False
 ) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure of panels side by side, each of ``size`` in inches, and their axes."""
-    columns = min(count, most_columns)
-    rows = -(-count // columns)
+    """A figure of panels side by side, each of ``height`` in inches, and their axes."""
+    rows = -(-count // most_columns)
+    columns = -(-count // rows)
     with theme():
-        shape = (size[0] * columns, size[1] * rows + 0.4)
-        figure = Figure(figsize=shape, dpi=DPI, layout="constrained")
-        grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False).flatten()
-        for axes in grid[count:]:
+        figure = Figure(figsize=(6, height * rows + 0.4), dpi=DPI, layout="constrained")
+        grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False)
+        for axes in grid.flatten()[count:]:
             axes.remove()
-        yield figure, list(grid[:count])
+        yield figure, list(grid.flatten()[:count])
+        for axes in grid[:, 1:].flatten():
+            axes.set_ylabel("")
 
 
 def _days_of_panel(axes: Axes, days: pd.Series) -> None:
-    """Names every day on a narrow axis, or as many as there is room for."""
-    axes.set_xticks(days.to_numpy()[:: -(-len(days) // (MOST_TICKS // 2))])
+    """Names every day of a week on a narrow axis, or as many as there is room for."""
+    step = 1 if len(days) <= 7 else -(-len(days) // 5)
+    axes.set_xticks(days.to_numpy()[::step])
     axes.xaxis.grid(False)
 
 
 def _worth(value: FloatArray, limits: NDArray[np.str_]) -> NDArray[np.str_]:
     """The worth of a unit in few digits, and the limit that the spend stands at under it."""
     exact = np.where(np.abs(value) < 1e-9 * np.abs(value).max(), 0.0, value)
-    texts: NDArray[np.str_] = np.vectorize(lambda worth, limit: f"{short(worth)}\n{limit}".strip())(
-        exact, limits
-    )
+    significant = 3 if value.shape[1] <= 7 else 2
+
+    def cell(worth: float, limit: str) -> str:
+        return f"{short(worth, significant)}\n{limit}".strip()
+
+    texts: NDArray[np.str_] = np.vectorize(cell)(exact, limits)
     return texts
 
 
@@ -303,6 +310,7 @@ def _stacked(days: pd.DataFrame, title: str, axes: Axes, params: CampaignParams)
         place: dict[str, Any] = {"bottom": bottoms[:, channel], "width": 0.8, "label": name}
         axes.bar(mean.index, spend[:, channel], **place, **_bar(styles[name]))
     axes.set(title=title, xlabel="day", ylabel=f"spend [{params.unit}/day]")
+    axes.set_xlim(mean.index[0] - 0.6, mean.index[-1] + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     write_numbers(axes.yaxis)
     return spend

@@ -150,7 +150,7 @@ def legend_below(figure: Figure, axes: Axes) -> None:
 def legend_of(figure: Figure, marks: Mapping[str, Artist]) -> None:
     """A legend under the picture, which grows by what more than one row of it takes."""
     width, height = figure.get_size_inches()
-    fitting = int(width / (0.5 + LETTER * max(map(len, marks))))
+    fitting = int(width / (0.65 + LETTER * max(map(len, marks))))
     rows = -(-len(marks) // max(1, fitting))
     columns = -(-len(marks) // rows)
     figure.set_size_inches(width, height + LINE * (rows - 1))
