@@ -483,7 +483,7 @@ def test_the_report_of_the_dynamic_campaign_says_why_the_budget_is_split_so(tmp_
     page = (out / "index.html").read_text()
     assert {path.stem for path in out.glob("*.png")} == CHARTS
     assert page.count("data:image/png;base64,") == len(CHARTS)
-    assert "Rewards build loyalty" in page
+    assert "Spend on rewards builds loyalty" in page
     assert "the best simple rule" in page
 
 

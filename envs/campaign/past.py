@@ -56,7 +56,7 @@ def past_faults(params: CampaignParams, past: FloatArray) -> Faults:
     }
     budget = params.daily_budget
     spent = np.where(bad, 0.0, past)[:, :channels].sum(axis=1)
-    rule = f"must be {budget:g} or less, the day's budget"
+    rule = f"must be {budget:,.10g} or less, the day's budget"
     for row in np.flatnonzero(spent > budget * (1 + SPENT_ROUNDING)).tolist():
-        faults[row, " + ".join(params.channels)] = f"{spent[row]:.10g} spent, {rule}"
+        faults[row, " + ".join(params.channels)] = f"{spent[row]:,.10g} {params.unit} spent, {rule}"
     return faults
