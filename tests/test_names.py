@@ -196,7 +196,7 @@ def test_colour_blind_readers_tell_the_palette_apart(vision: str) -> None:
 @pytest.mark.parametrize("own", ["posts", "ads", "rewards"])
 def test_other_names_avoid_the_articles_colours(own: str) -> None:
     """No colour beside an article's one is closer to it than those of the palette are."""
-    params = make_params("dynamic", **own_campaign(8, 1, channels=[own, *CHANNELS[:7]]))
+    params = make_params("dynamic", **own_campaign(8, 1) | {"channels": [own, *CHANNELS[:7]]})
     first, *others = (looks(params)[name].colour for name in params.channels)
     for other in others:
         assert distances([first, other], "normal vision")[0] > 15.0
@@ -228,4 +228,4 @@ def test_a_printed_campaign_keeps_columns_and_small_numbers_apart() -> None:
     spend = np.array([[0.0034, 0.0, 0.0066]])
     header, day, _ = ansi(params, spend, np.array([[0.5, 1200.0]])).splitlines()
     assert header.split() == ["day", *params.channels, *params.metrics, "engagement"]
-    assert day.split() == ["1", "0.0034", "0.0", "0.0066", "0.500", "1200.0", "1200.5"]
+    assert day.split() == ["1", "0.00340", "0.0", "0.00660", "0.500", "1200.0", "1200.5"]
