@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,27 @@ from evaluate.campaign.explain import explanation, roles_of
 from evaluate.report import wording
 from train.__main__ import main as train
 
-CHANNELS = ("search", "video", "influencers", "email", "vouchers", "radio", "podcasts", "outdoor")
+CHANNELS: tuple[str, ...] = (
+    "search",
+    "video",
+    "influencers",
+    "email",
+    "vouchers",
+    "radio",
+    "podcasts",
+    "outdoor",
+)
 CHANNELS += ("print_media", "affiliates", "events", "partnerships")
-METRICS = ("clicks", "sign_ups", "reposts", "orders", "visits", "calls", "downloads", "reviews")
+METRICS: tuple[str, ...] = (
+    "clicks",
+    "sign_ups",
+    "reposts",
+    "orders",
+    "visits",
+    "calls",
+    "downloads",
+    "reviews",
+)
 METRICS += ("leads", "bookings", "returns_home", "readers")
 ARTICLE = re.compile(r"\b(posts?|ads?|rewards?|likes?|comments?|shares)\b")
 GENERIC = "Bars of the share of the best plan found|how shares spread|shares of it may be too high"
@@ -170,7 +189,7 @@ def test_the_article_keeps_its_colours() -> None:
     assert found == ARTICLE_COLOURS
 
 
-def distances(colours: list[str], vision: str) -> NDArray[np.float64]:
+def distances(colours: Sequence[Any], vision: str) -> NDArray[np.float64]:
     """CIE 1976 colour differences of each pair of colours as someone with that vision sees them."""
     parts = np.array([to_rgb(colour) for colour in colours])
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
@@ -190,7 +209,7 @@ def distances(colours: list[str], vision: str) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("vision", SIMULATED)
 def test_colour_blind_readers_tell_the_palette_apart(vision: str) -> None:
-    assert distances(list(mpl.color_sequences[PALETTE]), vision).min() > 15.0
+    assert distances(mpl.color_sequences[PALETTE], vision).min() > 15.0
 
 
 @pytest.mark.parametrize("own", ["posts", "ads", "rewards"])
