@@ -279,11 +279,8 @@ def _examples_table(
 
 
 def _in_words(played: pd.DataFrame, params: CampaignParams) -> str:
-    spend, counts = (
-        wording.digits(float(played[list(names)].to_numpy().max())).number
-        for names in (params.channels, params.metrics)
-    )
-
+    spend = wording.digits(params.daily_budget).number
+    counts = wording.digits(float(played[list(params.metrics)].to_numpy().max())).number
     return ", ".join(
         f"day {day['day']} spent {'/'.join(spend(day[name]) for name in params.channels)} and saw "
         f"{'/'.join(counts(day[name]) for name in params.metrics)}"
