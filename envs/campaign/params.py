@@ -75,7 +75,7 @@ class CampaignParams:
     metrics: Names = Field(
         default=("likes", "comments", "shares"),
         description=(
-            f"names of the metrics, 1 to {MOST_NAMES}, as those of channels [text]; source: the article"
+            f"names of the metrics, 1 to {MOST_NAMES}, like channels [text]; source: the article"
         ),
     )
     unit: str = Field(
