@@ -80,7 +80,7 @@ ALLOCATIONS: dict[str, Allocation] = {
 
 
 def _on(limits: tuple[FloatArray, FloatArray], day: Day) -> tuple[FloatArray, FloatArray]:
-    """Least and most spend of the given days, (..., channels) [bu/day]; beyond the last, its own."""
+    """Least and most spend of given days, (..., channels) [bu/day]; after the last, those of it."""
     low, high = limits
     index = np.minimum(day, len(low) - 1)
     return low[index], high[index]

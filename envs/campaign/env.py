@@ -262,7 +262,7 @@ def check_choices(
         ("reward", reward, REWARDS),
         ("render_mode", render_mode, (None, *rendering.RENDER_MODES)),
     ):
-        if name == "reward" and value in RENAMED:
+        if name == "reward" and RENAMED.get(str(value)) in allowed:
             raise ValueError(f"campaign: {name}={value!r} is now called {RENAMED[value]!r}")
         if value not in allowed:
             raise ValueError(
@@ -295,7 +295,7 @@ def parse_options(
 def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:
     """Raises ``ValueError`` for an unknown entry of the options of ``reset``."""
     for name in options or {}:
-        if name in RENAMED:
+        if RENAMED.get(name) in known:
             raise ValueError(f"reset: option {name!r} is now called {RENAMED[name]!r}")
         if name not in known:
             raise ValueError(f"reset: unknown option {name!r}; known: {', '.join(known) or 'none'}")
