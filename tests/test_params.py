@@ -22,13 +22,19 @@ from envs.campaign.presets import PRESETS, make_params
         ({"daily_budget": "100"}, ["daily_budget='100'", "number"]),
         (
             {"counts": [[1, 2], [3, 4], [5, 6]]},
-            ["counts=[[1, 2], [3, 4], [5, 6]]: needs the shape 3x3", "[counts/bu]"],
+            [
+                "counts of posts, ads, rewards: 2 numbers, none for shares: must be one for each "
+                "metric, in the order likes, comments, shares"
+            ],
         ),
         (
             {"counts": [[1, 2, -3], [3, 4, 5], [5, 6, 7]]},
-            ["counts[0][2]=-3", "greater than or equal to 0"],
+            ["counts[posts][shares]=-3", "greater than or equal to 0"],
         ),
-        ({"metric_weights": 3}, ["metric_weights=3: needs the shape 3"]),
+        (
+            {"metric_weights": 3},
+            ["metric_weights=3: must be a number for each of likes, comments,"],
+        ),
         (
             {"daily_budgett": 3},
             ["unknown parameter 'daily_budgett'", "did you mean 'daily_budget'?", "known: "],
@@ -36,16 +42,19 @@ from envs.campaign.presets import PRESETS, make_params
         ({"reward_scale": -1, "days": 0}, ["reward_scale=-1", "days=0"]),
         (
             {"weekday_factors": [0, 0, 1, 1, 1, 1, 1], "days": 2},
-            ["weekday_factors=(0.0, 0.0, 1.0", "0 on all 2 days", "at least one must be above 0"],
+            ["weekday_factors=(0, 0, 1, ", "0 on all 2 days", "at least one must be above 0"],
         ),
         ({"counts": np.zeros((3, 3))}, ["counts=((0.0, ", "nothing can be earned: a metric of"]),
-        ({"metric_weights": [0, 0, 0]}, ["metric_weights=(0.0, 0.0, 0.0)", "nothing can be"]),
-        ({"max_spend": [0, 0, 0]}, ["max_spend=(0.0, 0.0, 0.0): nothing can be earned"]),
+        ({"metric_weights": [0, 0, 0]}, ["metric_weights=(0, 0, 0)", "nothing can be"]),
+        ({"max_spend": [0, 0, 0]}, ["max_spend=(0, 0, 0): nothing can be earned"]),
         (
             {"counts": [[1, 0, 0]] * 3, "metric_weights": [0, 1, 1]},
             ["nothing can be earned: a metric of weight above 0 must have a base, or a count"],
         ),
-        ({"ad_wear": 1, "ad_recovery": 1}, ["ad_wear is now called fatigue; ad_recovery is now"]),
+        (
+            {"ad_wear": 1, "ad_recovery": 1},
+            ["ad_wear is now called fatigue, a number for each channel; ad_recovery is now"],
+        ),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(

@@ -262,8 +262,9 @@ def check_choices(
         ("reward", reward, REWARDS),
         ("render_mode", render_mode, (None, *rendering.RENDER_MODES)),
     ):
-        if name == "reward" and RENAMED.get(str(value)) in allowed:
-            raise ValueError(f"campaign: {name}={value!r} is now called {RENAMED[value]!r}")
+        today = RENAMED.get(str(value))
+        if name == "reward" and today in allowed:
+            raise ValueError(f"campaign: {name}={value!r} is now called {today!r}")
         if value not in allowed:
             raise ValueError(
                 f"campaign: {name}={value!r}: must be one of {', '.join(map(repr, allowed))}"
