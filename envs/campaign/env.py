@@ -107,12 +107,12 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     ``reward_scale`` times the day's engagement, the sum of each metric times its weight: likes +
     2 comments + 3 shares in the article. With ``reward="expected"`` it is the expected engagement,
-    without the day's noise. With ``reward="shaped"`` it is what the day gains over the plan of the nominal campaign:
-    expected engagement, plus what that plan would earn in this campaign from the next morning on,
-    less what it would have earned from this morning on. Potential-based shaping (Ng, Harada and
-    Russell 1999) prefers the same policies; the rewards of a campaign sum up to what it earns less
-    what that plan would have earned, which leaves out most of what the agent cannot influence. It
-    is for training: it depends on the latent parameters.
+    without the day's noise. With ``reward="shaped"`` it is what the day gains over the plan of the
+    nominal campaign: expected engagement, plus what that plan would earn in this campaign from the
+    next morning on, less what it would have earned from this morning on. Potential-based shaping
+    (Ng, Harada and Russell 1999) prefers the same policies; the rewards of a campaign sum up to
+    what it earns less what that plan would have earned, which leaves out most of what the agent
+    cannot influence. It is for training: it depends on the latent parameters.
 
     ## Starting State
 
