@@ -34,7 +34,7 @@ from tests.tools.campaigns import advice_declined, agree, campaigns, make, make_
 ID = "envs:LinearCampaign-v0"
 SEEDS = st.integers(0, 2**31)
 
-often = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+often = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -67,7 +67,7 @@ def choices(draw: st.DrawFn) -> dict[str, Any]:
 @given(choices())
 def test_the_checkers_pass_any_campaign(kwargs: dict[str, Any]) -> None:
     with advice_declined(kwargs["action"]):
-        check_env(make(ID, **kwargs).unwrapped)
+        check_env(make(ID, **kwargs).unwrapped, skip_render_check=True)
         sb3_check_env(make(ID, **kwargs))
 
 
@@ -200,3 +200,104 @@ def test_the_order_of_channels_does_not_matter(fields: dict[str, Any], random: A
     plan = even_split(params)
     metrics, _ = model.rollout(params, plan)
     np.testing.assert_allclose(model.rollout(other, plan[:, order])[0], metrics, rtol=1e-9)
+
+
+BRAND: dict[str, Any] = {
+    "channels": ["search", "video", "email", "events"],
+    "metrics": ["clicks", "orders"],
+    "counts": [[3, 0.2], [4, 0.1], [1, 0.3], [0, 0.4]],
+    "metric_weights": [0, 10],
+    "base": [5, 0],
+    "inv_half_saturation": [0.01, 0.02, 0, 0.01],
+    "carry_over": [0, 0.3, 0, 0.1],
+    "loyalty_lift": [0, 0, 2, 1],
+    "loyalty_gain": [0, 0, 0, 0.5],
+    "fatigue": [0, 0.4, 0.2, 0],
+    "fatigue_recovery": [0, 0.2, 0.3, 0],
+    "min_spend": [10, 0, 0, 0],
+    "max_spend": [60, 60, 60, 0],
+    "counts_log_sd": 0.3,
+    "dispersion": 10.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (
+            {"latent": {"carry_over": [0, 0, 0]}},
+            "carry_over: 3 numbers, none for events: must be one for each channel, in the order "
+            "search, video, email, events",
+        ),
+        (
+            {"latent": {"carry_over": [0, 1, 0, 0]}},
+            "carry_over[video]=1: input should be less than",
+        ),
+        ({"latent": {"counts": np.ones((4, 3))}}, "counts of search, video, email and 1 more: 3 n"),
+        (
+            {"latent": {"loyalty_lift": 3.0}},
+            "loyalty_lift=3.0: must be a number for each of search",
+        ),
+        (
+            {"latent": {"ad_wear": 3.0}},
+            "'ad_wear' does not differ between campaigns; known: counts",
+        ),
+        ({"latent": {3: 3.0}}, "3 does not differ between campaigns; known: counts"),
+        ({"true_params": {"fatigue": [0, 1]}}, "fatigue: 2 numbers, none for email, events: must"),
+        ({"true_params": {"counts": np.zeros((4, 2))}}, "nothing can be earned"),
+        ({"true_params": {"counts": np.ones((3, 2))}}, "counts: 3 rows, none for events"),
+        (
+            {"past": [[1, 2, 3], [4, 5, 6]]},
+            "past=[[1, 2, 3], [4, 5, 6]]: must be a row of 6 numbers for each day: search, video, "
+            "email, events, clicks, orders",
+        ),
+        ({"past": [1, 2, 3, 4, 5, 6]}, "must be a row of 6 numbers for each day"),
+        ({"past": None}, "past=None: must be a row of 6 numbers for each day"),
+        ({"past": [[10, 0, 0, 0, "x", 1]]}, "must be a row of 6 numbers for each day"),
+        ({"past": [[10, 0, -1, 0, 9, 1]]}, "day 1, email: -1, must be a finite number from 0 to"),
+        (
+            {"past": [[60, 60, 0, 0, 9, 1]]},
+            "day 1, search + video + email + events: 120 spent, must",
+        ),
+    ],
+)
+def test_bad_reset_options_name_the_channels(options: dict[str, Any], part: str) -> None:
+    with pytest.raises(ValueError, match=r"^(reset|campaign): ") as error:
+        make_vec(ID, 2, **BRAND).reset(options=options)
+    assert part in str(error.value)
+
+
+def test_reset_options_are_taken_in_any_campaign() -> None:
+    env = make(ID, **BRAND, privileged=True, observation="belief", action="spend").unwrapped
+    latent = {"counts": np.zeros((4, 2)), "loyalty_lift": [0, 0, 1, 5], "fatigue": [0, 1, 1, 0]}
+    env.reset(seed=0, options={"latent": latent})
+    assert env.latent_params.loyalty_lift.tolist() == [[0, 0, 1, 5]]
+    assert env.latent_params.fatigue_rate.tolist() == [[0, 0.01, 0.01, 0]]
+    assert env.latent_params.carry_over.tolist() == [[0, 0.3, 0, 0.1]]
+    assert env.step(np.zeros(4))[-1]["expected_engagement"] == 0.0
+    past = [[10, 20, 30, 0, 400, 20], [10, 0, 60, 0, 100, 25]]
+    seen, _ = env.reset(seed=0, options={"past": past, "true_params": {"counts_log_sd": 0.5}})
+    assert seen[:7].tolist() == [0, 0, 1, 0, 0, 0, 0]
+    assert env.step(np.full(4, 20.0))[-1]["spend"].tolist() == [20, 20, 20, 0]
+
+
+plain = st.none() | st.integers(-1, 5) | st.floats() | st.text(max_size=3)
+tangled = st.recursive(
+    plain,
+    lambda parts: (
+        st.lists(parts, max_size=6)
+        | st.dictionaries(st.sampled_from(["counts", "carry_over", "fatigue", "days", "x"]), parts)
+    ),
+    max_leaves=12,
+)
+
+
+@often
+@given(st.dictionaries(st.sampled_from(["latent", "true_params", "past", "seed"]), tangled))
+def test_whatever_options_are_given_a_reset_answers_plainly(options: dict[str, Any]) -> None:
+    env, message = make(ID, **BRAND).unwrapped, ""
+    try:
+        env.reset(seed=0, options=options)
+    except ValueError as error:
+        message = str(error)
+    assert message.startswith(("reset: ", "campaign: ")) or not message

@@ -16,6 +16,7 @@ from envs.campaign import model, planner
 from envs.campaign.env import CampaignEnv
 from envs.campaign.params import FIELDS, CampaignParams
 from envs.campaign.presets import PRESETS, make_params
+from tests.tools.campaigns import campaigns as any_campaigns
 
 LINEAR, DYNAMIC = PRESETS["linear"], PRESETS["dynamic"]
 
@@ -43,7 +44,8 @@ def by_hand(
     p: CampaignParams, spend: Any
 ) -> tuple[list[list[float]], list[list[float]], list[float]]:
     """Metrics, effectiveness and loyalty of every day, one number at a time."""
-    carried, q, loyalty = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], 0.0
+    channels, named = range(len(p.channels)), range(len(p.metrics))
+    carried, q, loyalty = [0.0 for _ in channels], [1.0 for _ in channels], 0.0
     metrics, effectiveness, loyalties = [], [], []
     for day, x in enumerate(np.asarray(spend).tolist()):
         carried = [
@@ -51,17 +53,17 @@ def by_hand(
             for a, today, before in zip(p.carry_over, x, carried, strict=True)
         ]
         s = [c / (1 + c * inv) for c, inv in zip(carried, p.inv_half_saturation, strict=True)]
-        effect = [s[c] * (1 + p.loyalty_lift[c] * loyalty) * q[c] for c in range(3)]
+        effect = [s[c] * (1 + p.loyalty_lift[c] * loyalty) * q[c] for c in channels]
         factor = p.weekday_factors[(p.start_weekday + day) % 7]
         metrics.append(
             [
-                factor * (p.base[k] + sum(effect[c] * p.counts[c][k] for c in range(3)))
-                for k in range(3)
+                factor * (p.base[k] + sum(effect[c] * p.counts[c][k] for c in channels))
+                for k in named
             ]
         )
-        q = [q[c] * math.exp(-p.fatigue[c] * x[c] / p.reference_budget) for c in range(3)]
-        q = [q[c] + p.fatigue_recovery[c] * (1 - q[c]) for c in range(3)]
-        gain = sum(p.loyalty_gain[c] * min(s[c] / p.reference_budget, 1) for c in range(3))
+        q = [q[c] * math.exp(-p.fatigue[c] * x[c] / p.reference_budget) for c in channels]
+        q = [q[c] + p.fatigue_recovery[c] * (1 - q[c]) for c in channels]
+        gain = sum(p.loyalty_gain[c] * min(s[c] / p.reference_budget, 1) for c in channels)
         loyalty += (1 - loyalty) * gain - p.loyalty_decay * loyalty
         effectiveness.append(q)
         loyalties.append(loyalty)
@@ -73,6 +75,19 @@ def by_hand(
 def test_the_model_agrees_with_the_equations_written_out(
     params: CampaignParams, spend: Any
 ) -> None:
+    metrics, states = model.rollout(params, spend)
+    expected, effectiveness, loyalty = by_hand(params, spend)
+    np.testing.assert_allclose(metrics, expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose([s.effectiveness for s in states[1:]], effectiveness, rtol=1e-10)
+    np.testing.assert_allclose([s.loyalty for s in states[1:]], loyalty, rtol=1e-10, atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_campaigns(), st.integers(0, 2**31))
+def test_the_equations_hold_for_any_channels_and_metrics(fields: dict[str, Any], seed: int) -> None:
+    params = make_params("linear", **fields)
+    shape = (params.days, len(params.channels))
+    spend = np.random.default_rng(seed).uniform(0.0, params.daily_budget, shape)
     metrics, states = model.rollout(params, spend)
     expected, effectiveness, loyalty = by_hand(params, spend)
     np.testing.assert_allclose(metrics, expected, rtol=1e-10, atol=1e-10)

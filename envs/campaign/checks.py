@@ -57,16 +57,16 @@ def _wrong_sizes(values: Values, bad: Set[str]) -> dict[str, list[str]]:
     places: dict[tuple[str, str, str, int], list[str]] = {}
     for field in ("counts", *PER_CHANNEL, *PER_METRIC, *LIMITS):
         if field not in bad:
-            for entries, kind, place, listed in _lists(field, values):
+            for entry, kind, place, listed in _lists(field, values):
                 if len(listed) != len(values[kind]):
-                    places.setdefault((field, entries, kind, len(listed)), []).append(place)
+                    places.setdefault((field, entry, kind, len(listed)), []).append(place)
     found: dict[str, list[str]] = {}
-    for (field, entries, kind, count), where in places.items():
+    for (field, entry, kind, count), where in places.items():
         names = values[kind]
         lacks = f"none for {', '.join(names[count:])}" if count < len(names) else "too many"
         found.setdefault(field, []).append(
-            f"{field}{_places(where)}: {count} {entries}, {lacks}: must be one for each "
-            f"{kind[:-1]}, in the order {', '.join(names)}"
+            f"{field}{_places(where)}: {count} {entry}{'s' * (count != 1)}, {lacks}: must be one "
+            f"for each {kind[:-1]}, in the order {', '.join(names)}"
         )
     return found
 
@@ -75,14 +75,14 @@ def _lists(field: str, values: Values) -> Iterator[tuple[str, str, str, Sequence
     """The lists of a field: of what, for each of which names, where, and the list itself."""
     value = values[field]
     if field == "counts":
-        yield "rows", "channels", "", value
+        yield "row", "channels", "", value
         for channel, row in zip(values["channels"], value, strict=False):
-            yield "numbers", "metrics", channel, row
+            yield "number", "metrics", channel, row
     elif field in LIMITS and value is not None and np.ndim(value[:1]) > 1:
         for day, row in enumerate(value, start=1):
-            yield "numbers", "channels", f"day {day}", row
+            yield "number", "channels", f"day {day}", row
     elif value is not None:
-        yield "numbers", "metrics" if field in PER_METRIC else "channels", "", value
+        yield "number", "metrics" if field in PER_METRIC else "channels", "", value
 
 
 def _places(where: list[str]) -> str:
@@ -108,7 +108,7 @@ def _name_faults(values: Values) -> Iterator[str]:
             elif folded in RESERVED:
                 yield (
                     f"{kind}: {name!r}: is a column of the results; "
-                    f"choose another name, such as {f'{name}_{own}'!r}"
+                    f"choose another name, such as {f'{own}_{name}'!r}"
                 )
             elif folded in seen:
                 yield (
