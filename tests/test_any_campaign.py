@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,10 @@ def test_observations_are_sized_as_documented_and_stay_in_bounds(
     assert env.metadata["privileged"] == privileged * kwargs["privileged"]
     size = sizes[kwargs["observation"]] + privileged * kwargs["privileged"]
     assert env.single_observation_space.shape == (size,)
+    is_index = kwargs["action"] == "channel"
+    box = (-10.0, 10.0) if kwargs["action"] == "logits" else (0.0, params.daily_budget)
+    numbers = spaces.Box(box[0], box[1], (channels,), np.float32)
+    assert env.single_action_space == (spaces.Discrete(channels) if is_index else numbers)
     env.action_space.seed(seed)
     for _ in range(days):
         assert seen in env.observation_space
@@ -144,6 +149,10 @@ def test_a_plan_earns_in_the_environment_what_it_promises(
     metrics, _ = model.rollout(env.params, played[np.newaxis], latent)
     expected = model.engagement(env.params, metrics)[0]
     assert [info["expected_engagement"] for info in infos] == expected.tolist()
+    totals = infos[-1]["episode_metrics"]
+    assert totals["campaign/expected_engagement"] == pytest.approx(expected.sum(), rel=1e-12)
+    for name, spent in zip(env.params.channels, plan.sum(axis=0), strict=True):
+        assert totals[f"campaign/spend_{name}"] == pytest.approx(spent, rel=1e-9)
     if not env.params.is_noisy:
         names = env.params.metrics
         assert [[info[name] for name in names] for info in infos] == metrics[0].tolist()

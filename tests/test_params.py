@@ -131,13 +131,13 @@ BRAND: dict[str, Any] = {
     ("changes", "parts"),
     [
         (
-            {"channels": ["posts", "e-mail", "", "Likes"], "metrics": ["likes", "posts", "_x"]},
+            {"channels": ["posts", "e-mail", "", "Likes"], "metrics": ["likes", "Posts", "_x"]},
             [
                 "channels: 'e-mail': must be 1 to 40 letters, digits and underscores, the first "
                 "not an underscore; did you mean 'e_mail'?",
                 "channels: '': must be 1 to 40 letters",
                 "metrics: 'likes': is already the name of a channel",
-                "metrics: 'posts': is already the name of a channel",
+                "metrics: 'Posts': is already the name of a channel",
                 "metrics: '_x': must be 1 to 40 letters, digits and underscores, the first not an "
                 "underscore; did you mean 'x'?",
                 "counts: must be given for these channels and metrics (posts, e-mail, , Likes, ",
