@@ -28,6 +28,10 @@ ROUNDS = 5
 ITERATIONS = 100
 HOPS = 50
 SIMPLE = 6  # of the simple starts, those that earn most
+LARGE = 120  # coordinates
+FAR_LESS = 0.5
+FAR_MORE = 3.0
+SAME = 1e-9
 PULSES = 0.3  # share of days on which a channel that tires keeps its spend in drawn starts
 TOLERANCE = 1e-6
 ROUGH, GAIN = 1e-5, 1e-7  # what a leap has to gain at first and later, as a share of engagement
@@ -164,7 +168,8 @@ def _derivatives(
     given = [np.moveaxis(chosen, -2, 0), adstock, effectiveness, loyalty[..., np.newaxis]]
     numbers = np.concatenate(given, axis=-1)  # (days, ..., numbers)
     size, channels, choices = numbers.shape[-1], len(params.channels), chosen.shape[-1]
-    nudge = (-1j * TINY) * np.eye(size).reshape(size, *(1,) * spend.ndim, size)[:, 0]
+    matters = np.concatenate([np.ones(choices, dtype=bool), _lasting(params)])
+    nudge = (-1j * TINY) * np.eye(size)[matters].reshape(-1, *(1,) * (spend.ndim - 1), size)
     nudged: Any = numbers + nudge  # complex: the model takes any number
     ends = np.cumsum([choices, channels, channels])
     choice, worked, left, fans = np.split(nudged, ends, axis=-1)
@@ -174,14 +179,22 @@ def _derivatives(
     earned, after = model.transition(params, state, choice[..., :channels], loyalty_levels=built)
     now = model.engagement(params, earned).imag / -TINY  # (numbers, days, ...)
     later = [*np.moveaxis(after.adstock, -1, 0), *np.moveaxis(after.effectiveness, -1, 0)]
-    slopes = np.stack([*later, after.loyalty]).imag / -TINY  # (leading to, numbers, days, ...)
-    worth = np.zeros((size, *total.shape))
+    after_it = np.stack([*later, after.loyalty])[matters[choices:]]
+    slopes = after_it.imag / -TINY  # (leading to, numbers, days, ...)
+    worth = np.zeros((len(now), *total.shape))
     gradient = np.empty((len(day), *total.shape, choices))
     for past in range(len(day) - 1, -1, -1):
         carried = slopes[:, :, past] * worth[choices:, np.newaxis]
         worth = now[:, past] + carried.sum(axis=0)
         gradient[past] = np.moveaxis(worth[:choices], 0, -1)
     return total, np.moveaxis(gradient, 0, -2)
+
+
+def _lasting(params: CampaignParams) -> NDArray[np.bool_]:
+    """Which adstocks, effectivenesses and loyalty a day can change for the next, (numbers,)."""
+    latent = params.nominal
+    can_build = bool(any(params.loyalty_gain))
+    return np.concatenate([latent.carry_over > 0, latent.fatigue_rate > 0, [can_build]])
 
 
 def _building(params: CampaignParams) -> NDArray[np.intp]:
@@ -280,6 +293,25 @@ class _Program:
         gains: NDArray[np.bool_] = by_level >= 0.0
         return gains
 
+    def moving(self, spend: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """The efforts (days, channels) and levels (days, building) that a climb moves.
+
+        Levels move where loyalty is worth gaining. Of a large program those efforts that are at
+        their least and earn far less than another on that day stay there, and levels far beyond a
+        full day follow the spend: the time of a step grows with the cube of what moves.
+        """
+        moves, free = np.ones(spend.shape, dtype=bool), self.gains(spend)
+        if moves.size + free.size > LARGE:
+            low = limits_of(self.params)[0]
+            marginal = _derivatives(self.params, spend, None)[1]
+            spends = spend > low + 1e-9 * self.params.daily_budget
+            most = np.where(spends, marginal, 0.0).max(axis=1, keepdims=True)
+            moves = spends | (marginal >= FAR_LESS * most)
+            if self.has_kink:
+                free &= np.logical_or.accumulate(moves[:, self.building], axis=0)
+                free &= self._levels(spend)[0] < FAR_MORE
+        return moves, free
+
     def engagement(self, point: FloatArray, free: NDArray[np.bool_]) -> tuple[float, FloatArray]:
         """What the plan at a point earns [1], and its gradient (coordinates,) [1].
 
@@ -349,9 +381,15 @@ def _search(program: _Program, rng: np.random.Generator) -> Plan:
     """The best plan that many starts lead to; more are drawn where few of them reached it."""
     params = program.params
     starts = [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
+    climbed: list[tuple[FloatArray, FloatArray]] = []
     ends: list[FloatArray] = []
+    near = SAME * params.daily_budget
     while True:
-        ends += [_climb(program, _leap(params, start, ROUGH), COARSE) for start in starts]
+        for start in starts:
+            leapt = _leap(params, start, ROUGH)
+            same = [end for other, end in climbed if np.abs(leapt - other).max() <= near]
+            climbed.append((leapt, same[0] if same else _climb(program, leapt, COARSE)))
+            ends.append(climbed[-1][1])
         _improve(program, ends)
         best = _best(program, np.stack(ends))
         agreed = max(FOUND_BY, AGREEING * len(ends))
@@ -382,22 +420,34 @@ def _climb(program: _Program, start: FloatArray, precision: float) -> FloatArray
     """
     params = program.params
     earned = float(expected_engagement(params, start))
-    scale, free = max(earned, 1e-300), program.gains(start)
+    scale, at = max(earned, 1e-300), program.point(start)
+    moves, free = program.moving(start)
+    moving = np.concatenate([moves.ravel(), free.ravel()])
+    held = np.concatenate([np.ones(params.days, dtype=bool), free.ravel()])
 
-    def loss(point: FloatArray) -> tuple[float, FloatArray]:
-        total, gradient = program.engagement(point, free)
-        return -total / scale, -gradient / scale
+    def whole(moved: FloatArray) -> FloatArray:
+        point = at.copy()
+        point[moving] = moved
+        return point
+
+    def loss(moved: FloatArray) -> tuple[float, FloatArray]:
+        total, gradient = program.engagement(whole(moved), free)
+        return -total / scale, -gradient[moving] / scale
 
     result = minimize(
         loss,
-        program.point(start),
+        at[moving],
         jac=True,
         method="SLSQP",
-        bounds=program.bounds,
-        constraints={"type": "ineq", "fun": program.slack, "jac": program.slack_slopes},
+        bounds=program.bounds[moving],
+        constraints={
+            "type": "ineq",
+            "fun": lambda moved: program.slack(whole(moved))[held],
+            "jac": lambda moved: program.slack_slopes(whole(moved))[np.ix_(held, moving)],
+        },
         options={"ftol": precision, "maxiter": ITERATIONS},
     )
-    end = _within(params, program.spend(result.x))
+    end = _within(params, program.spend(whole(result.x)))
     return end if expected_engagement(params, end) >= earned else start
 
 
