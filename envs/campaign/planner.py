@@ -5,6 +5,7 @@ gradient does. Gradients are exact: the complex-step derivatives of each day alo
 rule through the days, so that the formulas stand in the model alone.
 """
 
+import math
 import threading
 import warnings
 from dataclasses import dataclass
@@ -30,11 +31,11 @@ HOPS = 50
 SIMPLE = 6  # of the simple starts, those that earn most
 LARGE = 120  # coordinates
 FAR_LESS = 0.5
-FAR_MORE = 3.0
-SAME = 1e-9
+HOPELESS = 0.01  # below the best by this share, the end of a large program is left as it is
+CLIMBED = 0.4  # share of the starts of a large program, those that earn most after a leap
 PULSES = 0.3  # share of days on which a channel that tires keeps its spend in drawn starts
 TOLERANCE = 1e-6
-ROUGH, GAIN = 1e-5, 1e-7  # what a leap has to gain at first and later, as a share of engagement
+ROUGH, ROUGH_IF_LARGE, GAIN = 1e-5, 1e-4, 1e-7  # what a leap has to gain at first and later, as a share of engagement
 STALLED = 1e-9  # a round of leap and climb that gains no more is the last
 COARSE, FINE = 1e-8, 1e-13  # a climb ends where a step gains less, as a share of engagement
 TINY = 1e-30  # far below rounding: nothing is subtracted, so there is nothing to cancel
@@ -236,6 +237,11 @@ class _Program:
         return self.building.size > 0
 
     @cached_property
+    def is_large(self) -> bool:
+        """Whether a climb takes so long that it matters how many there are, and of what."""
+        return len(self.bounds) > LARGE
+
+    @cached_property
     def curve(self) -> FloatArray:
         """1 / the spend where each channel bends, (channels,) [1/bu]; nearly 0 for a line."""
         nominal, kinks = self.params.nominal, np.zeros(len(self.params.channels))
@@ -297,19 +303,17 @@ class _Program:
         """The efforts (days, channels) and levels (days, building) that a climb moves.
 
         Levels move where loyalty is worth gaining. Of a large program those efforts that are at
-        their least and earn far less than another on that day stay there, and levels far beyond a
-        full day follow the spend: the time of a step grows with the cube of what moves.
+        their least and earn far less than another on that day stay there, and the levels that
+        follow from them: the time of a step grows with the cube of what moves.
         """
         moves, free = np.ones(spend.shape, dtype=bool), self.gains(spend)
-        if moves.size + free.size > LARGE:
+        if self.is_large:
             low = limits_of(self.params)[0]
             marginal = _derivatives(self.params, spend, None)[1]
             spends = spend > low + 1e-9 * self.params.daily_budget
-            most = np.where(spends, marginal, 0.0).max(axis=1, keepdims=True)
-            moves = spends | (marginal >= FAR_LESS * most)
-            if self.has_kink:
-                free &= np.logical_or.accumulate(moves[:, self.building], axis=0)
-                free &= self._levels(spend)[0] < FAR_MORE
+            least = np.where(spends, marginal, np.inf).min(axis=1, keepdims=True)
+            moves = spends | (marginal >= FAR_LESS * least)
+            free &= np.logical_or.accumulate(moves[:, self.building], axis=0)
         return moves, free
 
     def engagement(self, point: FloatArray, free: NDArray[np.bool_]) -> tuple[float, FloatArray]:
@@ -381,21 +385,27 @@ def _search(program: _Program, rng: np.random.Generator) -> Plan:
     """The best plan that many starts lead to; more are drawn where few of them reached it."""
     params = program.params
     starts = [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
-    climbed: list[tuple[FloatArray, FloatArray]] = []
     ends: list[FloatArray] = []
-    near = SAME * params.daily_budget
+    drawn = 0
     while True:
-        for start in starts:
-            leapt = _leap(params, start, ROUGH)
-            same = [end for other, end in climbed if np.abs(leapt - other).max() <= near]
-            climbed.append((leapt, same[0] if same else _climb(program, leapt, COARSE)))
-            ends.append(climbed[-1][1])
+        gain = ROUGH_IF_LARGE if program.is_large else ROUGH
+        leapt = np.stack([_leap(params, start, gain) for start in starts])
+        ends += [_climb(program, start, COARSE) for start in _promising(program, leapt)]
         _improve(program, ends)
         best = _best(program, np.stack(ends))
         agreed = max(FOUND_BY, AGREEING * len(ends))
-        if best.check.found_by >= agreed or len(ends) >= MOST_STARTS:
+        drawn += len(starts)
+        if best.check.found_by >= agreed or drawn >= MOST_STARTS:
             return best
         starts = _drawn_starts(params, rng, MORE_STARTS)
+
+
+def _promising(program: _Program, starts: FloatArray) -> FloatArray:
+    """Of the starts of a large program those that earn most, of another all."""
+    if not program.is_large:
+        return starts
+    best = np.argsort(-expected_engagement(program.params, starts), kind="stable")
+    return starts[best[: math.ceil(CLIMBED * len(starts))]]
 
 
 def _improve(program: _Program, ends: list[FloatArray]) -> None:
@@ -403,7 +413,9 @@ def _improve(program: _Program, ends: list[FloatArray]) -> None:
     earned = expected_engagement(program.params, np.stack(ends))
     most = 0.0
     for place in np.argsort(-earned)[:PROMISING]:
-        if earned[place] >= most * (1.0 - TOLERANCE) and most > 0.0:
+        is_there = earned[place] >= most * (1.0 - TOLERANCE)
+        is_hopeless = program.is_large and earned[place] < most * (1.0 - HOPELESS)
+        if most > 0.0 and (is_there or is_hopeless):
             continue
         for _ in range(ROUNDS):
             ends[place] = _climb(program, _leap(program.params, ends[place], GAIN), FINE)
@@ -519,7 +531,8 @@ def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
     others = (1.0 - channel) * spend  # (leaping, 1, days, channels)
     share = others / np.maximum(others.sum(axis=-1, keepdims=True), 1e-300)
     rest = (budget - level) * share  # (leaping, levels, days, channels)
-    leaps = nearest(channel * level + rest, *limits_of(params), budget).reshape(-1, *spend.shape)
+    leaps = (channel * level + rest).reshape(-1, *spend.shape)
+    leaps = leaps if params.limits is None else _within(params, leaps)
     plans = np.broadcast_to(spend, (len(spend), *leaps.shape)).copy()  # (days, leaps, ...)
     plans[days, :, days] = leaps.swapaxes(0, 1)
     earned = expected_engagement(params, plans)  # (days, leaps)
