@@ -24,23 +24,40 @@ from envs.campaign.params import CampaignParams, FloatArray
 STARTS, MORE_STARTS, MOST_STARTS = 10, 3, 13
 FOUND_BY = 2
 AGREEING = 0.4  # share of the starts that have to reach the best plan for no more to be drawn
-PROMISING = 3
 ROUNDS = 5
 ITERATIONS = 100
 HOPS = 50
 SIMPLE = 6  # of the simple starts, those that earn most
 LARGE = 120  # coordinates
-FAR_LESS = 0.5
-HOPELESS = 0.01  # below the best by this share, the end of a large program is left as it is
-CLIMBED = 0.4  # share of the starts of a large program, those that earn most after a leap
+FAR_LESS = 0.5  # share of what another spend of the day earns at least
 PULSES = 0.3  # share of days on which a channel that tires keeps its spend in drawn starts
 TOLERANCE = 1e-6
-ROUGH, ROUGH_IF_LARGE, GAIN = 1e-5, 1e-4, 1e-7  # what a leap has to gain at first and later, as a share of engagement
+GAIN = 1e-7  # what a leap from the end of a climb has to gain, as a share of engagement
 STALLED = 1e-9  # a round of leap and climb that gains no more is the last
 COARSE, FINE = 1e-8, 1e-13  # a climb ends where a step gains less, as a share of engagement
 TINY = 1e-30  # far below rounding: nothing is subtracted, so there is nothing to cancel
 
 _ONE_SOLVE = threading.Lock()  # the number of BLAS threads belongs to the whole process
+
+
+class _Effort(NamedTuple):
+    """How much of a search is done: shares of engagement or of the starts [1], and numbers.
+
+    Attributes:
+        gain: What a leap from a start has to gain.
+        climbed: Share of the starts to climb from: those that earn most after a leap.
+        improved: How many of the ends are improved.
+        hopeless: How far below the best an end is not improved.
+    """
+
+    gain: float
+    climbed: float
+    improved: int
+    hopeless: float
+
+
+_THOROUGH = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0)
+_FRUGAL = _Effort(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01)
 
 
 class OptimalityCheck(NamedTuple):
@@ -241,6 +258,11 @@ class _Program:
         """Whether a climb takes so long that it matters how many there are, and of what."""
         return len(self.bounds) > LARGE
 
+    @property
+    def effort(self) -> _Effort:
+        """How thoroughly the program is searched."""
+        return _FRUGAL if self.is_large else _THOROUGH
+
     @cached_property
     def curve(self) -> FloatArray:
         """1 / the spend where each channel bends, (channels,) [1/bu]; nearly 0 for a line."""
@@ -385,36 +407,48 @@ def _search(program: _Program, rng: np.random.Generator) -> Plan:
     """The best plan that many starts lead to; more are drawn where few of them reached it."""
     params = program.params
     starts = [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
+    effort = program.effort
     ends: list[FloatArray] = []
+    leading: list[int] = []  # how many starts lead to each end
     drawn = 0
     while True:
-        gain = ROUGH_IF_LARGE if program.is_large else ROUGH
-        leapt = np.stack([_leap(params, start, gain) for start in starts])
-        ends += [_climb(program, start, COARSE) for start in _promising(program, leapt)]
+        plans, counts = _distinct(params, [_leap(params, start, effort.gain) for start in starts])
+        order = np.arange(len(plans))
+        if effort.climbed < 1.0:
+            order = expected_engagement(params, plans).argsort()[::-1]
+        for place in order[: math.ceil(effort.climbed * len(starts))]:
+            ends.append(_climb(program, plans[place], COARSE))
+            leading.append(counts[place])
         _improve(program, ends)
-        best = _best(program, np.stack(ends))
-        agreed = max(FOUND_BY, AGREEING * len(ends))
+        best = _best(program, np.stack(ends), np.array(leading))
         drawn += len(starts)
+        agreed = max(FOUND_BY, AGREEING * sum(leading))
         if best.check.found_by >= agreed or drawn >= MOST_STARTS:
             return best
         starts = _drawn_starts(params, rng, MORE_STARTS)
 
 
-def _promising(program: _Program, starts: FloatArray) -> FloatArray:
-    """Of the starts of a large program those that earn most, of another all."""
-    if not program.is_large:
-        return starts
-    best = np.argsort(-expected_engagement(program.params, starts), kind="stable")
-    return starts[best[: math.ceil(CLIMBED * len(starts))]]
+def _distinct(
+    params: CampaignParams, plans: list[FloatArray]
+) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Those of the plans that differ, (distinct, days, channels) [bu/day], and how often each is.
+
+    Leaps take many starts to the same plan, from which one climb is enough.
+    """
+    stacked = np.stack(plans)
+    shares = (stacked / params.daily_budget).round(6).reshape(len(plans), -1)
+    _, first, counts = np.unique(shares, axis=0, return_index=True, return_counts=True)
+    order = first.argsort()
+    return stacked[first[order]], counts[order]
 
 
 def _improve(program: _Program, ends: list[FloatArray]) -> None:
     """Leaps and climbs on, in their place, from the best end and the most promising below it."""
     earned = expected_engagement(program.params, np.stack(ends))
     most = 0.0
-    for place in np.argsort(-earned)[:PROMISING]:
+    for place in np.argsort(-earned)[: program.effort.improved]:
         is_there = earned[place] >= most * (1.0 - TOLERANCE)
-        is_hopeless = program.is_large and earned[place] < most * (1.0 - HOPELESS)
+        is_hopeless = earned[place] < most * (1.0 - program.effort.hopeless)
         if most > 0.0 and (is_there or is_hopeless):
             continue
         for _ in range(ROUNDS):
@@ -467,8 +501,11 @@ def _within(params: CampaignParams, spend: FloatArray) -> FloatArray:
     return nearest(spend, *limits_of(params), params.daily_budget)
 
 
-def _best(program: _Program, ends: FloatArray) -> Plan:
-    """The best of some plans (ends, days, channels) [bu/day], with its check."""
+def _best(program: _Program, ends: FloatArray, leading: NDArray[np.intp]) -> Plan:
+    """The best of some plans (ends, days, channels) [bu/day], with its check.
+
+    Each counts as often as starts lead to it.
+    """
     earned = expected_engagement(program.params, ends)
     spend, most = ends[earned.argmax()].copy(), float(earned.max())
     spend.flags.writeable = False
@@ -476,8 +513,8 @@ def _best(program: _Program, ends: FloatArray) -> Plan:
     check = OptimalityCheck(
         residual=_residual(program, spend) / scale,
         spread=(most - float(earned.min())) / scale,
-        found_by=int((earned >= most - TOLERANCE * scale).sum()),
-        starts=len(ends),
+        found_by=int(leading[earned >= most - TOLERANCE * scale].sum()),
+        starts=int(leading.sum()),
     )
     return Plan(spend, most, check)
 
