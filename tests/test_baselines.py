@@ -13,6 +13,7 @@ from envs.campaign import baselines, model, planner
 from envs.campaign.limits import nearest
 from envs.campaign.presets import PRESETS, make_params
 from evaluate.campaign.policies import baseline_env_kwargs, baseline_policies
+from tests.benchmarks import fuzz_planner
 
 KNOWN: dict[str, dict[str, float]] = {
     "linear": {
@@ -163,27 +164,15 @@ def test_a_random_split_spends_the_budget_and_follows_its_seed() -> None:
 
 @pytest.mark.parametrize("channels", [1, 2, 5, 12])
 def test_simple_rules_are_no_worse_than_an_independent_search(channels: int) -> None:
-    rng = np.random.default_rng(channels)
-    count = np.arange(channels)
-    params = make_params(
-        "dynamic",
-        channels=tuple(f"channel_{number}" for number in count),
-        days=3,
-        daily_budget=1300.0,
-        counts=rng.lognormal(0.0, 0.5, (channels, 3)),
-        inv_half_saturation=rng.uniform(0.0, 0.01, channels),
-        carry_over=rng.uniform(0.0, 0.6, channels),
-        loyalty_lift=rng.uniform(0.0, 4.0, channels),
-        loyalty_gain=np.full(channels, 1.0 / channels),
-        fatigue=np.where(count % 3 == 1, 2.0, 0.0),
-        fatigue_recovery=np.full(channels, 0.2),
-        min_spend=np.where(count == 0, 20.0, 0.0),
-    )
+    rng = np.random.default_rng([5, 0, channels])
+    _, changes = fuzz_planner.draw(rng, most_days=7, channels=channels)
+    params = make_params("dynamic", **changes | {"min_spend": None, "max_spend": None})
+    shape, budget = (params.days, channels), params.daily_budget
     low, high = (limit[0] for limit in planner.limits_of(params))
     state = model.initial_state(params)
 
     def constant(spend: Any) -> float:
-        return float(planner.expected_engagement(params, np.broadcast_to(spend, (3, channels))))
+        return float(planner.expected_engagement(params, np.broadcast_to(spend, shape)))
 
     def first_day(spend: Any) -> float:
         return float(model.engagement(params, model.transition(params, state, spend)[0]))
@@ -193,15 +182,15 @@ def test_simple_rules_are_no_worse_than_an_independent_search(channels: int) -> 
         (first_day, baselines.myopic(params)[0]),
     )
     for earned, spend in rules:
-        best = 0.0
+        best, most = 0.0, earned(spend)
         for start in rng.dirichlet(np.ones(channels), 6):
             end = optimize.minimize(
-                lambda share, earned=earned, most=earned(spend): -earned(1300.0 * share) / most,
+                lambda share, earned=earned, most=most: -earned(budget * share) / most,
                 start,
                 method="SLSQP",
-                bounds=np.stack([low, high], axis=1) / 1300.0,
+                bounds=np.stack([low, high], axis=1) / budget,
                 constraints={"type": "ineq", "fun": lambda share: 1.0 - share.sum()},
             )
-            best = max(best, earned(nearest(1300.0 * end.x, low, high, 1300.0)))
-        assert earned(spend) >= best * (1 - 1e-4)
-        assert earned(spend) <= best * 1.05  # and the search comes near it
+            best = max(best, earned(nearest(budget * end.x, low, high, budget)))
+        assert most >= best * (1 - 1e-4)
+        assert most <= best * 1.05  # and the search comes near it
