@@ -276,8 +276,12 @@ def test_the_gradient_is_right_on_both_sides_of_a_kink(channel: int, side: float
 
 
 def test_two_channels_that_build_loyalty_share_the_work() -> None:
-    only = {"inv_half_saturation": [0.0, 1 / 50, 1 / 50], "carry_over": [0.0] * 3}
-    off = {"fatigue": [0.0] * 3, "fatigue_recovery": [0.0] * 3, "loyalty_decay": 0.0}
+    only: dict[str, Any] = {"inv_half_saturation": [0.0, 1 / 50, 1 / 50], "carry_over": [0.0] * 3}
+    off: dict[str, Any] = {
+        "fatigue": [0.0] * 3,
+        "fatigue_recovery": [0.0] * 3,
+        "loyalty_decay": 0.0,
+    }
     counts = [[10.0, 0, 0], [0.0, 0, 0], [0.0, 0, 0]]  # the others do nothing but build
     two = make_params("dynamic", **only, **off, counts=counts, loyalty_gain=[0.0, 0.5, 0.5])
     one = make_params("dynamic", **only, **off, counts=counts, loyalty_gain=[0.0, 0.0, 0.5])
@@ -299,7 +303,7 @@ def test_the_order_of_channels_does_not_change_the_optimum() -> None:
 
 def test_halves_of_a_linear_channel_earn_what_it_did() -> None:
     fields = ("counts", *PER_CHANNEL)
-    changes = {name: [getattr(DYNAMIC, name)[place] for place in (0, 1, 2)] for name in fields}
+    changes: dict[str, Any] = {name: list(getattr(DYNAMIC, name)) for name in fields}
     changes |= {"inv_half_saturation": [0.0, 1 / 120, 1 / 80], "days": 3}  # a linear one, lifted
     whole = make_params("dynamic", **changes)
     split = {name: [values[0], *values] for name, values in changes.items() if name in fields}
