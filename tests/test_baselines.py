@@ -6,11 +6,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from scipy import optimize
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from envs.campaign import baselines, model, planner
+from envs.campaign.limits import nearest
 from envs.campaign.presets import PRESETS, make_params
 from evaluate.campaign.policies import baseline_env_kwargs, baseline_policies
+from tests.benchmarks import fuzz_planner
 
 KNOWN: dict[str, dict[str, float]] = {
     "linear": {
@@ -157,3 +160,37 @@ def test_a_random_split_spends_the_budget_and_follows_its_seed() -> None:
     np.testing.assert_allclose(first.sum(axis=1), 100.0)
     assert (first == same).all()
     assert (first != other).any()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5, 12])
+def test_simple_rules_are_no_worse_than_an_independent_search(channels: int) -> None:
+    rng = np.random.default_rng([5, 0, channels])
+    _, changes = fuzz_planner.draw(rng, most_days=7, channels=channels)
+    params = make_params("dynamic", **changes | {"min_spend": None, "max_spend": None})
+    shape, budget = (params.days, channels), params.daily_budget
+    low, high = (limit[0] for limit in planner.limits_of(params))
+    state = model.initial_state(params)
+
+    def constant(spend: Any) -> float:
+        return float(planner.expected_engagement(params, np.broadcast_to(spend, shape)))
+
+    def first_day(spend: Any) -> float:
+        return float(model.engagement(params, model.transition(params, state, spend)[0]))
+
+    rules = (
+        (constant, baselines.best_constant_split(params)[0]),
+        (first_day, baselines.myopic(params)[0]),
+    )
+    for earned, spend in rules:
+        best, most = 0.0, earned(spend)
+        for start in rng.dirichlet(np.ones(channels), 6):
+            end = optimize.minimize(
+                lambda share, earned=earned, most=most: -earned(budget * share) / most,
+                start,
+                method="SLSQP",
+                bounds=np.stack([low, high], axis=1) / budget,
+                constraints={"type": "ineq", "fun": lambda share: 1.0 - share.sum()},
+            )
+            best = max(best, earned(nearest(budget * end.x, low, high, budget)))
+        assert most >= best * (1 - 1e-4)
+        assert most <= best * 1.05  # and the search comes near it

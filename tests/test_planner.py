@@ -14,17 +14,22 @@ from scipy import optimize
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from envs.campaign import planner
+from envs.campaign.checks import PER_CHANNEL
 from envs.campaign.presets import PRESETS, make_params
 from tests.benchmarks import fuzz_planner
 
 DYNAMIC = PRESETS["dynamic"]
-LOYALTY: dict[str, Any] = {"loyalty_lift": 3.0, "loyalty_gain": 1.0, "loyalty_decay": 0.05}
+LOYALTY: dict[str, Any] = {
+    "loyalty_lift": [3.0, 0.0, 0.0],
+    "loyalty_gain": [0.0, 0.0, 1.0],
+    "loyalty_decay": 0.05,
+}
 SINGLE_EFFECTS: dict[str, dict[str, Any]] = {
     "saturation": {"inv_half_saturation": [1 / 280, 1 / 120, 1 / 80]},
     "carry-over": {"carry_over": [0.4, 0.1, 0.3]},
     "loyalty": LOYALTY,
-    "wear": {"fatigue": 0.25, "fatigue_recovery": 0.25},
-    "heavy wear": {"fatigue": 5.0, "fatigue_recovery": 0.1},
+    "fatigue": {"fatigue": [0.0, 0.25, 0.0], "fatigue_recovery": [0.0, 0.25, 0.0]},
+    "heavy fatigue": {"fatigue": [0.0, 5.0, 0.0], "fatigue_recovery": [0.0, 0.1, 0.0]},
     "weekdays": {"weekday_factors": [1.00, 1.13, 1.10, 0.96, 0.91, 0.86, 1.04]},
 }
 KNOWN_PLAN = [
@@ -57,10 +62,10 @@ LOCAL_OPTIMA: dict[str, Any] = {
     "daily_budget": 2928.7704286543876,
     "inv_half_saturation": [0.004809321070786356, 0.008720172330135686, 0.0065332485086373555],
     "carry_over": [0.7668183998394973, 0.25382227222137255, 0.3216676215502127],
-    "loyalty_lift": 0.007358312886926122,
+    "loyalty_lift": [0.007358312886926122, 0.0, 0.0],
     "loyalty_decay": 0.21009226734656522,
-    "fatigue": 0.5792582291709242,
-    "fatigue_recovery": 0.8447169300586528,
+    "fatigue": [0.0, 0.5792582291709242, 0.0],
+    "fatigue_recovery": [0.0, 0.8447169300586528, 0.0],
 }
 
 
@@ -77,8 +82,8 @@ def test_the_plan_of_the_nominal_parameters_knows_no_noise() -> None:
     ("changes", "known"),
     [
         (LOCAL_OPTIMA, 11884.82),
-        (KINK | {"loyalty_lift": 20.0}, 43733.45),
-        (KINK | {"loyalty_lift": 100.0}, 200300.23),
+        (KINK | {"loyalty_lift": [20.0, 0.0, 0.0]}, 43733.45),
+        (KINK | {"loyalty_lift": [100.0, 0.0, 0.0]}, 200300.23),
         ({"daily_budget": 1e5}, 31302.14),
         ({"daily_budget": 1e6}, 31697.29),
         ({"daily_budget": 1e6, "max_spend": [5e5, 3e5, 4e5]}, 31585.42),
@@ -98,6 +103,13 @@ def test_the_best_known_plan_is_reached_among_local_optima(
 def test_no_independent_search_finds_a_better_plan(number: int) -> None:
     case = fuzz_planner.play(2024, number, starts=6, most_days=7)
     assert case.beaten <= fuzz_planner.TOLERANCE
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5, 8, 12])
+def test_none_finds_a_better_plan_of_more_channels(channels: int) -> None:
+    for number in range(2):
+        case = fuzz_planner.play(2024, number, starts=4, most_days=5, channels=channels)
+        assert case.beaten <= fuzz_planner.TOLERANCE
 
 
 @settings(max_examples=12, deadline=None)
@@ -214,6 +226,103 @@ def test_the_gradient_is_that_of_differences(params: Any) -> None:
         step[day, channel] = 1e-3
         more, less = (planner.expected_engagement(params, plans + move) for move in (step, -step))
         np.testing.assert_allclose(gradients[:, day, channel], (more - less) / 2e-3, rtol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from([1, 2, 5, 12]), st.integers(0, 2**31))
+def test_the_gradient_is_that_written_by_hand(channels: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    _, changes = fuzz_planner.draw(rng, most_days=6, channels=channels)
+    params = make_params("dynamic", **changes)
+    problem = fuzz_planner.Problem(params)
+    plan = problem.start(rng)
+    total, gradient = planner.engagement_and_gradient(params, plan)
+    by_hand, slopes, _ = problem.value(plan, None)
+    assert total == pytest.approx(by_hand, rel=1e-12)
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-8, atol=1e-12 * np.abs(slopes).max())
+
+
+FIVE: dict[str, Any] = {  # two build loyalty and can have a full day, two tire, one does both
+    "channels": ("search", "video", "influencers", "email", "rewards"),
+    "metrics": ("clicks", "orders"),
+    "metric_weights": [1.0, 10.0],
+    "base": [5.0, 0.0],
+    "counts": [[3.0, 0.1], [4.0, 0.2], [2.0, 0.3], [1.0, 0.3], [0.5, 0.2]],
+    "daily_budget": 400.0,
+    "days": 4,
+    "inv_half_saturation": [1 / 300, 1 / 200, 1 / 250, 1 / 150, 0.001],
+    "carry_over": [0.1, 0.4, 0.3, 0.0, 0.2],
+    "loyalty_lift": [2.0, 0.0, 1.0, 1.5, 0.0],
+    "loyalty_gain": [0.0, 0.0, 0.4, 0.0, 0.6],
+    "fatigue": [0.0, 0.3, 0.2, 0.0, 0.0],
+    "fatigue_recovery": [0.0, 0.3, 0.2, 0.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+@pytest.mark.parametrize("channel", [2, 4])
+def test_the_gradient_is_right_on_both_sides_of_a_kink(channel: int, side: float) -> None:
+    params = make_params("dynamic", **FIVE)
+    nominal, reference = params.nominal, params.reference_budget
+    full = 1.0 / (1.0 / reference - nominal.inv_half_saturation[channel])
+    plan = np.full((4, 5), 20.0)
+    plan[0, channel] = full / (1.0 - nominal.carry_over[channel]) + side * 0.1
+    gradient = planner.engagement_and_gradient(params, plan)[1]
+    for place in itertools.product(range(4), range(5)):
+        step = np.zeros((4, 5))
+        step[place] = 1e-3
+        more, less = (planner.expected_engagement(params, plan + move) for move in (step, -step))
+        assert gradient[place] == pytest.approx((more - less) / 2e-3, rel=1e-5)
+
+
+def test_two_channels_that_build_loyalty_share_the_work() -> None:
+    only: dict[str, Any] = {"inv_half_saturation": [0.0, 1 / 50, 1 / 50], "carry_over": [0.0] * 3}
+    off: dict[str, Any] = {
+        "fatigue": [0.0] * 3,
+        "fatigue_recovery": [0.0] * 3,
+        "loyalty_decay": 0.0,
+    }
+    counts = [[10.0, 0, 0], [0.0, 0, 0], [0.0, 0, 0]]  # the others do nothing but build
+    two = make_params("dynamic", **only, **off, counts=counts, loyalty_gain=[0.0, 0.5, 0.5])
+    one = make_params("dynamic", **only, **off, counts=counts, loyalty_gain=[0.0, 0.0, 0.5])
+    plan = planner.plan(two)
+    assert plan.spend[0, 1] > 1.0
+    np.testing.assert_allclose(plan.spend[:, 1], plan.spend[:, 2], atol=0.1)
+    assert plan.engagement > 1.05 * planner.plan(one).engagement
+    assert plan.check.is_supported
+
+
+def test_the_order_of_channels_does_not_change_the_optimum() -> None:
+    order = [3, 0, 4, 2, 1]
+    fields = ("counts", "channels", *PER_CHANNEL)
+    turned = FIVE | {name: [FIVE[name][place] for place in order] for name in fields}
+    first, second = (planner.plan(make_params("dynamic", **c)) for c in (FIVE, turned))
+    assert second.engagement == pytest.approx(first.engagement, rel=1e-6)
+    assert first.check.is_supported
+
+
+def test_halves_of_a_linear_channel_earn_what_it_did() -> None:
+    fields = ("counts", *PER_CHANNEL)
+    changes: dict[str, Any] = {name: list(getattr(DYNAMIC, name)) for name in fields}
+    changes |= {"inv_half_saturation": [0.0, 1 / 120, 1 / 80], "days": 3}  # a linear one, lifted
+    whole = make_params("dynamic", **changes)
+    split = {name: [values[0], *values] for name, values in changes.items() if name in fields}
+    halves = make_params("dynamic", **changes | split, channels=("half", "other", "ads", "rewards"))
+    plans = [planner.plan(params) for params in (whole, halves)]
+    assert plans[1].engagement == pytest.approx(plans[0].engagement, rel=1e-6)
+    joined = np.column_stack([plans[1].spend[:, :2].sum(axis=1), plans[1].spend[:, 2:]])
+    np.testing.assert_allclose(joined, plans[0].spend, atol=0.5)
+
+
+@pytest.mark.filterwarnings("ignore::envs.campaign.planner.PlanWarning")
+def test_a_large_plan_is_stationary_in_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = make_params("dynamic", **FIVE | {"days": 3})
+    small = planner.plan(params, seed=4)
+    monkeypatch.setattr(planner, "LARGE", 1)
+    large = planner.plan(params, seed=5)
+    assert large.engagement == pytest.approx(small.engagement, rel=1e-6)
+    assert large.check.residual <= large.check.tolerance
+    assert large.check.starts < small.check.starts
 
 
 def test_the_next_unit_is_worth_the_same_wherever_the_best_plan_spends() -> None:

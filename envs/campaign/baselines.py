@@ -18,6 +18,8 @@ from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.robust_planner import best_fixed_plan
 
 MOST_SPLITS = 2_000  # of a budget over the channels, on the first grid of a search
+FINE_GRID = 10  # parts of the budget from which on a grid alone is start enough
+DRAWN = 3
 
 
 @cache
@@ -95,7 +97,10 @@ def _earned_today(
 
 
 def _best_spend(params: CampaignParams, earned: Callable[[FloatArray], FloatArray]) -> FloatArray:
-    """The spend (channels,) [bu/day] that earns most: the best on a grid, then on finer ones by it.
+    """The spend (channels,) [bu/day] that earns most: where a search by exchange ends.
+
+    It starts from the best spends on a grid and the best of some that are drawn: the grid of many
+    channels is so coarse that it has none with a little of each.
 
     Args:
         params: The campaign.
@@ -104,17 +109,32 @@ def _best_spend(params: CampaignParams, earned: Callable[[FloatArray], FloatArra
     budget, channels = params.daily_budget, len(params.channels)
     parts = _parts(channels)
     grid = budget / parts * _splits(parts, channels)
-    best: FloatArray = grid[earned(grid).argmax()]
-    step = budget / parts
+    starts = [grid[earned(grid).argmax()]]
+    if parts < FINE_GRID:
+        rng = np.random.default_rng(0)
+        drawn = budget * rng.dirichlet(np.ones(channels), MOST_SPLITS)
+        drawn *= rng.uniform(size=(MOST_SPLITS, 1)) ** rng.choice([0.0, 1.0, 4.0], (MOST_SPLITS, 1))
+        starts += [*drawn[earned(drawn).argsort()[-DRAWN:]], np.full(channels, budget / channels)]
+    ends = np.stack([_exchanged(budget, budget / parts, start, earned) for start in starts])
+    best: FloatArray = ends[earned(ends).argmax()]
+    return best
+
+
+def _exchanged(
+    budget: float, step: float, best: FloatArray, earned: Callable[[FloatArray], FloatArray]
+) -> FloatArray:
+    """Where ever smaller exchanges between two channels lead, each the one that gains most."""
+    channels = len(best)
     unit = np.vstack([np.zeros(channels), np.eye(channels)])  # a channel, or what is left unspent
     moves = (unit[:, np.newaxis] - unit).reshape(-1, channels)  # a step from one to another
     while step > 1e-7 * budget:
         near = np.maximum(best + step * moves, 0.0)
         near *= budget / np.maximum(near.sum(axis=-1, keepdims=True), budget)
-        found = earned(np.concatenate([best[np.newaxis], near]))
-        if found.argmax() == 0:
+        tried = np.concatenate([best[np.newaxis], near])
+        found = earned(tried).argmax()
+        if found == 0:
             step /= 2
-        best = np.concatenate([best[np.newaxis], near])[found.argmax()]
+        best = tried[found]
     return best
 
 

@@ -5,6 +5,7 @@ gradient does. Gradients are exact: the complex-step derivatives of each day alo
 rule through the days, so that the formulas stand in the model alone.
 """
 
+import math
 import threading
 import warnings
 from dataclasses import dataclass
@@ -23,19 +24,40 @@ from envs.campaign.params import CampaignParams, FloatArray
 STARTS, MORE_STARTS, MOST_STARTS = 10, 3, 13
 FOUND_BY = 2
 AGREEING = 0.4  # share of the starts that have to reach the best plan for no more to be drawn
-PROMISING = 3
 ROUNDS = 5
 ITERATIONS = 100
 HOPS = 50
 SIMPLE = 6  # of the simple starts, those that earn most
+LARGE = 120  # coordinates
+FAR_LESS = 0.5  # share of what another spend of the day earns at least
 PULSES = 0.3  # share of days on which a channel that tires keeps its spend in drawn starts
 TOLERANCE = 1e-6
-ROUGH, GAIN = 1e-5, 1e-7  # what a leap has to gain at first and later, as a share of engagement
+GAIN = 1e-7  # what a leap from the end of a climb has to gain, as a share of engagement
 STALLED = 1e-9  # a round of leap and climb that gains no more is the last
 COARSE, FINE = 1e-8, 1e-13  # a climb ends where a step gains less, as a share of engagement
 TINY = 1e-30  # far below rounding: nothing is subtracted, so there is nothing to cancel
 
 _ONE_SOLVE = threading.Lock()  # the number of BLAS threads belongs to the whole process
+
+
+class _Effort(NamedTuple):
+    """How much of a search is done: shares of engagement or of the starts [1], and numbers.
+
+    Attributes:
+        gain: What a leap from a start has to gain.
+        climbed: Share of the starts to climb from: those that earn most after a leap.
+        improved: How many of the ends are improved.
+        hopeless: How far below the best an end is not improved.
+    """
+
+    gain: float
+    climbed: float
+    improved: int
+    hopeless: float
+
+
+_THOROUGH = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0)
+_FRUGAL = _Effort(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01)
 
 
 class OptimalityCheck(NamedTuple):
@@ -164,7 +186,8 @@ def _derivatives(
     given = [np.moveaxis(chosen, -2, 0), adstock, effectiveness, loyalty[..., np.newaxis]]
     numbers = np.concatenate(given, axis=-1)  # (days, ..., numbers)
     size, channels, choices = numbers.shape[-1], len(params.channels), chosen.shape[-1]
-    nudge = (-1j * TINY) * np.eye(size).reshape(size, *(1,) * spend.ndim, size)[:, 0]
+    matters = np.concatenate([np.ones(choices, dtype=bool), _lasting(params)])
+    nudge = (-1j * TINY) * np.eye(size)[matters].reshape(-1, *(1,) * (spend.ndim - 1), size)
     nudged: Any = numbers + nudge  # complex: the model takes any number
     ends = np.cumsum([choices, channels, channels])
     choice, worked, left, fans = np.split(nudged, ends, axis=-1)
@@ -174,14 +197,22 @@ def _derivatives(
     earned, after = model.transition(params, state, choice[..., :channels], loyalty_levels=built)
     now = model.engagement(params, earned).imag / -TINY  # (numbers, days, ...)
     later = [*np.moveaxis(after.adstock, -1, 0), *np.moveaxis(after.effectiveness, -1, 0)]
-    slopes = np.stack([*later, after.loyalty]).imag / -TINY  # (leading to, numbers, days, ...)
-    worth = np.zeros((size, *total.shape))
+    after_it = np.stack([*later, after.loyalty])[matters[choices:]]
+    slopes = after_it.imag / -TINY  # (leading to, numbers, days, ...)
+    worth = np.zeros((len(now), *total.shape))
     gradient = np.empty((len(day), *total.shape, choices))
     for past in range(len(day) - 1, -1, -1):
         carried = slopes[:, :, past] * worth[choices:, np.newaxis]
         worth = now[:, past] + carried.sum(axis=0)
         gradient[past] = np.moveaxis(worth[:choices], 0, -1)
     return total, np.moveaxis(gradient, 0, -2)
+
+
+def _lasting(params: CampaignParams) -> NDArray[np.bool_]:
+    """Which adstocks, effectivenesses and loyalty a day can change for the next, (numbers,)."""
+    latent = params.nominal
+    can_build = bool(any(params.loyalty_gain))
+    return np.concatenate([latent.carry_over > 0, latent.fatigue_rate > 0, [can_build]])
 
 
 def _building(params: CampaignParams) -> NDArray[np.intp]:
@@ -221,6 +252,16 @@ class _Program:
     def has_kink(self) -> bool:
         """Whether some day can have a full day of a channel that builds loyalty, or more."""
         return self.building.size > 0
+
+    @cached_property
+    def is_large(self) -> bool:
+        """Whether a climb takes so long that it matters how many there are, and of what."""
+        return len(self.bounds) > LARGE
+
+    @property
+    def effort(self) -> _Effort:
+        """How thoroughly the program is searched."""
+        return _FRUGAL if self.is_large else _THOROUGH
 
     @cached_property
     def curve(self) -> FloatArray:
@@ -279,6 +320,23 @@ class _Program:
         by_level = _derivatives(self.params, spend, levels)[1][:, len(self.params.channels) :]
         gains: NDArray[np.bool_] = by_level >= 0.0
         return gains
+
+    def moving(self, spend: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """The efforts (days, channels) and levels (days, building) that a climb moves.
+
+        Levels move where loyalty is worth gaining. Of a large program those efforts that are at
+        their least and earn far less than another on that day stay there, and the levels that
+        follow from them: the time of a step grows with the cube of what moves.
+        """
+        moves, free = np.ones(spend.shape, dtype=bool), self.gains(spend)
+        if self.is_large:
+            low = limits_of(self.params)[0]
+            marginal = _derivatives(self.params, spend, None)[1]
+            spends = spend > low + 1e-9 * self.params.daily_budget
+            least = np.where(spends, marginal, np.inf).min(axis=1, keepdims=True)
+            moves = spends | (marginal >= FAR_LESS * least)
+            free &= np.logical_or.accumulate(moves[:, self.building], axis=0)
+        return moves, free
 
     def engagement(self, point: FloatArray, free: NDArray[np.bool_]) -> tuple[float, FloatArray]:
         """What the plan at a point earns [1], and its gradient (coordinates,) [1].
@@ -349,23 +407,49 @@ def _search(program: _Program, rng: np.random.Generator) -> Plan:
     """The best plan that many starts lead to; more are drawn where few of them reached it."""
     params = program.params
     starts = [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
+    effort = program.effort
     ends: list[FloatArray] = []
+    leading: list[int] = []  # how many starts lead to each end
+    drawn = 0
     while True:
-        ends += [_climb(program, _leap(params, start, ROUGH), COARSE) for start in starts]
+        plans, counts = _distinct(params, [_leap(params, start, effort.gain) for start in starts])
+        order = np.arange(len(plans))
+        if effort.climbed < 1.0:
+            order = expected_engagement(params, plans).argsort()[::-1]
+        for place in order[: math.ceil(effort.climbed * len(starts))]:
+            ends.append(_climb(program, plans[place], COARSE))
+            leading.append(counts[place])
         _improve(program, ends)
-        best = _best(program, np.stack(ends))
-        agreed = max(FOUND_BY, AGREEING * len(ends))
-        if best.check.found_by >= agreed or len(ends) >= MOST_STARTS:
+        best = _best(program, np.stack(ends), np.array(leading))
+        drawn += len(starts)
+        agreed = max(FOUND_BY, AGREEING * sum(leading))
+        if best.check.found_by >= agreed or drawn >= MOST_STARTS:
             return best
         starts = _drawn_starts(params, rng, MORE_STARTS)
+
+
+def _distinct(
+    params: CampaignParams, plans: list[FloatArray]
+) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Those of the plans that differ, (distinct, days, channels) [bu/day], and how often each is.
+
+    Leaps take many starts to the same plan, from which one climb is enough.
+    """
+    stacked = np.stack(plans)
+    shares = (stacked / params.daily_budget).round(6).reshape(len(plans), -1)
+    _, first, counts = np.unique(shares, axis=0, return_index=True, return_counts=True)
+    order = first.argsort()
+    return stacked[first[order]], counts[order]
 
 
 def _improve(program: _Program, ends: list[FloatArray]) -> None:
     """Leaps and climbs on, in their place, from the best end and the most promising below it."""
     earned = expected_engagement(program.params, np.stack(ends))
     most = 0.0
-    for place in np.argsort(-earned)[:PROMISING]:
-        if earned[place] >= most * (1.0 - TOLERANCE) and most > 0.0:
+    for place in np.argsort(-earned)[: program.effort.improved]:
+        is_there = earned[place] >= most * (1.0 - TOLERANCE)
+        is_hopeless = earned[place] < most * (1.0 - program.effort.hopeless)
+        if most > 0.0 and (is_there or is_hopeless):
             continue
         for _ in range(ROUNDS):
             ends[place] = _climb(program, _leap(program.params, ends[place], GAIN), FINE)
@@ -382,22 +466,34 @@ def _climb(program: _Program, start: FloatArray, precision: float) -> FloatArray
     """
     params = program.params
     earned = float(expected_engagement(params, start))
-    scale, free = max(earned, 1e-300), program.gains(start)
+    scale, at = max(earned, 1e-300), program.point(start)
+    moves, free = program.moving(start)
+    moving = np.concatenate([moves.ravel(), free.ravel()])
+    held = np.concatenate([np.ones(params.days, dtype=bool), free.ravel()])
 
-    def loss(point: FloatArray) -> tuple[float, FloatArray]:
-        total, gradient = program.engagement(point, free)
-        return -total / scale, -gradient / scale
+    def whole(moved: FloatArray) -> FloatArray:
+        point = at.copy()
+        point[moving] = moved
+        return point
+
+    def loss(moved: FloatArray) -> tuple[float, FloatArray]:
+        total, gradient = program.engagement(whole(moved), free)
+        return -total / scale, -gradient[moving] / scale
 
     result = minimize(
         loss,
-        program.point(start),
+        at[moving],
         jac=True,
         method="SLSQP",
-        bounds=program.bounds,
-        constraints={"type": "ineq", "fun": program.slack, "jac": program.slack_slopes},
+        bounds=program.bounds[moving],
+        constraints={
+            "type": "ineq",
+            "fun": lambda moved: program.slack(whole(moved))[held],
+            "jac": lambda moved: program.slack_slopes(whole(moved))[np.ix_(held, moving)],
+        },
         options={"ftol": precision, "maxiter": ITERATIONS},
     )
-    end = _within(params, program.spend(result.x))
+    end = _within(params, program.spend(whole(result.x)))
     return end if expected_engagement(params, end) >= earned else start
 
 
@@ -405,8 +501,11 @@ def _within(params: CampaignParams, spend: FloatArray) -> FloatArray:
     return nearest(spend, *limits_of(params), params.daily_budget)
 
 
-def _best(program: _Program, ends: FloatArray) -> Plan:
-    """The best of some plans (ends, days, channels) [bu/day], with its check."""
+def _best(program: _Program, ends: FloatArray, leading: NDArray[np.intp]) -> Plan:
+    """The best of some plans (ends, days, channels) [bu/day], with its check.
+
+    Each counts as often as starts lead to it.
+    """
     earned = expected_engagement(program.params, ends)
     spend, most = ends[earned.argmax()].copy(), float(earned.max())
     spend.flags.writeable = False
@@ -414,8 +513,8 @@ def _best(program: _Program, ends: FloatArray) -> Plan:
     check = OptimalityCheck(
         residual=_residual(program, spend) / scale,
         spread=(most - float(earned.min())) / scale,
-        found_by=int((earned >= most - TOLERANCE * scale).sum()),
-        starts=len(ends),
+        found_by=int(leading[earned >= most - TOLERANCE * scale].sum()),
+        starts=int(leading.sum()),
     )
     return Plan(spend, most, check)
 
@@ -469,7 +568,8 @@ def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
     others = (1.0 - channel) * spend  # (leaping, 1, days, channels)
     share = others / np.maximum(others.sum(axis=-1, keepdims=True), 1e-300)
     rest = (budget - level) * share  # (leaping, levels, days, channels)
-    leaps = nearest(channel * level + rest, *limits_of(params), budget).reshape(-1, *spend.shape)
+    leaps = (channel * level + rest).reshape(-1, *spend.shape)
+    leaps = leaps if params.limits is None else _within(params, leaps)
     plans = np.broadcast_to(spend, (len(spend), *leaps.shape)).copy()  # (days, leaps, ...)
     plans[days, :, days] = leaps.swapaxes(0, 1)
     earned = expected_engagement(params, plans)  # (days, leaps)

@@ -9,6 +9,7 @@ import math
 import statistics
 import time
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -59,8 +60,14 @@ class Case(NamedTuple):
         return self.independent / max(self.plan.engagement, 1e-300) - 1.0
 
 
-def draw(rng: np.random.Generator, most_days: int = 28) -> tuple[str, dict[str, Any]]:
-    """A kind of campaign and its parameters, as changes of the dynamic preset."""
+def draw(
+    rng: np.random.Generator, most_days: int = 28, channels: int | None = None
+) -> tuple[str, dict[str, Any]]:
+    """A kind of campaign and its parameters, as changes of the dynamic preset.
+
+    Without a number of channels it is one of the article's, with their roles; with one, each role
+    falls to any of them, from none to all.
+    """
     kind = str(rng.choice(["any", "kink", "wear", "rich", "limits", "preset"]))
     days = int(rng.integers(1, most_days + 1))
     budget = 10.0 ** rng.uniform(*{"kink": (2.0, 4.0), "rich": (4.0, 6.0)}.get(kind, (-2.0, 6.0)))
@@ -69,33 +76,65 @@ def draw(rng: np.random.Generator, most_days: int = 28) -> tuple[str, dict[str, 
         "daily_budget": budget,
         "start_weekday": int(rng.integers(7)),
     }
-    if kind == "preset":
+    if kind == "preset" and channels is None:
         return kind, changes
+    lifted, tiring, building = _roles(rng, channels)
+    count, worn = lifted.size, int(tiring.sum())
+    half = 10.0 ** rng.uniform(-1.5, 1.5, count) / rng.choice([budget, 100.0])
     changes |= {
-        "inv_half_saturation": _some(
-            rng, 10.0 ** rng.uniform(-1.5, 1.5, 3) / rng.choice([budget, 100.0]), 0.25
-        ),
-        "carry_over": _some(rng, rng.uniform(0.0, 0.95, 3), 0.2),
-        "loyalty_lift": _some(rng, 10.0 ** rng.uniform(-2.0, 2.0, 1), 0.1)[0],
-        "loyalty_gain": float(rng.choice([1.0, rng.uniform()])),
+        "inv_half_saturation": _some(rng, half, 0.25),
+        "carry_over": _some(rng, rng.uniform(0.0, 0.95, count), 0.2),
+        "loyalty_lift": _put(lifted, _some(rng, 10.0 ** rng.uniform(-2, 2, lifted.sum()), 0.1)),
+        "loyalty_gain": _put(building, _gains(rng, int(building.sum()))),
         "loyalty_decay": float(rng.choice([0.0, 1.0, rng.uniform(0.0, 0.3)], p=[0.15, 0.05, 0.8])),
-        "fatigue": _some(
-            rng, 10.0 ** rng.uniform(*((0.5, 2.0) if kind == "wear" else (-2.0, 1.0)), 1), 0.1
-        )[0],
-        "fatigue_recovery": float(rng.choice([0.0, 1.0, rng.uniform()], p=[0.1, 0.05, 0.85])),
     }
+    rates = 10.0 ** rng.uniform(*((0.5, 2.0) if kind == "wear" else (-2.0, 1.0)), worn)
+    changes["fatigue"] = _put(tiring, _some(rng, rates, 0.1))
+    mends = [rng.choice([0.0, 1.0, rng.uniform()], p=[0.1, 0.05, 0.85]) for _ in range(worn)]
+    changes["fatigue_recovery"] = _put(tiring, mends)
     if rng.uniform() < 0.5:
         changes["weekday_factors"] = rng.uniform(0.2, 2.0, 7).tolist()
-    if rng.uniform() < 0.5:
-        changes["counts"] = (
-            np.array(PRESETS["dynamic"].counts) * rng.lognormal(0.0, 0.7, (3, 1))
-        ).tolist()
+    if rng.uniform() < 0.5 or channels is not None:
+        counts = np.resize(np.array(PRESETS["dynamic"].counts), (count, 3))
+        changes["counts"] = (counts * rng.lognormal(0.0, 0.7, (count, 1))).tolist()
     if kind == "kink":
         near = float(rng.choice([0.0, rng.uniform(0.0, 1.0 / 100.0 - 1.0 / budget)]))
-        changes["inv_half_saturation"][2] = near
+        changes["inv_half_saturation"] = np.where(
+            building, near, changes["inv_half_saturation"]
+        ).tolist()
     if kind == "limits" or rng.uniform() < 0.15:
-        changes |= _limits(rng, days, budget)
+        changes |= _limits(rng, days, budget, count)
+    if channels is not None:
+        changes["channels"] = tuple(f"channel_{number}" for number in range(channels))
     return kind, changes
+
+
+def _roles(
+    rng: np.random.Generator, channels: int | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which channels loyalty lifts, which tire, and which build loyalty, (channels,) each."""
+    if channels is None:
+        lifted, tiring, building = np.eye(3, dtype=bool)
+        return lifted, tiring, building
+    chances = rng.choice(4, (3, 1)) / 3
+    lifted, tiring, building = rng.uniform(size=(3, channels)) < chances
+    return lifted, tiring, building
+
+
+def _put(places: NDArray[np.bool_], numbers: Sequence[float]) -> list[float]:
+    """A number for each of these channels, and 0 for the others."""
+    every = np.zeros(places.size)
+    every[places] = numbers
+    spread: list[float] = every.tolist()
+    return spread
+
+
+def _gains(rng: np.random.Generator, building: int) -> list[float]:
+    total = float(rng.choice([1.0, rng.uniform()]))
+    if building < 2:
+        return [total] * building
+    gains: list[float] = (total * rng.dirichlet(np.ones(building))).tolist()
+    return gains
 
 
 def _some(rng: np.random.Generator, numbers: FloatArray, zeros: float) -> list[float]:
@@ -103,11 +142,11 @@ def _some(rng: np.random.Generator, numbers: FloatArray, zeros: float) -> list[f
     return chosen
 
 
-def _limits(rng: np.random.Generator, days: int, budget: float) -> dict[str, Any]:
+def _limits(rng: np.random.Generator, days: int, budget: float, channels: int) -> dict[str, Any]:
     """Minimums of some or nearly all of the budget, maximums, or both; alike or day by day."""
-    shape = (days, 3) if rng.uniform() < 0.5 else (3,)
+    shape = (days, channels) if rng.uniform() < 0.5 else (channels,)
     taken = rng.choice([rng.uniform(), rng.uniform(0.97, 0.999999)])
-    least = rng.dirichlet(np.full(3, 0.6), shape[:-1]) * taken * budget
+    least = rng.dirichlet(np.full(channels, 0.6), shape[:-1]) * taken * budget
     most = least + rng.uniform(0.0, 1.0, shape) * (budget - least)
     given = rng.integers(3)
     return ({} if given == 0 else {"min_spend": least.tolist()}) | (
@@ -116,84 +155,76 @@ def _limits(rng: np.random.Generator, days: int, budget: float) -> dict[str, Any
 
 
 class Problem:
-    """The campaign written down a second time, for plain numbers, with derivatives by hand."""
+    """The campaign written down a second time, with derivatives by hand."""
 
     def __init__(self, params: CampaignParams) -> None:
-        p, days = params, params.days
-        self.days, self.budget, self.reference = days, p.daily_budget, p.reference_budget
+        p, days, channels = params, params.days, len(params.channels)
+        self.days, self.channels, self.budget = days, channels, p.daily_budget
+        self.reference = p.reference_budget
         weights = np.array(p.metric_weights)
-        self.worth = [float(row @ weights) for row in np.array(p.counts)]
+        self.worth = np.array(p.counts) @ weights
         self.base = float(np.array(p.base) @ weights)
         self.factors = [p.weekday_factors[(p.start_weekday + day) % 7] for day in range(days)]
-        self.params = p
-        low, high = p.limits or (np.zeros((days, 3)), np.full((days, 3), p.daily_budget))
+        self.alpha, self.bend = np.array(p.carry_over), np.array(p.inv_half_saturation)
+        self.lift, self.gain = np.array(p.loyalty_lift), np.array(p.loyalty_gain)
+        self.wear, self.mends = np.array(p.fatigue) / self.reference, np.array(p.fatigue_recovery)
+        self.decay = p.loyalty_decay
+        shape = (days, channels)
+        low, high = p.limits or (np.zeros(shape), np.full(shape, p.daily_budget))
         self.low, self.high = np.array(low), np.array(high)
-        room = 1.0 / p.reference_budget - p.inv_half_saturation[2]
-        self.has_kink = p.loyalty_gain > 0 and room * p.daily_budget > 1.0
-        kept, day = p.carry_over[2], np.arange(days)
-        ago = day[:, np.newaxis] - day
+        self.tiring, self.building = np.flatnonzero(self.wear), np.flatnonzero(self.gain)
+        room = 1.0 / p.reference_budget - self.bend[self.building]
+        self.has_kink = bool((room * p.daily_budget > 1.0).any())
+        ago = (np.arange(days)[:, np.newaxis] - np.arange(days))[..., np.newaxis]
+        kept = self.alpha[self.building]
         self.carried = np.where(
             ago >= 0, (1.0 - kept) * kept ** np.maximum(ago, 0), 0.0
-        )  # (day, day of spend)
+        )  # (day, day of spend, building)
 
     def value(
-        self, spend: list[list[float]], reward: list[float] | None
+        self, spend: FloatArray, chosen: FloatArray | None
     ) -> tuple[float, FloatArray, FloatArray]:
-        """Engagement, and its gradient in spend (days, 3) and in the reward levels (days,)."""
-        p = self.params
-        (a0, a1, a2), (k0, k1, k2) = p.carry_over, p.inv_half_saturation
-        w, rec, lift, rho, delta = (
-            p.fatigue / p.reference_budget,
-            p.fatigue_recovery,
-            p.loyalty_lift,
-            p.loyalty_gain,
-            p.loyalty_decay,
-        )
-        v0, v1, v2 = self.worth
-        c0 = c1 = c2 = loyal = total = 0.0
-        fresh = 1.0
+        """Engagement, and its gradient in spend and in the chosen levels (days, building)."""
+        alpha, bend, lift, gain = self.alpha, self.bend, self.lift, self.gain[self.building]
+        stock, fresh, loyal, total = np.zeros(self.channels), np.ones(self.channels), 0.0, 0.0
         tape = []
-        for day, (x0, x1, x2) in enumerate(spend):
-            c0, c1, c2 = (1 - a0) * x0 + a0 * c0, (1 - a1) * x1 + a1 * c1, (1 - a2) * x2 + a2 * c2
-            d0, d1, d2 = 1 + c0 * k0, 1 + c1 * k1, 1 + c2 * k2
-            s0, s1, s2 = c0 / d0, c1 / d1, c2 / d2
+        for day, today in enumerate(spend):
+            stock = (1 - alpha) * today + alpha * stock
+            divisor = 1 + stock * bend
+            effect = stock / divisor
             total += self.factors[day] * (
-                self.base + v0 * s0 * (1 + lift * loyal) + v1 * s1 * fresh + v2 * s2
+                self.base + float(self.worth @ (effect * (1 + lift * loyal) * fresh))
             )
-            tired = math.exp(-w * x1)
-            level = min(s2 / self.reference, 1.0) if reward is None else reward[day]
-            tape.append((d0, d1, d2, s0, s1, s2, loyal, fresh, tired, level))
+            tired = np.exp(-self.wear * today)
+            reached = effect[self.building] / self.reference
+            level = np.minimum(reached, 1.0) if chosen is None else chosen[day]
+            tape.append((divisor, effect, fresh, tired, loyal, reached < 1.0, float(gain @ level)))
             left = fresh * tired
-            fresh = left + rec * (1 - left)
-            loyal += rho * (1 - loyal) * level - delta * loyal
-        slopes, levels = np.zeros((self.days, 3)), np.zeros(self.days)
-        b0 = b1 = b2 = worth_fresh = worth_loyal = 0.0
+            fresh = left + self.mends * (1 - left)
+            loyal += (1 - loyal) * float(gain @ level) - self.decay * loyal
+        slopes, levels = np.zeros(spend.shape), np.zeros((self.days, gain.size))
+        stock_worth = fresh_worth = np.zeros(self.channels)
+        loyal_worth = 0.0
         for day in range(self.days - 1, -1, -1):
-            d0, d1, d2, s0, s1, s2, loyal, fresh, tired, level = tape[day]
-            factor = self.factors[day]
-            worth_level = worth_loyal * rho * (1 - loyal)
-            levels[day] = worth_level
-            worth_left = worth_fresh * (1 - rec)
-            r2 = factor * v2 + (
-                worth_level / self.reference if reward is None and s2 < self.reference else 0.0
-            )
-            b0 += factor * v0 * (1 + lift * loyal) / d0**2
-            b1 += factor * v1 * fresh / d1**2
-            b2 += r2 / d2**2
-            slopes[day] = (
-                (1 - a0) * b0,
-                (1 - a1) * b1 - worth_left * w * fresh * tired,
-                (1 - a2) * b2,
-            )
-            b0, b1, b2 = a0 * b0, a1 * b1, a2 * b2
-            worth_loyal = worth_loyal * (1 - rho * level - delta) + factor * v0 * s0 * lift
-            worth_fresh = worth_left * tired + factor * v1 * s1
+            divisor, effect, fresh, tired, loyal, below, gained = tape[day]
+            now = self.factors[day] * self.worth
+            levels[day] = loyal_worth * gain * (1 - loyal)
+            effect_worth = now * (1 + lift * loyal) * fresh
+            if chosen is None:
+                effect_worth[self.building] += levels[day] * below / self.reference
+            left_worth = fresh_worth * (1 - self.mends)
+            stock_worth = stock_worth + effect_worth / divisor**2
+            slopes[day] = (1 - alpha) * stock_worth - left_worth * self.wear * fresh * tired
+            stock_worth = alpha * stock_worth
+            fresh_worth = left_worth * tired + now * effect * (1 + lift * loyal)
+            loyal_worth = loyal_worth * (1 - gained - self.decay)
+            loyal_worth += float(now @ (effect * lift * fresh))
         return total, slopes, levels
 
-    def reward_levels(self, spend: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Rewards' effect as a share of a full reward day, (days,), and its slopes (days, days)."""
-        carried = self.carried @ spend[:, 2]
-        divisor = 1.0 + carried * self.params.inv_half_saturation[2]
+    def levels(self, spend: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Effects as shares of a full day, (days, building), and slopes (days, days, building)."""
+        carried = np.einsum("ijb,jb->ib", self.carried, spend[:, self.building])
+        divisor = 1.0 + carried * self.bend[self.building]
         slopes = self.carried / divisor[:, np.newaxis] ** 2
         return carried / divisor / self.reference, slopes / self.reference
 
@@ -207,39 +238,37 @@ class Problem:
         return self.low + (inside - self.low) * np.minimum(share, 1.0)[:, np.newaxis]
 
     def climb(self, start: FloatArray, power: float, has_levels: bool) -> FloatArray:
-        """Where SLSQP ends from a plan (days, 3), with reward levels as variables or without."""
-        n, budget = 3 * self.days, self.budget
-        scale = max(abs(self.value(start.tolist(), None)[0]), 1e-300)
-        per_day = np.kron(np.eye(self.days), np.ones(3))
+        """Where SLSQP ends from a plan (days, channels), with levels as variables or without."""
+        n, budget, shape = start.size, self.budget, start.shape
+        scale = max(abs(self.value(start, None)[0]), 1e-300)
+        per_day = np.kron(np.eye(self.days), np.ones(self.channels))
+        levels = self.days * self.building.size
 
         def spend_of(z: FloatArray) -> tuple[FloatArray, FloatArray]:
             share = np.clip(z[:n], 0.0, 1.0)
-            return budget * share**power, budget * power * share ** (power - 1.0)
+            return (budget * share**power).reshape(shape), budget * power * share ** (power - 1.0)
 
         def loss(z: FloatArray) -> tuple[float, FloatArray]:
             spend, slope = spend_of(z)
-            total, gradient, levels = self.value(
-                spend.reshape(-1, 3).tolist(), z[n:].tolist() if has_levels else None
-            )
-            ends = [gradient.ravel() * slope] + ([levels] if has_levels else [])
+            chosen = z[n:].reshape(self.days, -1) if has_levels else None
+            total, gradient, by_level = self.value(spend, chosen)
+            ends = [gradient.ravel() * slope] + ([by_level.ravel()] if has_levels else [])
             return -total / scale, -np.concatenate(ends) / scale
 
         def slack(z: FloatArray) -> FloatArray:
             spend, _ = spend_of(z)
-            money = 1.0 - per_day @ spend / budget
-            if not has_levels:
-                return money
-            return np.concatenate([money, self.reward_levels(spend.reshape(-1, 3))[0] - z[n:]])
+            money: FloatArray = 1.0 - spend.sum(axis=1) / budget
+            return np.append(money, self.levels(spend)[0].ravel() - z[n:]) if has_levels else money
 
         def slack_slopes(z: FloatArray) -> FloatArray:
             spend, slope = spend_of(z)
             money = -per_day * slope / budget
             if not has_levels:
                 return money
-            levels = np.zeros((self.days, n))
-            levels[:, 2::3] = self.reward_levels(spend.reshape(-1, 3))[1] * slope[2::3]
+            unit = np.eye(self.channels)[self.building]
+            by_spend = np.einsum("ijb,bc->ibjc", self.levels(spend)[1], unit).reshape(levels, n)
             return np.block(
-                [[money, np.zeros((self.days, self.days))], [levels, -np.eye(self.days)]]
+                [[money, np.zeros((self.days, levels))], [by_spend * slope, -np.eye(levels)]]
             )
 
         at = (start.ravel() / budget) ** (1.0 / power)
@@ -247,8 +276,8 @@ class Problem:
             [(limit.ravel() / budget) ** (1.0 / power) for limit in (self.low, self.high)], axis=1
         )
         if has_levels:
-            at = np.concatenate([at, np.minimum(self.reward_levels(start)[0], 1.0)])
-            bounds = np.concatenate([bounds, np.tile([0.0, 1.0], (self.days, 1))])
+            at = np.concatenate([at, np.minimum(self.levels(start)[0], 1.0).ravel()])
+            bounds = np.concatenate([bounds, np.tile([0.0, 1.0], (levels, 1))])
         constraint = {"type": "ineq", "fun": slack, "jac": slack_slopes}
         end = minimize(
             loss,
@@ -259,20 +288,27 @@ class Problem:
             constraints=constraint,
             options={"ftol": 1e-11, "maxiter": ITERATIONS},
         )
-        spend = spend_of(np.nan_to_num(end.x))[0].reshape(-1, 3)
-        return self.inside(spend)
+        return self.inside(spend_of(np.nan_to_num(end.x))[0])
 
     def start(self, rng: np.random.Generator) -> FloatArray:
-        """A random plan: shares of the budget, ads of any size, on some or all days."""
-        shares = rng.dirichlet(np.full(3, rng.choice([0.5, 2.0])), self.days)
-        if rng.uniform() < 0.5:  # rewards first
+        """A random plan: shares of the budget, any size of what tires, on some or all days."""
+        shares = rng.dirichlet(np.full(self.channels, rng.choice([0.5, 2.0])), self.days)
+        if self.building.size and rng.uniform() < 0.5:  # a channel that builds loyalty first
             early = np.linspace(1.0, 0.0, self.days)[:, np.newaxis] ** rng.uniform(0.5, 2.0)
-            shares = early * [0.05, 0.05, 0.9] + (1.0 - early) * shares
+            shares = early * self._mostly(rng.choice(self.building)) + (1.0 - early) * shares
         spend = shares * self.budget
-        spend[:, 1] *= 10.0 ** -rng.uniform(0.0, rng.choice([0.5, 5.0]))
-        pulses = rng.uniform(size=self.days) < rng.choice([0.0, 0.3])
-        spend[pulses] = self.budget * np.array([0.02, 0.96, 0.02])
+        for channel in self.tiring:
+            spend[:, channel] *= 10.0 ** -rng.uniform(0.0, rng.choice([0.5, 5.0]))
+        if self.tiring.size:
+            pulses = rng.uniform(size=self.days) < rng.choice([0.0, 0.3])
+            spend[pulses] = self.budget * self._mostly(rng.choice(self.tiring))
         return self.inside(np.maximum(spend, 1e-9 * self.budget))
+
+    def _mostly(self, channel: int) -> FloatArray:
+        """Shares of the budget with nearly all of it on one channel."""
+        shares = np.full(self.channels, 0.1 / self.channels)
+        shares[channel] += 0.9
+        return shares
 
     def shaken(self, rng: np.random.Generator, spend: FloatArray) -> FloatArray:
         """A plan with some of its days drawn anew or exchanged."""
@@ -286,23 +322,25 @@ class Problem:
 
 
 def independent_plan(params: CampaignParams, rng: np.random.Generator, starts: int) -> FloatArray:
-    """The best plan (days, 3) [bu/day] of SLSQP from random starts, half of them near the best."""
+    """The best plan (days, channels) [bu/day] of SLSQP from random starts, half near the best."""
     problem = Problem(params)
     best, most = problem.start(rng), -math.inf
     for count in range(starts):
         start = problem.start(rng) if count < starts / 2 else problem.shaken(rng, best)
         has_levels = problem.has_kink and count % 4 < 2  # exact unless loyalty can be too much
         end = problem.climb(start, POWERS[count % 2], has_levels)
-        earned = problem.value(end.tolist(), None)[0]
+        earned = problem.value(end, None)[0]
         if earned > most:
             best, most = end, earned
     return best
 
 
-def play(seed: int, number: int, starts: int, most_days: int = 28) -> Case:
-    """One case of the fuzz, which depends on seed and number alone."""
-    rng = np.random.default_rng([seed, number])
-    kind, changes = draw(rng, most_days)
+def play(
+    seed: int, number: int, starts: int, most_days: int = 28, channels: int | None = None
+) -> Case:
+    """One case of the fuzz, which depends on these numbers alone."""
+    rng = np.random.default_rng([seed, number] if channels is None else [seed, number, channels])
+    kind, changes = draw(rng, most_days, channels)
     params = make_params("dynamic", **changes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", planner.PlanWarning)
@@ -347,12 +385,16 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=300, help="how many campaigns")
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--seed", type=int, default=0, help="random seed of the campaigns")
+    parser.add_argument("--channels", type=int, help="of each; without it the article's campaign")
+    parser.add_argument("--most-days", type=int, default=28, help="length of the longest")
     parser.add_argument("--starts", type=int, default=12, help="starts of the independent search")
     parser.add_argument("--processes", type=int, default=2, help="how many at once")
     args = parser.parse_args()
     numbers = range(args.first, args.first + args.count)
     with ProcessPoolExecutor(args.processes) as pool:
-        cases = list(pool.map(partial(play, args.seed, starts=args.starts), numbers))
+        options = {"most_days": args.most_days, "channels": args.channels}
+        one = partial(play, args.seed, starts=args.starts, **options)
+        cases = list(pool.map(one, numbers))
     print(table(cases))
     return 1 if any(case.beaten > TOLERANCE for case in cases) else 0
 
