@@ -266,7 +266,7 @@ BRAND: dict[str, Any] = {
         ({"past": [[10, 0, -1, 0, 9, 1]]}, "day 1, email: -1, must be a finite number from 0 to"),
         (
             {"past": [[60, 60, 0, 0, 9, 1]]},
-            "day 1, search + video + email + events: 120 spent, must",
+            "day 1, search + video + email + events: 120 budget units spent, must",
         ),
     ],
 )

@@ -140,8 +140,12 @@ BRAND: dict[str, Any] = {
                 "metrics: 'Posts': is already the name of a channel",
                 "metrics: '_x': must be 1 to 40 letters, digits and underscores, the first not an "
                 "underscore; did you mean 'x'?",
-                "counts: must be given for these channels and metrics (posts, e-mail, , Likes, ",
+                "counts, metric_weights: must be given for these channels and metrics (posts, ",
             ],
+        ),
+        (
+            {"channels": ["video", "email", "search"]},
+            ["counts: must be given for these", "those of the linear campaign are for other names"],
         ),
         ({"channels": ["a", "a", "b"]}, ["channels: 'a': is already the name of a channel"]),
         ({"channels": ["a" * 41, "b", "c"]}, ["must be 1 to 40 letters", f"mean '{'a' * 40}'?"]),

@@ -146,20 +146,23 @@ def _weekday_faults(values: Values) -> Iterator[str]:
         )
 
 
+def _weight_faults(values: Values) -> Iterator[str]:
+    weights = values["metric_weights"]
+    if not any(weights):
+        yield (
+            f"metric_weights={weights}: all 0, so that nothing can be earned: at least one must be "
+            "above 0"
+        )
+
+
 def _earning_faults(values: Values) -> Iterator[str]:
     """Campaigns in which no plan earns any engagement: there would be nothing to decide."""
     weights = np.array(values["metric_weights"])
-    if not weights.any():
-        yield (
-            f"metric_weights={values['metric_weights']}: all 0, so that nothing can be earned: at "
-            "least one must be above 0"
-        )
-        return
     channels = len(values["channels"])
     most = (1.0,) * channels if values["max_spend"] is None else values["max_spend"]
     is_open = np.reshape(most, (-1, channels)).max(axis=0) > 0
     earning = (is_open[:, np.newaxis] * np.array(values["counts"])).max(axis=0) + values["base"]
-    if not ((weights > 0) & (earning > 0)).any():
+    if weights.any() and not ((weights > 0) & (earning > 0)).any():
         fields = ("counts", "base", "metric_weights", "max_spend")
         yield (
             f"{', '.join(f'{name}={values[name]}' for name in fields)}: nothing can be earned: a "
@@ -174,6 +177,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Values], Iterable[str]]], ...] =
     (("channels", "loyalty_gain"), _gain_faults),
     (("channels", "days", "daily_budget", *LIMITS), _limit_faults),
     (("days", "start_weekday", "weekday_factors"), _weekday_faults),
+    (("metric_weights",), _weight_faults),
     (("channels", "metrics", "counts", "max_spend", *PER_METRIC), _earning_faults),
 )
 """The fields that a check needs, and the check."""

@@ -14,6 +14,9 @@ from envs.campaign.presets import make_params
 LATENT_FIELDS = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "fatigue")
 """Fields of ``CampaignParams`` in which campaigns may differ, in the order of ``Latent``."""
 
+SPARSE_FIELDS = ("loyalty_lift", "fatigue")
+"""Those of them in which a channel that has 0 has it in every campaign."""
+
 PRIVILEGED_BOUND = 100.0  # privileged features are clipped to it
 
 MOST_CARRY_OVER = 0.95
@@ -200,7 +203,17 @@ def _changed(
                 f"reset: {option}: {name!r} does not differ between campaigns; "
                 f"known: {', '.join(known)}"
             )
-    return make_params("linear", **(dataclasses.asdict(params) | others | dict(fields)))
+    changed = make_params("linear", **(dataclasses.asdict(params) | others | dict(fields)))
+    for name in set(SPARSE_FIELDS) & set(fields):
+        for channel, now, then in zip(
+            params.channels, getattr(params, name), getattr(changed, name), strict=True
+        ):
+            if then and not now:
+                raise ValueError(
+                    f"reset: {option}: {name} of {channel} is {then:g}: must be 0, as it is in all "
+                    "campaigns of this environment"
+                )
+    return changed
 
 
 def _factors(log_sd: float, rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:

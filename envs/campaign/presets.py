@@ -66,7 +66,7 @@ def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> Cam
         raise ValueError(f"preset={preset!r}: unknown; known: {', '.join(sorted(PRESETS))}")
     given = {name: _plain(value) for name, value in changes.items()}
     values = dataclasses.asdict(PRESETS[preset]) | given
-    unfit = _fit(values, given)
+    unfit = _fit(PRESETS[preset], values, given)
     try:
         return CampaignParams(**values)
     except ValidationError as error:
@@ -76,24 +76,31 @@ def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> Cam
         listed.append(
             f"{', '.join(unfit)}: must be given for these channels and metrics "
             f"({', '.join((*values['channels'], *values['metrics']))}), "
-            f"those of the {preset} campaign have another size"
+            f"those of the {preset} campaign are for other names"
         )
     bad = {str(fault["loc"][0]) for fault in details} | set(unfit)
     raise ValueError("campaign: " + "; ".join([*listed, *faults(values, bad)]))
 
 
-def _fit(values: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """Resizes the preset's zeros to the given names; returns what else of it does not fit them."""
-    names = (values["channels"], values["metrics"])
-    if not all(_are_names(kind) for kind in names):
+def _fit(preset: CampaignParams, values: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """Fits the preset's zeros to other names; returns what else of it must be given for them.
+
+    Numbers of the preset would be right for other names by chance alone, so none is taken over.
+    """
+    if not all(_are_names(values[kind]) for kind in ("channels", "metrics")):
         return []
-    channels, metrics = map(len, names)
-    shapes: dict[str, tuple[int, ...]] = {"counts": (channels, metrics)}
-    shapes |= dict.fromkeys(PER_CHANNEL, (channels,)) | dict.fromkeys(PER_METRIC, (metrics,))
-    unfit = [name for name in shapes.keys() - given if np.shape(values[name]) != shapes[name]]
-    zeros = {name for name in unfit if not np.any(values[name])}
-    values.update({name: _plain(np.zeros(shapes[name])) for name in zeros})
-    return [name for name in FIELDS if name in unfit and name not in zeros]
+    channels, metrics = len(values["channels"]), len(values["metrics"])
+    others: dict[str, tuple[int, ...]] = {}
+    if values["channels"] != preset.channels:
+        others |= dict.fromkeys(PER_CHANNEL, (channels,))
+    if values["metrics"] != preset.metrics:
+        others |= dict.fromkeys(PER_METRIC, (metrics,))
+    if others:
+        others["counts"] = (channels, metrics)
+    missing = others.keys() - given
+    zeros = {name for name in missing if not np.any(values[name])}
+    values.update({name: _plain(np.zeros(others[name])) for name in zeros})
+    return [name for name in FIELDS if name in missing - zeros]
 
 
 def _are_names(value: Any) -> bool:
