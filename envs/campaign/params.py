@@ -13,8 +13,6 @@ from envs.campaign.checks import MOST_NAMES, faults
 
 FloatArray = NDArray[np.float64]
 
-CHANNELS = ("posts", "ads", "rewards")  # TODO: leaves when nothing outside asks for it
-METRICS = ("likes", "comments", "shares")
 
 _NonNegative = Annotated[float, Field(ge=0)]
 _UpToOne = Annotated[float, Field(ge=0, le=1)]

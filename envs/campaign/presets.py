@@ -67,8 +67,11 @@ def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> Cam
     given = {name: _plain(value) for name, value in changes.items()}
     values = dataclasses.asdict(PRESETS[preset]) | given
     unfit = _fit(PRESETS[preset], values, given)
+    details: list[Any] = []
     try:
-        return CampaignParams(**values)
+        params = CampaignParams(**values)
+        if not unfit:
+            return params
     except ValidationError as error:
         details = [fault for fault in error.errors() if fault["loc"]]
     listed = _field_faults(details, known, values)
