@@ -132,7 +132,7 @@ def test_single_campaigns_are_shown_as_they_were(
 ) -> None:
     page = (report / "index.html").read_text()
     days = pd.read_csv(report / "results.csv")
-    for single in choose_examples(strengths.deviation):
+    for single in choose_examples(strengths.deviation, ("posts", "ads", "rewards")):
         strength = [f"{value:.2f}" for value in strengths.strength[single.campaign]]
         known = f"{totals['clairvoyant'].loc[single.campaign]:,.0f}"
         row = next(part for part in page.split("<tr>") if f"<td>{single.label}</td>" in part)
@@ -157,12 +157,13 @@ def test_single_campaigns_are_chosen_by_their_draws() -> None:
     deviation = np.array(
         [[0.5, 0.5, 0.5], [0.1, 1.9, 0.0], [2.5, 2.5, 0.0], [0.1, 0.0, -0.1], [0.3, 0.0, -1.7]]
     )
-    assert [tuple(example) for example in choose_examples(deviation)] == [
+    channels = ("posts", "ads", "rewards")
+    assert [tuple(example) for example in choose_examples(deviation, channels)] == [
         ("as usual as it gets", 3),
         ("ads unusually strong", 1),
         ("rewards unusually weak", 4),
     ]
-    assert [single.campaign for single in choose_examples(deviation[:1])] == [0]
+    assert [single.campaign for single in choose_examples(deviation[:1], channels)] == [0]
 
 
 def test_strengths_are_those_of_the_campaigns_played() -> None:

@@ -1,5 +1,6 @@
 """The what-if page: numbers of the model, messages for what is wrong, and a browser shows it."""
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -40,6 +41,7 @@ from evaluate.campaign.app.what_if import (
 )
 from evaluate.campaign.explain import plan_diagnostics
 from evaluate.campaign.plan import make_plan
+from tests.test_plan import COUNTED, FIVE, make_five
 from tests.tools.programs import ROOT
 from train.__main__ import main as train
 from train.config import EnvConfig
@@ -107,7 +109,7 @@ def test_after_days_played_only_those_left_are_decided_and_counted(runs: Path) -
     for outcome in (agent, best):
         np.testing.assert_allclose(outcome.spend[:2], played)
         assert outcome.total == pytest.approx(engagement(outcome.spend) - before)
-        first = f"{outcome.engagement[0]:,.0f}"
+        first = f"{outcome.engagement[0]:,.1f}"
         assert outcome.table()["earns"].tolist()[:3] == ["played", "played", first]
     for _ in range(200):
         other = np.concatenate([played, rng.dirichlet(np.ones(3), 5) * 100])
@@ -190,7 +192,7 @@ def test_limits_by_hand_leave_the_other_channels_as_the_config_has_them() -> Non
         ),
         (
             Change(100.0, 0, (-1.0, None, None), UNSET),
-            "min_spend=.* must be None, 3 numbers of 0 or more",
+            "min_spend=.* must be None, a number of 0 or more",
         ),
         (Change(0.0, 0, UNSET, UNSET), "daily_budget=0.0: input should be greater than 0"),
     ],
@@ -231,7 +233,7 @@ def metrics(page: Any) -> list[str]:
 
 def test_the_sliders_earn_what_the_model_says(page: Any) -> None:
     assert metrics(page)[1:] == ["4,659.8", f"{engagement(every_day(33, 33, 33)):,.1f}"]
-    assert "7 of 700 are left unspent." in [caption.value for caption in page.caption]
+    assert "7 of 700 budget units are left unspent." in [caption.value for caption in page.caption]
     for slider, value in zip(page.slider, (50.0, 10.0, 40.0), strict=True):
         slider.set_value(value)
     assert metrics(page.run())[2] == f"{engagement(every_day(50, 10, 40)):,.1f}"
@@ -241,17 +243,20 @@ def test_the_sliders_earn_what_the_model_says(page: Any) -> None:
     assert table["loyalty"].tolist() == [f"{value:.2f}" for value in loyalty]
 
 
-def test_day_by_day_the_sliders_start_with_the_agents_plan(page: Any) -> None:
-    page.radio[0].set_value("day by day").run()
-    assert len(page.slider) == 21
-    agent = page.table[0].value[["posts", "ads", "rewards"]].astype(float).to_numpy()
-    shown = np.array([slider.value for slider in page.slider]).reshape(7, 3)
-    np.testing.assert_allclose(shown, agent, atol=0.6)
-    for slider, value in zip(page.slider[18:], (10.0, 80.0, 10.0), strict=True):
-        slider.set_value(value)
-    shown[6] = 10, 80, 10
-    shown *= 100 / np.maximum(shown.sum(axis=1, keepdims=True), 100)
-    assert metrics(page.run())[2] == f"{engagement(shown):,.1f}"
+def test_day_by_day_a_table_starts_with_the_agents_plan(
+    page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edited(start: pd.DataFrame, **_: Any) -> pd.DataFrame:
+        agent = page.table[0].value[["posts", "ads", "rewards"]]
+        np.testing.assert_array_equal(start, agent.astype(float))
+        start.loc[7] = [10.0, 80.0, 10.0]
+        plans.append(start)
+        return start
+
+    plans: list[pd.DataFrame] = []
+    monkeypatch.setattr("streamlit.data_editor", edited)
+    shown = metrics(page.radio[0].set_value("day by day").run())
+    assert shown[2] == f"{engagement(plans[-1].to_numpy()):,.1f}"
 
 
 def test_another_budget_and_weekday_are_another_campaign(page: Any) -> None:
@@ -279,7 +284,7 @@ def test_more_than_the_budget_is_brought_back_to_it(page: Any) -> None:
         slider.set_value(80.0)
     page.run()
     assert metrics(page)[2] == f"{engagement(every_day(100 / 3, 100 / 3, 100 / 3)):,.1f}"
-    assert "240 a day is more than can be spent" in page.info[0].value
+    assert "240 budget units a day is more than can be spent" in page.info[0].value
 
 
 def test_past_days_are_read_and_bad_ones_refused(page: Any, runs: Path) -> None:
@@ -327,33 +332,62 @@ def test_where_campaigns_differ_plans_are_measured_by_the_best_fixed_one(
     baselines.best_fixed.cache_clear()
 
 
-@pytest.fixture
-def server(runs: Path) -> Iterator[str]:
-    """The program as its user runs it; its address."""
+@contextlib.contextmanager
+def served(runs: Path, folder: Path) -> Iterator[str]:
+    """The program as its user runs it in a folder with ``configs``; its address."""
     pytest.importorskip(
         "streamlit", reason="streamlit is not installed: pip install -r requirements-app.txt"
     )
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "evaluate.campaign.app",
-        "--runs-dir",
-        str(runs),
-        "--port",
-        str(port),
-    ]
+    words = ["--runs-dir", str(runs), "--port", str(port)]
+    command = [sys.executable, "-m", "evaluate.campaign.app", *words]
     environment = os.environ | {"STREAMLIT_SERVER_HEADLESS": "true", "PYTHONPATH": str(ROOT)}
-    running = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    running = subprocess.Popen(command, cwd=folder, env=environment, **quiet)
     try:
+        answers(f"http://localhost:{port}")
         yield f"http://localhost:{port}"
     finally:
         running.send_signal(signal.SIGTERM)
         running.communicate(timeout=30)
+
+
+@pytest.fixture
+def server(runs: Path) -> Iterator[str]:
+    with served(runs, ROOT) as address:
+        yield address
+
+
+def test_a_browser_shows_five_channels_with_days_played(browser: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    make_five(folder, 2000.0, max_spend=[2000, 2000, 2000, 300, 2000])
+    (tmp_path / "past.csv").write_text(
+        f"day,{','.join((*FIVE, *COUNTED))}\n1,500,400,300,200,100,5000,900,300,800\n"
+    )
+    with served(folder / "runs", tmp_path) as address:
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        page.set_default_timeout(1000 * SERVER_STARTS)
+        page.goto(address)
+        page.wait_for_function("document.images.length >= 3")
+        text = page.inner_text("body")
+        for words in ("Daily budget [EUR]", "Limits a day [EUR]", "Your plan [EUR/day]"):
+            assert words in text
+        assert page.get_by_role("slider").count() == len(FIVE)
+        sides = [slider.bounding_box() for slider in page.get_by_role("slider").all()]
+        assert len({round(side["y"]) for side in sides}) == 2
+        first = page.locator("[data-testid=stTable]").first.inner_text()
+        assert all(name in first for name in FIVE)
+        page.set_input_files("input[type=file]", tmp_path / "past.csv")
+        page.wait_for_function("document.body.innerText.includes('engagement, days 2 to 4')")
+        page.get_by_text("day by day").click()
+        page.wait_for_selector("[data-testid=stDataFrame]")
+        assert page.locator("[data-testid=stAlertContentError]").count() == 0
+        page.set_viewport_size({"width": 420, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420
+        page.close()
 
 
 def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(
@@ -365,7 +399,6 @@ def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(
     page.on("console", lambda message: faults.append(message.text))
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    answers(server)
     page.goto(server)
     shown = page.locator("[data-testid=stMetricValue]")
     even, more = (f"{engagement(every_day(posts, 33, 33)):,.1f}" for posts in (33, 34))

@@ -14,8 +14,9 @@ from hypothesis.extra.numpy import arrays
 
 from envs.campaign import model, planner
 from envs.campaign.env import CampaignEnv
-from envs.campaign.params import FIELDS, METRICS, CampaignParams
+from envs.campaign.params import FIELDS, CampaignParams
 from envs.campaign.presets import PRESETS, make_params
+from tests.tools.campaigns import campaigns as any_campaigns
 
 LINEAR, DYNAMIC = PRESETS["linear"], PRESETS["dynamic"]
 
@@ -30,18 +31,21 @@ campaigns = st.builds(
     weekday_factors=st.tuples(*[small] * 7).filter(any),
     inv_half_saturation=st.tuples(*[st.floats(0.0, 0.1)] * 3),
     carry_over=st.tuples(*[st.floats(0.0, 0.95)] * 3),
-    loyalty_lift=st.floats(0.0, 10.0),
-    loyalty_gain=unit,
+    loyalty_lift=st.tuples(*[st.floats(0.0, 10.0)] * 3),
+    loyalty_gain=st.tuples(*[st.floats(0.0, 1 / 3)] * 3) | st.permutations([1.0, 0.0, 0.0]),
     loyalty_decay=unit,
-    fatigue=small,
-    fatigue_recovery=unit,
+    fatigue=st.tuples(small, small, small),
+    fatigue_recovery=st.tuples(unit, unit, unit),
 )
 spends = arrays(np.float64, (7, 3), elements=st.floats(0.0, 100.0))
 
 
-def by_hand(p: CampaignParams, spend: Any) -> tuple[list[list[float]], list[float], list[float]]:
+def by_hand(
+    p: CampaignParams, spend: Any
+) -> tuple[list[list[float]], list[list[float]], list[float]]:
     """Metrics, effectiveness and loyalty of every day, one number at a time."""
-    carried, q, loyalty = [0.0, 0.0, 0.0], 1.0, 0.0
+    channels, named = range(len(p.channels)), range(len(p.metrics))
+    carried, q, loyalty = [0.0 for _ in channels], [1.0 for _ in channels], 0.0
     metrics, effectiveness, loyalties = [], [], []
     for day, x in enumerate(np.asarray(spend).tolist()):
         carried = [
@@ -49,20 +53,18 @@ def by_hand(p: CampaignParams, spend: Any) -> tuple[list[list[float]], list[floa
             for a, today, before in zip(p.carry_over, x, carried, strict=True)
         ]
         s = [c / (1 + c * inv) for c, inv in zip(carried, p.inv_half_saturation, strict=True)]
-        effect = [s[0] * (1 + p.loyalty_lift * loyalty), s[1] * q, s[2]]
+        effect = [s[c] * (1 + p.loyalty_lift[c] * loyalty) * q[c] for c in channels]
         factor = p.weekday_factors[(p.start_weekday + day) % 7]
         metrics.append(
             [
-                factor * (p.base[k] + sum(effect[c] * p.counts[c][k] for c in range(3)))
-                for k in range(3)
+                factor * (p.base[k] + sum(effect[c] * p.counts[c][k] for c in channels))
+                for k in named
             ]
         )
-        q *= math.exp(-p.fatigue * x[1] / p.reference_budget)
-        q += p.fatigue_recovery * (1 - q)
-        loyalty += (
-            p.loyalty_gain * (1 - loyalty) * min(s[2] / p.reference_budget, 1)
-            - p.loyalty_decay * loyalty
-        )
+        q = [q[c] * math.exp(-p.fatigue[c] * x[c] / p.reference_budget) for c in channels]
+        q = [q[c] + p.fatigue_recovery[c] * (1 - q[c]) for c in channels]
+        gain = sum(p.loyalty_gain[c] * min(s[c] / p.reference_budget, 1) for c in channels)
+        loyalty += (1 - loyalty) * gain - p.loyalty_decay * loyalty
         effectiveness.append(q)
         loyalties.append(loyalty)
     return metrics, effectiveness, loyalties
@@ -81,6 +83,19 @@ def test_the_model_agrees_with_the_equations_written_out(
 
 
 @settings(max_examples=60, deadline=None)
+@given(any_campaigns(), st.integers(0, 2**31))
+def test_the_equations_hold_for_any_channels_and_metrics(fields: dict[str, Any], seed: int) -> None:
+    params = make_params("linear", **fields)
+    shape = (params.days, len(params.channels))
+    spend = np.random.default_rng(seed).uniform(0.0, params.daily_budget, shape)
+    metrics, states = model.rollout(params, spend)
+    expected, effectiveness, loyalty = by_hand(params, spend)
+    np.testing.assert_allclose(metrics, expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose([s.effectiveness for s in states[1:]], effectiveness, rtol=1e-10)
+    np.testing.assert_allclose([s.loyalty for s in states[1:]], loyalty, rtol=1e-10, atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
 @given(campaigns, spends)
 def test_states_stay_in_their_bounds_and_metrics_below_the_ceiling(
     params: CampaignParams, spend: Any
@@ -89,7 +104,8 @@ def test_states_stay_in_their_bounds_and_metrics_below_the_ceiling(
     spend = spend * (params.daily_budget / np.maximum(total, params.daily_budget))
     metrics, states = model.rollout(params, spend)
     assert all(0.0 <= state.loyalty <= 1.0 for state in states)
-    assert all(0.0 < state.effectiveness <= 1.0 for state in states)
+    assert all((state.effectiveness > 0.0).all() for state in states)
+    assert all((state.effectiveness <= 1.0).all() for state in states)
     assert (metrics >= 0.0).all()
     assert (metrics <= params.played_ceiling[3:] * (1 + 1e-12)).all()
 
@@ -127,8 +143,8 @@ def test_the_linear_short_path_has_the_whole_models_bits(
     [
         {"carry_over": [0, 0.1, 0]},
         {"inv_half_saturation": [0, 0, 0.1]},
-        {"loyalty_gain": 1},
-        {"fatigue": 1},
+        {"loyalty_gain": [0, 0, 1]},
+        {"fatigue": [0, 1, 0]},
     ],
 )
 def test_any_extra_alone_leaves_the_short_path(extra: dict[str, Any]) -> None:
@@ -178,7 +194,7 @@ def test_every_equation_stands_on_a_numbered_line() -> None:
 
 
 def test_the_ceiling_includes_the_lift_of_a_loyal_audience() -> None:
-    params = make_params("linear", loyalty_lift=3.0, loyalty_gain=1.0)
+    params = make_params("linear", loyalty_lift=[3, 0, 0], loyalty_gain=[0, 0, 1])
     metrics, _ = model.rollout(params, np.array([[0.0, 0.0, 100.0], [100.0, 0.0, 0.0]]))
     assert metrics[1, 0] == 800.0  # four times what posts earn alone: the whole ceiling
     assert (metrics <= params.played_ceiling[3:]).all()
@@ -197,8 +213,11 @@ def test_the_page_has_every_field_with_its_values_and_source() -> None:
         assert meaning == FIELDS[name].description
         assert all(mark in meaning for mark in "[];")
         for text, preset in zip(written, ("linear", "dynamic", "uncertain"), strict=True):
-            numbers = [float(Fraction(part)) for part in re.findall(r"[\d./]+", text)]
             value = getattr(PRESETS[preset], name)
+            if name in {"channels", "metrics", "unit"}:
+                assert text == (value if name == "unit" else ", ".join(value))
+                continue
+            numbers = [float(Fraction(part)) for part in re.findall(r"[\d./]+", text)]
             assert numbers == ([] if value is None else np.ravel(value).tolist()), name
 
 
@@ -215,29 +234,32 @@ def test_the_dynamic_campaign_can_be_made_in_both_forms() -> None:
         assert observation in single.observation_space
         assert (observations == observation).all()
         assert (rewards == reward).all()
-        assert all((infos[name] == info[name]).all() for name in METRICS)
+        assert all((infos[name] == info[name]).all() for name in DYNAMIC.metrics)
 
 
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"carry_over": [1, 0, 0]}, ["carry_over[0]=1: input should be less than 1", "[1]"]),
-        ({"weekday_factors": [1] * 6}, ["weekday_factors=[1, 1, 1, 1, 1, 1]: needs the shape 7"]),
+        ({"carry_over": [1, 0, 0]}, ["carry_over[posts]=1: input should be less than 1", "[1]"]),
+        ({"weekday_factors": [1] * 6}, ["weekday_factors=(1, 1, 1, 1, 1, 1): must be 7 numbers"]),
         (
-            {"loyalty_gain": 1.5, "fatigue_recovery": -1},
-            ["loyalty_gain=1.5", "fatigue_recovery=-1"],
+            {"loyalty_gain": [0, 0, 1.5], "fatigue_recovery": [0, -1, 0]},
+            ["loyalty_gain[rewards]=1.5", "fatigue_recovery[ads]=-1"],
         ),
         ({"start_weekday": 7}, ["start_weekday=7", "less than or equal to 6"]),
         ({"reference_budget": 0}, ["reference_budget=0", "greater than 0"]),
-        ({"fatigue": float("nan")}, ["fatigue=nan", "finite"]),
+        ({"fatigue": [0, float("nan"), 0]}, ["fatigue[ads]=nan", "finite"]),
         (
             {"min_spend": [1, -2, 3]},
-            ["min_spend=[1, -2, 3]: must be None, 3 numbers of 0 or more, or a row of 3 a day"],
+            [
+                "min_spend=(1, -2, 3): must be None, a number of 0 or more for each of posts, ads, "
+                "rewards, or such a row for each day"
+            ],
         ),
-        ({"max_spend": 3}, ["max_spend=3: must be None, 3 numbers"]),
+        ({"max_spend": 3}, ["max_spend=3: must be None, a number of 0 or more"]),
         (
             {"max_spend": [[1, 2, 3]] * 5},
-            ["max_spend has 5 rows for 7 days: give 3 numbers for all days, or a row"],
+            ["max_spend has 5 rows for 7 days: give a number for each channel, or a row"],
         ),
         (
             {"min_spend": [50, 50, 20]},

@@ -3,9 +3,6 @@
 import copy
 import itertools
 import pickle
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,12 +20,11 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import envs
-from envs.campaign import model
 from envs.campaign.allocation import ALLOCATIONS
 from envs.campaign.batch import REWARDS
 from envs.campaign.env import CampaignEnv
-from envs.campaign.latent import select
 from envs.campaign.observation import OBSERVATIONS
+from tests.tools.campaigns import advice_declined, agree, deal, make, make_vec, play
 
 IDS = sorted(
     f"envs:{name}"
@@ -37,40 +33,6 @@ IDS = sorted(
 )
 UNCERTAIN = "envs:UncertainCampaign-v0"
 FORMS = list(itertools.product(IDS, ALLOCATIONS, OBSERVATIONS, REWARDS))
-
-
-def make(env_id: str, **kwargs: Any) -> Any:
-    return gymnasium.make(env_id, **kwargs)
-
-
-def make_vec(env_id: str, num_envs: int, **kwargs: Any) -> Any:
-    return gymnasium.make_vec(
-        env_id, num_envs=num_envs, vectorization_mode="vector_entry_point", **kwargs
-    )
-
-
-def deal(vector: Any, row: int, single: Any) -> None:
-    """Gives a single environment the draws of a row of a batch, which its seed does not give."""
-    campaigns, campaign = vector.unwrapped._campaigns, single.unwrapped._campaigns
-    if campaigns.latent is not None:
-        campaign.latent = select(campaigns.latent, [row])
-        campaign._noise = model.Noise(*(part[[row]] for part in campaigns._noise))
-        campaign._is_noisy = campaigns._is_noisy[[row]]
-        campaign._potential = campaigns._potential[[row]]
-
-
-@contextmanager
-def advice_declined(action: str) -> Iterator[None]:
-    """Ignores both checkers' advice to use actions in [-1, 1]; other warnings are errors."""
-    with warnings.catch_warnings():
-        if action != "channel":
-            warnings.filterwarnings(
-                "ignore", message=".*For Box action spaces, we recommend.*", category=UserWarning
-            )
-            warnings.filterwarnings(
-                "ignore", message="We recommend you to use a symmetric.*", category=UserWarning
-            )
-        yield
 
 
 def test_the_ids_are_there() -> None:
@@ -95,16 +57,6 @@ def test_the_checkers_pass_every_render_mode(env_id: str, render_mode: str) -> N
     with advice_declined("logits"):
         check_env(make(env_id, render_mode=render_mode).unwrapped)
         sb3_check_env(make(env_id, render_mode=render_mode), skip_render_check=False)
-
-
-def outcome(step: tuple[Any, ...]) -> list[Any]:
-    """A step as bytes and texts, its info in full."""
-    *arrays, info = step
-    return [np.asarray(part).tobytes() for part in arrays] + [repr(info)]
-
-
-def play(env: Any, actions: list[Any]) -> list[Any]:
-    return [outcome(env.step(action)) for action in actions]
 
 
 @pytest.mark.parametrize("form", FORMS, ids="-".join)
@@ -145,33 +97,7 @@ def test_a_state_is_restored_whatever_the_latent_parameters_were(env_id: str) ->
 def test_single_and_vector_environments_agree_bit_for_bit(
     form: tuple[str, ...], seed: int, num_envs: int, days: int
 ) -> None:
-    env_id, kwargs = form[0], kwargs_of(form, days=days)
-    vector = make_vec(env_id, num_envs, autoreset_mode="SameStep", **kwargs)
-    singles = [make(env_id, **kwargs) for _ in range(num_envs)]
-    vector.action_space.seed(seed)
-    seen, _ = vector.reset(seed=seed)
-    for row, single in enumerate(singles):
-        assert single.reset(seed=seed)[0].tobytes() == seen[row].tobytes()
-        deal(vector, row, single)
-    for day in range(1, days + 1):
-        actions = vector.action_space.sample()
-        seen, rewards, terminated, truncated, infos = vector.step(actions)
-        last = day == days
-        played = infos["final_info"] if last else infos
-        for row, single in enumerate(singles):
-            after, reward, single_terminated, single_truncated, info = single.step(actions[row])
-            assert (infos["final_obs"][row] if last else seen[row]).tobytes() == after.tobytes()
-            assert rewards[row] == reward
-            assert (
-                (terminated[row], truncated[row])
-                == (single_terminated, single_truncated)
-                == (last, False)
-            )
-            metrics = info.pop("episode_metrics", {})
-            for name, value in info.items():
-                assert np.asarray(played[name][row]).tobytes() == np.asarray(value).tobytes(), name
-            for name, value in metrics.items():
-                assert played["episode_metrics"][name][row] == value, name
+    agree(form[0], num_envs, seed, **kwargs_of(form, days=days))
 
 
 @pytest.mark.parametrize("env_id", IDS)

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from evaluate.__main__ import main
 from evaluate.campaign.domain import DOMAIN
 from evaluate.policies import load_candidates
-from evaluate.report import charts
+from evaluate.report import wording
 from evaluate.report.page import Report, Table, lock_report_dir, read_logo, write
 from evaluate.results import means
 from evaluate.rollouts import play_all
@@ -154,7 +154,7 @@ def test_the_summary_is_what_the_results_say(report: Path) -> None:
     [(0.5, "0.5"), (500, "500"), (5e3, "5k"), (2e5, "200k"), (1e6, "1M"), (5e7, "50M")],
 )
 def test_an_axis_writes_large_numbers_short(steps: float, label: str) -> None:
-    assert charts.short(steps) == label
+    assert wording.short(steps, exact_below=1e3) == label
 
 
 def test_the_page_stands_alone_and_shows_every_chart(report: Path) -> None:
@@ -483,7 +483,7 @@ def test_the_report_of_the_dynamic_campaign_says_why_the_budget_is_split_so(tmp_
     page = (out / "index.html").read_text()
     assert {path.stem for path in out.glob("*.png")} == CHARTS
     assert page.count("data:image/png;base64,") == len(CHARTS)
-    assert "Rewards build loyalty" in page
+    assert "Spend on rewards builds loyalty" in page
     assert "the best simple rule" in page
 
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from envs.campaign.presets import PRESETS
 from evaluate.campaign.fit import fit_of
 from evaluate.campaign.past_days import PastDays, parse_past, read_bytes
-from evaluate.campaign.plan import main, parse_campaign_past, rounded, written
+from evaluate.campaign.plan import main, parse_campaign_past
+from evaluate.campaign.rounding import column, grouped, in_text, rounded, written
 from evaluate.policies import load_candidates
 from tests.tools.programs import ROOT, run
 from train.__main__ import main as train
@@ -164,7 +165,7 @@ def test_the_printed_split_can_be_a_past_day(
     capsys.readouterr()
     assert main([str(word) for word in (runs / "uncertain.yaml", *words)]) == 0
     out = capsys.readouterr().out
-    assert "Tomorrow is day 3 of 7. Spend: posts " in out
+    assert "Tomorrow is day 3 of 7. Spend in budget units: posts " in out
     assert re.search(
         r"80% of 1,000 simulated campaigns that fit the past days earn [\d,]+ to [\d,]+\.", out
     )
@@ -180,7 +181,7 @@ def test_the_program_run_as_its_user_runs_it(runs: Path) -> None:
         "evaluate.campaign.plan", runs / "runs/article/a2c-seed0-1", "--past", runs / "so_far.csv"
     )
     assert done.returncode == 0, done.stderr
-    assert "Tomorrow is day 3 of 7. Spend: posts " in done.stdout
+    assert "Tomorrow is day 3 of 7. Spend in budget units: posts " in done.stdout
     assert "Expected engagement of days 3 to 7: " in done.stdout
 
 
@@ -318,7 +319,8 @@ def test_rounded_splits_can_be_spent(case: tuple[Any, Any, Any]) -> None:
     assert (near >= low - 2 * allowed).all()
     assert (near <= high + 2 * allowed).all()
     np.testing.assert_allclose(near, np.array(texts, dtype=float), rtol=1e-15)
-    unit = 10.0 ** -max(0, 3 - np.floor(np.log10(split.sum(axis=1).max())))
+    largest = split.sum(axis=1).max() * (1 + 1e-6)  # as the digits are counted
+    unit = 10.0 ** -max(0, 3 - np.floor(np.log10(largest)))
     assert (np.abs(near - split) < 2.01 * unit).all()
 
 
@@ -342,6 +344,10 @@ def test_without_limits_rounding_loses_less_than_a_unit(splits: list[tuple[float
         ([33.34, 33.34, 33.32], [33.34, 0, 0], np.inf, ["33.4", "33.3", "33.3"]),
         ([0.0051, 0.0049, 0], 0, np.inf, ["0.00510", "0.00490", "0.00000"]),
         ([0.0, -1e-12, 10.0], [-0.0, 0, 0], 10, ["0.00", "0.00", "10.00"]),
+        ([0.25, 0.125, 0.125], 0, np.inf, ["0.2500", "0.1250", "0.1250"]),
+        ([811.6, 788.1, 400.3], 0, np.inf, ["812", "788", "400"]),
+        ([811.6, 788.1, 400.3], [0, 788.25, 0], np.inf, ["811", "789", "400"]),
+        ([5e5, 250000.4, 249999.6], 0, np.inf, ["500000", "250000", "250000"]),
         ([5e8, 250000000.4, 249999999.6], 0, np.inf, ["500000000", "250000000", "250000000"]),
     ],
 )
@@ -349,6 +355,126 @@ def test_digits_follow_the_size_of_the_budget(
     split: list[float], low: Any, high: Any, texts: list[str]
 ) -> None:
     assert written(np.array([split]), np.array(low), np.array(high)) == [texts]
+
+
+def test_numbers_in_text_have_separators_and_no_exponents() -> None:
+    numbers = [0.0, 1e-5, 0.0512345, 33.34567, 700.0, 1234.5678, 9999.96, 1e9]
+    texts = ["0", "0.00001", "0.05123", "33.35", "700", "1,235", "10,000", "1,000,000,000"]
+    assert [in_text(number) for number in numbers] == texts
+    assert column([0.5, 1234.5]) == ["0", "1,234"]
+    assert column([0.005, 0.0012]) == ["0.005000", "0.001200"]
+    assert list(map(grouped, ["1234.50", "0.00510", "500000000"])) == [
+        "1,234.50",
+        "0.00510",
+        "500,000,000",
+    ]
+
+
+FIVE = ("search", "TV", "influencers", "email", "rewards")
+COUNTED = ("clicks", "sign_ups", "shares", "orders")
+
+
+def make_five(folder: Path, budget: float, **changes: Any) -> Path:
+    """The folder of a tiny run on a campaign of five channels and this daily budget [EUR/day]."""
+    kwargs = {
+        "channels": list(FIVE),
+        "metrics": list(COUNTED),
+        "unit": "EUR",
+        "days": 4,
+        "daily_budget": budget,
+        "reference_budget": budget,
+        "counts": [[5, 1, 0, 1], [4, 1, 0, 1], [3, 0, 2, 1], [2, 0, 0, 1], [1, 1, 1, 0]],
+        "metric_weights": [1, 2, 3, 4],
+        "inv_half_saturation": [1 / budget] * 5,
+        "carry_over": [0.1, 0.5, 0.3, 0, 0.2],
+        "loyalty_lift": [0, 0, 1, 2, 0],
+        "loyalty_gain": [0, 0, 0, 0, 0.5],
+        "fatigue": [0, 0.3, 0, 0.2, 0],
+        "fatigue_recovery": [0, 0.2, 0, 0.2, 0],
+    }
+    config = folder / "five.yaml"
+    env = {"id": "envs:DynamicCampaign-v0", "kwargs": kwargs | changes}
+    config.write_text(
+        json.dumps({"env": env, "total_timesteps": 32, "a2c": {"n_envs": 4, "n_steps": 4}})
+    )
+    assert train([str(config), "--runs-dir", str(folder / "runs")]) == 0
+    return folder / "runs/five/a2c-seed0-1"
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_five(tmp_path_factory.mktemp("five"), 2000.0, max_spend=[2000, 2000, 2000, 300, 99])
+
+
+def test_five_channels_are_planned_as_their_user_asks(five: Path, tmp_path: Path) -> None:
+    past = tmp_path / "so_far.csv"
+    past.write_text(
+        "orders;Search;tv;Day;EMAIL;Rewards;influencers;Sign_ups;clicks;shares\n"
+        "2.200;700,5;500;1;250;50;300;1.500;9.100;80\n"
+    )
+    plain = run("evaluate.campaign.plan", five, "--past", past)
+    assert (plain.returncode, plain.stderr) == (0, "")
+    (tomorrow,) = re.findall(r"^Tomorrow is day 2 of 4\. Spend in EUR: (.*)$", plain.stdout, re.M)
+    split = {name: float(number) for name, number in map(str.split, tomorrow.split(", "))}
+    assert tuple(split) == FIVE
+    assert sum(split.values()) <= 2000
+    assert (split["email"], split["rewards"]) <= (300, 99)
+    done = run("evaluate.campaign.plan", five, "--past", past, "--json")
+    plan = json.loads(done.stdout)
+    assert (plan["unit"], plan["day"], tuple(plan["split"])) == ("EUR", 2, FIVE)
+    for name, spend in plan["split"].items():
+        assert split[name] == pytest.approx(spend, abs=1.01)
+    decided = np.array([[row[name] for name in FIVE] for row in plan["days"]])
+    spends = np.concatenate([[[700.5, 500, 300, 250, 50]], decided])
+    config = load_run(five).config.env
+    kwargs = config.kwargs | {"action": "spend", "observation": "day", "privileged": False}
+    envs = make_env(EnvConfig(id=config.id, kwargs=kwargs), 1)
+    envs.reset(seed=0)
+    infos = [envs.step(day[np.newaxis])[4] for day in spends]
+    earned = sum(info["engagement"][0] for info in infos[1:-1])
+    earned += infos[-1].get("final_info", infos[-1])["engagement"][0]
+    assert plan["days_left"]["expected_engagement"] == pytest.approx(earned)
+
+
+def test_wrong_columns_are_answered_with_those_of_the_campaign(five: Path, tmp_path: Path) -> None:
+    past = tmp_path / "so_far.csv"
+    past.write_text("day,search,TV,influencer,rewards,clicks,sign_ups,shares,orders\n")
+    done = run("evaluate.campaign.plan", five, "--past", past)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: past {past}: 2 faults; expected the header "
+        "day,search,TV,influencers,email,rewards,clicks,sign_ups,shares,orders and a row for each "
+        "past day\n"
+        "  row 1, column influencers: is missing (did you mean 'influencer'?)\n"
+        "  row 1, column email: is missing\n"
+        "  channels: search, TV, influencers, email, rewards\n"
+        "  metrics: clicks, sign_ups, shares, orders\n"
+    )
+
+
+@pytest.mark.parametrize("budget", [0.01, 1e9])
+def test_budgets_of_any_size_are_written_in_figures(
+    tmp_path: Path, budget: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_five(tmp_path, budget, max_spend=[budget] * 3 + [0.1 * budget] * 2)
+    capsys.readouterr()
+    assert main([str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert not re.search(r"\d[eE][+-]?\d", out)
+    rows = re.findall(r"^ +[1-4] +(.+)$", out, re.M)
+    spends = [[float(cell.replace(",", "")) for cell in row.split()] for row in rows]
+    assert len(spends) == 4
+    for *split, earned in spends:
+        assert 0.99 * budget < sum(split) <= budget * (1 + 1e-12)
+        assert max(split[3:]) <= 0.1 * budget * (1 + 1e-12)
+        assert earned > 0
+    assert f"{budget:,.0f}".startswith("1,000,000,000") == ("," in rows[0])
+    (tmp_path / "past.csv").write_text(
+        f"day,{','.join(FIVE + COUNTED)}\n1{f',{budget}' * 5},1,1,1,1"
+    )
+    assert main([str(folder), "--past", str(tmp_path / "past.csv")]) == 2
+    amounts = {0.01: "0.05 EUR spent, must be 0.01", 1e9: "5,000,000,000 EUR spent, must be 1,000,"}
+    assert amounts[budget] in capsys.readouterr().err
 
 
 def test_the_printed_plan_keeps_to_a_maximum(
@@ -483,8 +609,11 @@ def test_a_date_on_another_weekday_is_named() -> None:
 
 def test_the_reader_takes_any_columns() -> None:
     data = b"Radio;Day;sold\n1.200,5;1;3\n"
-    past = parse_past(data, "x.csv", ("sold", "radio"), 2, lambda _: {})
+    kinds = {"articles": ("Sold",), "media": ("RADIO",)}
+    past = parse_past(data, "x.csv", kinds, 2, lambda _: {})
     assert past.values.tolist() == [[3.0, 1200.5]]
+    with pytest.raises(InputError, match=r"column RADIO: is missing(.|\n)*media: RADIO"):
+        parse_past(data.replace(b"Radio", b"TV"), "x.csv", kinds, 2, lambda _: {})
 
 
 FAULTY: dict[str, tuple[bytes, list[str]]] = {
@@ -500,14 +629,16 @@ FAULTY: dict[str, tuple[bytes, list[str]]] = {
         [
             "row 1, column ads: stands twice, expected once",
             "row 1, column rewards: is missing (did you mean 'reward'?)",
-            "row 3, column posts + ads + rewards: 101 spent, must be 100 or less, the day's budget",
+            "row 3, column posts + ads + rewards: 101 budget units spent, must be 100 or less",
+            "channels: posts, ads, rewards",
+            "metrics: likes, comments, shares",
         ],
     ),
     "values": (
         f"{HEADER}\n1,60,60,3,4,5,6\n\n2,-1,inf,nan,x,,1e13\n"
         "3,1,2,3,4,5\n4,1,2,3,4,5,6,7\n5,2_0,0x1,1 0,1e999,5,6\n".encode(),
         [
-            "row 2, column posts + ads + rewards: 123 spent, must be 100 or less, the day's budget",
+            "row 2, column posts + ads + rewards: 123 budget units spent, must be 100 or less",
             "row 4, column posts: -1, must be a finite number from 0 to 1e+12",
             "row 4, column ads: 'inf', must be a number such as 33.3",
             "row 4, column rewards: 'nan', must be a number such as 33.3",
@@ -581,13 +712,14 @@ FAULTY: dict[str, tuple[bytes, list[str]]] = {
 
 @pytest.mark.parametrize(("data", "expected"), FAULTY.values(), ids=FAULTY)
 def test_every_fault_of_a_file_is_named_at_once(data: bytes, expected: list[str]) -> None:
-    first, *faults = refused(data).splitlines()
+    first, *lines = refused(data).splitlines()
+    faults = [line for line in lines if line.startswith("  row")]
     counted = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     assert first.startswith(f"past days.csv: {counted}; expected the header da")
     assert first.endswith(f"e{HEADER[3:]} and a row for each past day") or HEADER in first
-    assert len(faults) == len(expected), faults
-    for fault, start in zip(faults, expected, strict=True):
-        assert fault.strip().startswith(start)
+    assert len(lines) == len(expected), lines
+    for line, start in zip(lines, expected, strict=True):
+        assert line.strip().startswith(start)
 
 
 @given(
@@ -702,6 +834,6 @@ def test_the_environment_refuses_what_the_file_would_be_refused_for(runs: Path) 
     envs = make_env(load_run(runs / "runs/dynamic/a2c-seed0-1").config.env, 1)
     with pytest.raises(
         ValueError,
-        match=r"past: day 1, ads: -1, must be .*; day 2, posts \+ ads \+ rewards: 120 spent",
+        match=r"past: day 1, ads: -1, must be .*; day 2, posts \+ ads \+ rewards: 120 budget",
     ):
         envs.reset(options={"past": [[0, -1, 0, 0, 0, 0], [40, 40, 40, 0, 0, 0]]})

@@ -7,7 +7,8 @@ import pytest
 from stable_baselines3 import A2C
 from torch import nn
 
-from envs.campaign.latent import PRIVILEGED_SIZE
+from envs.campaign.latent import privileged_size
+from envs.campaign.presets import PRESETS
 from train.agents import a2c, reference_agent
 from train.agents.registry import REGISTRY
 from train.config import AGENTS, AgentConfig, EnvConfig, PolicyKwargs
@@ -17,6 +18,7 @@ from train.logs.training_log import TrainingLog
 ENV = EnvConfig(
     id="envs:UncertainCampaign-v0", kwargs={"privileged": True, "observation": "belief", "days": 2}
 )
+PRIVILEGED_SIZE = privileged_size(PRESETS["uncertain"])
 PART = AgentConfig(n_envs=8, n_steps=2, learning_rate=0.01)
 
 

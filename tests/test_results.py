@@ -155,7 +155,8 @@ def test_one_campaign_is_not_called_exact() -> None:
     assert "exact" not in " ".join(section.text)
     assert section.text[0].startswith("One campaign was played, which says nothing about others")
     ends = {
-        policy.name: wording.ends(policy.mean, wording.number, "campaign") for policy in policies
+        policy.name: wording.ends(policy.mean, wording.totals(10).number, "campaign")
+        for policy in policies
     }
     assert ends["even split"] == ends["random"] == "one campaign"
     constant = {name: [[row[0], row[0]] for row in rows] for name, rows in values.items()}
@@ -318,14 +319,18 @@ def test_an_interval_in_words(
     kind: Kind, low: float | None, high: float | None, cell: str, bracket: str
 ) -> None:
     interval = Interval(5.0, low, high, kind)
-    assert wording.ends(interval, wording.number, "campaign") == cell
+    assert wording.ends(interval, wording.totals(10).number, "campaign") == cell
     over = wording.over(interval, 3, 50, "campaign")
-    assert wording.with_ends(interval, wording.number, "campaign", over) == f"5.0 ({bracket})"
+    assert (
+        wording.with_ends(interval, wording.totals(10).number, "campaign", over)
+        == f"5.0 ({bracket})"
+    )
 
 
 def test_numbers_in_words() -> None:
-    assert wording.number(4659.84) == "4,659.8"
-    signs = [wording.signed(value) for value in (1234.56, -0.26, 0.04, -0.04)]
+    form = wording.totals(5950.0)
+    assert form.number(4659.84) == "4,659.8"
+    signs = [form.signed(value) for value in (1234.56, -0.26, 0.04, -0.04)]
     assert signs == ["+1,234.6", f"{MINUS}0.3", "0.0", "0.0"]
     assert [wording.share(value) for value in (0.5014, -0.2)] == ["50.1%", f"{MINUS}20.0%"]
     assert wording.failures(FailureRate(0, 10, 0.0, 0.31, {})) == "0 of 10"

@@ -149,6 +149,16 @@ def test_parts_of_a_whole_are_known_by_their_names() -> None:
         "stacked/spend/a+b": 5.0,
     }
     assert stacked_metrics(["return", "length"]) == []
+    (media,) = stacked_metrics(["x/spend_print_media", "x/sign_ups", "x/spend_social_media"])
+    assert (media.name, media.parts) == ("spend", ("print_media", "social_media"))
+
+
+def test_a_picture_shows_each_of_twelve_parts_in_another_colour() -> None:
+    names = tuple(f"a_long_name_{number}" for number in range(12))
+    picture = stacked_bars(np.ones((3, 12)), names)
+    middle = picture[:, 100]  # through the first bar
+    colours = {tuple(pixel) for pixel in middle[-250:-30].tolist()}
+    assert len(colours - {(255, 255, 255)}) == 12
 
 
 def test_an_episode_is_the_mean_of_environments_that_end_together() -> None:

@@ -12,20 +12,21 @@ from scipy import special, stats
 
 from envs.campaign import baselines, belief, model, planner, robust_planner
 from envs.campaign.latent import (
-    PRIVILEGED_SIZE,
     batch_latent,
     latent_from_features,
+    privileged_size,
     sample_latent,
     sample_noise,
     select,
 )
-from envs.campaign.params import CHANNELS, PRIOR_WIDTHS
+from envs.campaign.params import PRIOR_WIDTHS
 from envs.campaign.poisson import poisson
 from envs.campaign.presets import PRESETS, make_params
 from evaluate.campaign import policies
 
 ID = "envs:UncertainCampaign-v0"
 UNCERTAIN = PRESETS["uncertain"]
+PRIVILEGED_SIZE = privileged_size(UNCERTAIN)
 PAST = [[0.0, 13.0, 87.0, 200.0, 80.0, 160.0], [38.0, 16.0, 46.0, 900.0, 150.0, 160.0]]
 AS_NOMINAL: dict[str, Any] = {"counts": UNCERTAIN.counts}
 
@@ -67,8 +68,9 @@ def test_the_draws_have_the_moments_that_the_parameters_say() -> None:
     saturation = latent.inv_half_saturation / nominal.inv_half_saturation
     assert np.median(saturation, axis=0) == pytest.approx(1.0, abs=0.01)
     assert np.log(latent.inv_half_saturation).std(axis=0) == pytest.approx(0.3, abs=0.01)
-    assert latent.loyalty_lift.mean() == pytest.approx(3.0, abs=0.03)
-    assert np.log(latent.fatigue_rate).std() == pytest.approx(0.4, abs=0.01)
+    assert latent.loyalty_lift.mean(axis=0) == pytest.approx([3.0, 0.0, 0.0], abs=0.03)
+    assert np.log(latent.fatigue_rate[:, 1]).std() == pytest.approx(0.4, abs=0.01)
+    assert (latent.fatigue_rate[:, [0, 2]] == 0.0).all()
     assert latent.carry_over.min(axis=0) == pytest.approx([0.25, 0.0, 0.15], abs=1e-3)
     assert latent.carry_over.max(axis=0) == pytest.approx([0.55, 0.25, 0.45], abs=1e-3)
     correlation: Any = np.corrcoef(strength[:, :, 0].T)
@@ -150,10 +152,10 @@ def test_latent_parameters_of_some_campaigns_do_not_change_the_others() -> None:
             {"latent": {"days": 3}},
             "'days' does not differ between campaigns; known: counts, inv_half_saturation",
         ),
-        ({"latent": {"carry_over": [2, 0, 0]}}, "carry_over[0]=2"),
+        ({"latent": {"carry_over": [2, 0, 0]}}, "carry_over[posts]=2"),
         ({"latent": 3}, "must be a mapping of fields to values, or 2 of them"),
         ({"latent": [AS_NOMINAL]}, "or 2 of them"),
-        ({"past": [[1, 2, 3]]}, "past=[[1, 2, 3]]: needs a row of 6 numbers"),
+        ({"past": [[1, 2, 3]]}, "past=[[1, 2, 3]]: must be a row of 6 numbers"),
         ({"past": [[50, 50, 1, 1, 1, 1]]}, "must be 100 or less, the day's budget"),
         ({"past": [[1, 1, -1, 1, 1, 1]]}, "must be a finite number from 0"),
         ({"past": PAST * 4}, "has 8 days, must be fewer than the 7"),
@@ -212,15 +214,14 @@ def test_options_of_fields_that_are_nominally_zero_are_features_too() -> None:
         "counts": [[1.0, 2.0, 3.0], [0.0, 1.0, 0.5], [1.0, 0.5, 2.0]],
         "inv_half_saturation": [0.01, 0.0, 0.02],
         "carry_over": [0.4, 0.0, 0.2],
-        "loyalty_lift": 3.0,
-        "fatigue": 0.3,
     }
     dead: Any = {"counts": [[0, 0, 0], [5, 1, 0.5], [1, 0.5, 2]]}
     env: Any = gymnasium.make("envs:LinearCampaign-v0", privileged=True, **dead).unwrapped
+    size = privileged_size(env.params)
     nominal, _ = env.reset(seed=0)
-    assert nominal[-PRIVILEGED_SIZE:].tolist() == [0.0] * 3 + [1.0] * 6 + [0.0] * 8
+    assert nominal[-size:].tolist() == [0.0] * 3 + [1.0] * 6 + [0.0] * 6
     seen, _ = env.reset(seed=0, options={"latent": latent})
-    features = seen[np.newaxis, -PRIVILEGED_SIZE:].astype(np.float64)
+    features = seen[np.newaxis, -size:].astype(np.float64)
     expected = make_params("linear", **latent).nominal
     for values, again in zip(expected, latent_from_features(env.params, features), strict=True):
         assert again[0] == pytest.approx(values, rel=1e-6)
@@ -388,7 +389,7 @@ def test_the_belief_is_as_sure_as_it_may_be(kwargs: dict[str, Any]) -> None:
     campaigns.reset(seed=0)
     latent = campaigns.unwrapped.latent_params
     strength = np.log(latent.counts[:, :, 0] / params.counts_array[:, 0])
-    lift = np.log(latent.loyalty_lift / params.loyalty_lift)
+    lift = np.log(latent.loyalty_lift[:, 0] / params.loyalty_lift[0])
     mean, sd = belief.prior(params)
     rng = np.random.default_rng(1)
     for _ in range(6):
@@ -517,5 +518,5 @@ def test_the_clairvoyant_decides_alike_alone_and_in_a_batch() -> None:
     together, _ = policy.predict(seen)
     for row in range(3):
         alone, _ = policy.predict(seen[row])
-        assert alone.shape == (len(CHANNELS),)
+        assert alone.shape == (len(UNCERTAIN.channels),)
         assert alone == pytest.approx(together[row], abs=1e-6)

@@ -1,7 +1,7 @@
 """What can be wrong with the parameters of a campaign beyond each field alone."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -46,95 +46,82 @@ def faults(values: Values, bad: Set[str] = frozenset()) -> list[str]:
         values: All fields of ``CampaignParams``.
         bad: Fields that are already known to be wrong, which are left out.
     """
-    if bad & {"channels", "metrics"}:
-        return []
-    shapes = list(_shape_faults(values, bad))
-    listed = [
-        *_name_faults(values),
-        *([] if "unit" in bad else _unit_faults(values)),
-        *(fault for _, fault in shapes),
-    ]
-    wrong = {*bad, *(name for name, _ in shapes)}
-    if not wrong & {"loyalty_gain"}:
-        listed += _gain_faults(values)
-    if not wrong & {"days", "daily_budget", *LIMITS}:
-        limits = (values[name] for name in LIMITS)
-        listed += clashes(values["channels"], values["days"], values["daily_budget"], *limits)
-    needed = {"days", "start_weekday", "weekday_factors", "counts", "max_spend", *PER_METRIC}
-    return listed or ([] if wrong & needed else _dead_ends(values))
+    sizes = {} if bad & {"channels", "metrics"} else _wrong_sizes(values, bad)
+    wrong = {*bad, *sizes}
+    checks = [check(values) for fields, check in _CHECKS if wrong.isdisjoint(fields)]
+    return [fault for found in (*sizes.values(), *checks) for fault in found]
+
+
+def _wrong_sizes(values: Values, bad: Set[str]) -> dict[str, list[str]]:
+    """Sentences about the fields without exactly one number for each channel or metric."""
+    places: dict[tuple[str, str, str, int], list[str]] = {}
+    for field in ("counts", *PER_CHANNEL, *PER_METRIC, *LIMITS):
+        if field not in bad:
+            for entry, kind, place, listed in _lists(field, values):
+                if len(listed) != len(values[kind]):
+                    places.setdefault((field, entry, kind, len(listed)), []).append(place)
+    found: dict[str, list[str]] = {}
+    for (field, entry, kind, count), where in places.items():
+        names = values[kind]
+        lacks = f"none for {', '.join(names[count:])}" if count < len(names) else "too many"
+        found.setdefault(field, []).append(
+            f"{field}{_places(where)}: {count} {entry}{'s' * (count != 1)}, {lacks}: must be one "
+            f"for each {kind[:-1]}, in the order {', '.join(names)}"
+        )
+    return found
+
+
+def _lists(field: str, values: Values) -> Iterator[tuple[str, str, str, Sequence[Any]]]:
+    """The lists of a field: of what, for each of which names, where, and the list itself."""
+    value = values[field]
+    if field == "counts":
+        yield "row", "channels", "", value
+        for channel, row in zip(values["channels"], value, strict=False):
+            yield "number", "metrics", channel, row
+    elif field in LIMITS and value is not None and np.ndim(value[:1]) > 1:
+        for day, row in enumerate(value, start=1):
+            yield "number", "channels", f"day {day}", row
+    elif value is not None:
+        yield "number", "metrics" if field in PER_METRIC else "channels", "", value
+
+
+def _places(where: list[str]) -> str:
+    more = f" and {len(where) - 3} more" if len(where) > 3 else ""
+    return f" of {', '.join(where[:3])}{more}" if any(where) else ""
 
 
 def _name_faults(values: Values) -> Iterator[str]:
     """Names that are malformed, taken, or not unique across channels and metrics."""
     seen: dict[str, str] = {}
-    for field in ("channels", "metrics"):
-        for name in values[field]:
-            folded, place = name.casefold(), f"{field}: {name!r}"
+    for kind in ("channels", "metrics"):
+        for name in values[kind]:
+            folded, own = name.casefold(), kind[:-1]
             if not _NAME.fullmatch(name) or len(name) > _LONGEST:
                 near = re.sub(r"\W+", "_", name).strip("_")[:_LONGEST]
                 hint = f"; did you mean {near!r}?" if near else ""
                 yield (
-                    f"{place} must be letters, digits and underscores, at most {_LONGEST}, and not "
-                    f"start with an underscore{hint}"
+                    f"{kind}: {name!r}: must be 1 to {_LONGEST} letters, digits and underscores, "
+                    f"the first not an underscore{hint}"
                 )
-            elif folded in RESERVED or folded.startswith(TOTAL_SPEND):
+            elif folded.startswith(TOTAL_SPEND):
+                yield f"{kind}: {name!r}: must not start with {TOTAL_SPEND!r}, as totals do"
+            elif folded in RESERVED:
                 yield (
-                    f"{place} is taken by a column of the program; taken are "
-                    f"{', '.join(sorted(RESERVED))} and all that starts with {TOTAL_SPEND}"
+                    f"{kind}: {name!r}: is a column of the results; "
+                    f"choose another name, such as {f'{own}_{name}'!r}"
                 )
             elif folded in seen:
                 yield (
-                    f"{place} is already the name of a {seen[folded]}; channels and metrics need "
-                    "different names, capitals aside"
+                    f"{kind}: {name!r}: is already the name of a {seen[folded]}; names must "
+                    "differ by more than capitals, those of channels from those of metrics, too"
                 )
-            seen.setdefault(folded, field[:-1])
+            seen.setdefault(folded, own)
 
 
 def _unit_faults(values: Values) -> Iterator[str]:
     unit = values["unit"]
-    if isinstance(unit, str) and not (
-        unit.isprintable() and 0 < len(unit.strip()) <= _LONGEST_UNIT
-    ):
-        yield f"unit={unit!r}: must be 1 to {_LONGEST_UNIT} characters, such as EUR"
-
-
-def _shape_faults(values: Values, bad: Set[str]) -> Iterator[tuple[str, str]]:
-    """Fields that do not have a number for each channel or metric, with what is missing."""
-    channels, metrics = values["channels"], values["metrics"]
-    for name in (*PER_CHANNEL, *PER_METRIC):
-        if name not in bad:
-            sized = ("channel", channels) if name in PER_CHANNEL else ("metric", metrics)
-            yield from _counted(name, values[name], *sized)
-    if "counts" not in bad:
-        yield from _counted("counts", values["counts"], "channel", channels, "rows")
-        for channel, row in zip(channels, values["counts"], strict=False):
-            what = f"numbers in the row of {channel}"
-            yield from _counted("counts", row, "metric", metrics, what)
-    for name in LIMITS:
-        if name not in bad and values[name] is not None:
-            yield from _limit_faults(name, values[name], channels)
-
-
-def _limit_faults(name: str, rows: Any, channels: Sequence[str]) -> Iterator[tuple[str, str]]:
-    if np.ndim(rows[0]) == 0 if rows else True:
-        yield from _counted(name, rows, "channel", channels)
-        return
-    for number, row in enumerate(rows, 1):
-        yield from _counted(name, row, "channel", channels, f"numbers on day {number}")
-
-
-def _counted(
-    field: str, numbers: Sequence[Any], kind: str, names: Sequence[str], what: str = "numbers"
-) -> Iterator[tuple[str, str]]:
-    if len(numbers) == len(names):
-        return
-    missing = ", ".join(names[len(numbers) :])
-    lacks = f"none for {missing}" if missing else f"{len(numbers) - len(names)} too many"
-    yield (
-        field,
-        f"{field}: {len(numbers)} {what} for {len(names)} {kind}s, {lacks}; give one for each "
-        f"{kind}, in the order {', '.join(names)}",
-    )
+    if not (unit.isprintable() and unit.strip() and len(unit) <= _LONGEST_UNIT):
+        yield f"unit={unit!r}: must be 1 to {_LONGEST_UNIT} printable characters, such as EUR"
 
 
 def _gain_faults(values: Values) -> Iterator[str]:
@@ -142,30 +129,51 @@ def _gain_faults(values: Values) -> Iterator[str]:
     if total > 1 + ROUNDING:
         gains = zip(values["channels"], values["loyalty_gain"], strict=True)
         parts = " + ".join(f"{gain:g} ({name})" for name, gain in gains if gain)
-        yield f"loyalty_gain: {parts} = {total:.10g}: the sum over the channels must be 1 or less"
+        yield f"loyalty_gain: {parts} = {total:.10g}: must sum up to 1 or less"
 
 
-def _dead_ends(values: Values) -> list[str]:
-    """A sentence where no plan earns any engagement: there would be nothing to decide."""
+def _limit_faults(values: Values) -> list[str]:
+    limits = (values[name] for name in LIMITS)
+    return clashes(values["channels"], values["days"], values["daily_budget"], *limits)
+
+
+def _weekday_faults(values: Values) -> Iterator[str]:
     days, factors = values["days"], values["weekday_factors"]
     if not any(factors[(values["start_weekday"] + day) % 7] for day in range(days)):
-        return [
+        yield (
             f"weekday_factors={factors}: 0 on all {days} days of the campaign, so that nothing can "
             "be earned: at least one must be above 0"
-        ]
+        )
+
+
+def _earning_faults(values: Values) -> Iterator[str]:
+    """Campaigns in which no plan earns any engagement: there would be nothing to decide."""
     weights = np.array(values["metric_weights"])
     if not weights.any():
-        return [
+        yield (
             f"metric_weights={values['metric_weights']}: all 0, so that nothing can be earned: at "
             "least one must be above 0"
-        ]
-    most = 1.0 if values["max_spend"] is None else np.array(values["max_spend"])
-    is_open = np.broadcast_to(most, (days, len(values["channels"]))).max(axis=0) > 0
+        )
+        return
+    channels = len(values["channels"])
+    most = (1.0,) * channels if values["max_spend"] is None else values["max_spend"]
+    is_open = np.reshape(most, (-1, channels)).max(axis=0) > 0
     earning = (is_open[:, np.newaxis] * np.array(values["counts"])).max(axis=0) + values["base"]
-    if ((weights > 0) & (earning > 0)).any():
-        return []
-    named = ", ".join(f"{name}={values[name]}" for name in ("counts", "base", *LIMITS[1:]))
-    return [
-        f"{named}, metric_weights={values['metric_weights']}: nothing can be earned: a metric of "
-        "weight above 0 must have a base, or a count in a channel that may spend, above 0"
-    ]
+    if not ((weights > 0) & (earning > 0)).any():
+        fields = ("counts", "base", "metric_weights", "max_spend")
+        yield (
+            f"{', '.join(f'{name}={values[name]}' for name in fields)}: nothing can be earned: a "
+            "metric of weight above 0 must have a base, or a count in a channel that may spend, "
+            "above 0"
+        )
+
+
+_CHECKS: tuple[tuple[tuple[str, ...], Callable[[Values], Iterable[str]]], ...] = (
+    (("channels", "metrics"), _name_faults),
+    (("unit",), _unit_faults),
+    (("channels", "loyalty_gain"), _gain_faults),
+    (("channels", "days", "daily_budget", *LIMITS), _limit_faults),
+    (("days", "start_weekday", "weekday_factors"), _weekday_faults),
+    (("channels", "metrics", "counts", "max_spend", *PER_METRIC), _earning_faults),
+)
+"""The fields that a check needs, and the check."""

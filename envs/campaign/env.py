@@ -32,16 +32,21 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     ## Description
 
-    Each day a budget is split over organic posts, ads and rewards. Each unit spent earns likes,
-    comments and shares; the agent maximises engagement, their weighted sum.
-    ``envs:LinearCampaign-v0`` is the campaign of the article that this project grew from: linear,
-    without memory, without noise. In ``envs:DynamicCampaign-v0`` the parts pull against each other:
-    channels saturate and carry over, ads tire the audience, rewards make it loyal, and a loyal
-    audience lifts what posts earn. In ``envs:UncertainCampaign-v0`` each campaign draws latent
-    parameters, hidden from the agent, and daily results are noisy: they have to be learned from
-    the days. The equations stand in ``envs/campaign/model.py``.
+    Each day a budget is split over channels. Each unit spent earns metrics; the agent maximises
+    engagement, their weighted sum. ``channels`` and ``metrics`` name them, 1 to 12 each; by default
+    they are those of the article that this project grew from: organic posts, ads and rewards, which
+    earn likes, comments and shares.
+    ``envs:LinearCampaign-v0`` is the campaign of the article: linear, without memory, without
+    noise. In ``envs:DynamicCampaign-v0`` the parts pull against each other: channels saturate and
+    carry over, ads tire the audience, rewards make it loyal, and a loyal audience lifts what posts
+    earn; in a campaign of one's own any channel may do any of this. In
+    ``envs:UncertainCampaign-v0`` each campaign draws latent parameters, hidden from the agent, and
+    daily results are noisy: they have to be learned from the days. The equations stand in
+    ``envs/campaign/model.py``.
 
     ## Action Space
+
+    In order of ``channels``; for the campaign of the article, three channels and 100 units a day:
 
     | action | space | meaning | unit |
     | --- | --- | --- | --- |
@@ -49,11 +54,12 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | spend | Box(0.0, 100.0, (3,), float32) | budget units; too large a sum is scaled | [bu/day] |
     | channel | Discrete(3) | the channel of the whole budget; not with spending limits | [1] |
 
-    Channels stand in the order posts, ads, rewards. The upper bound of ``spend`` is the daily
-    budget. A sum below it leaves money unspent. Logits beyond the box are clipped to it. An action
-    with a number that is not finite, with a negative spend or of another shape raises
-    ``ValueError`` and leaves the campaign as it was. The box of the logits is not [-1, 1] on
-    purpose: a softmax of three numbers in [-1, 1] cannot put more than 79 % on one channel.
+    In general the boxes have a number for each channel, the upper bound of ``spend`` is the daily
+    budget, and ``channel`` is the index of one. A sum below the budget leaves money unspent. Logits
+    beyond the box are clipped to it. An action with a number that is not finite, with a negative
+    spend or of another shape raises ``ValueError`` and leaves the campaign as it was. The box of
+    the logits is not [-1, 1] on purpose: a softmax of numbers in [-1, 1] cannot put more than 79 %
+    on one of three channels, or 41 % on one of twelve.
 
     With spending limits (``min_spend``, ``max_spend``) ``logits`` share out what the minimums
     leave, and the surplus of a channel at its maximum goes to the others; ``spend`` becomes the
@@ -61,7 +67,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     ## Observation Space
 
-    Float32 numbers; for the linear campaign of 7 days with 100 units a day:
+    Float32 numbers; for the campaign of the article, 7 days with 100 units a day:
 
     | observation | index | meaning | min | max | unit |
     | --- | --- | --- | --- | --- | --- |
@@ -74,32 +80,39 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     | day | 0 to 6 | the day to be decided, one-hot; all zero after the last | 0.0 | 1.0 | [1] |
     | belief | 0 to 6 | the day to be decided, one-hot; all zero after the last | 0.0 | 1.0 | [1] |
     | belief | 7 to 9 | nominal adstock of each channel over the budget | -8.0 | 8.0 | [1] |
-    | belief | 10 to 11 | nominal effectiveness of ads, and loyalty | -8.0 | 8.0 | [1] |
-    | belief | 12 to 14 | estimated log strength of each channel | -8.0 | 8.0 | [prior sd] |
-    | belief | 15 | estimated log loyalty_lift | -8.0 | 8.0 | [prior sd] |
-    | belief | 16 to 19 | standard deviations of these estimates | -8.0 | 8.0 | [prior sd] |
+    | belief | 10 | nominal loyalty | -8.0 | 8.0 | [1] |
+    | belief | 11 to 13 | estimated log strength of each channel | -8.0 | 8.0 | [prior sd] |
+    | belief | 14 to 16 | standard deviations of these estimates | -8.0 | 8.0 | [prior sd] |
 
-    In ``history`` spends are divided by the daily budget and each metric by a bound of what a day
-    can earn of it. Where campaigns differ or are noisy the metrics of ``history`` and ``totals``
-    may be up to ten times as large. ``belief`` is computed from the same past days
-    (``envs/campaign/belief.py``). An agent that observes only the ``day`` can only learn a fixed
-    plan.
+    In general, for D days, C channels and K metrics:
 
-    ``privileged=True`` adds 17 columns, from 0.0 to 100.0: the latent parameters of the campaign as
-    ratios to the nominal values, or as they are where the nominal value is 0 (9 counts, a channel's
-    metrics at a time, 3 inv_half_saturation, 3 carry_over, loyalty_lift, fatigue). They are for the
-    critic during training and for the oracle; ``metadata["privileged"]`` is their number.
+    - ``history`` has D + D (C + K) numbers: for each day C spends divided by the daily budget, then
+      K metrics, each divided by a bound of what a day can earn of it.
+    - ``totals`` has 1 + K. Where campaigns differ or are noisy the metrics of ``history`` and
+      ``totals`` may be up to ten times as large as the bound.
+    - ``day`` has D. An agent that observes no more can only learn a fixed plan.
+    - ``belief`` has D + 3 C + 1 + F + 2 L, for F channels with ``fatigue`` and L with
+      ``loyalty_lift`` above 0: the nominal effectiveness of the F stands before the loyalty, the
+      estimated log loyalty_lift of the L after the C strengths, and standard deviations after all
+      estimates. It is computed from past days (``envs/campaign/belief.py``).
+
+    ``privileged=True`` adds C K + 2 C + L + F columns, from 0.0 to 100.0, 15 for the campaign of
+    the article: the latent parameters of the campaign as ratios to the nominal values, or as they
+    are where the nominal value is 0 (counts, a channel's metrics at a time, inv_half_saturation,
+    carry_over, then loyalty_lift and fatigue of the channels in which they are nominally above 0).
+    They are for the critic during training and for the oracle; ``metadata["privileged"]`` is their
+    number.
 
     ## Rewards
 
-    ``reward_scale`` times the day's engagement: likes + 2 comments + 3 shares. With
-    ``reward="expected"`` it is the expected engagement, without the day's noise.
-    With ``reward="shaped"`` it is what the day gains over the plan of the nominal campaign:
-    expected engagement, plus what that plan would earn in this campaign from the next morning on,
-    less what it would have earned from this morning on. Potential-based shaping (Ng, Harada and
-    Russell 1999) prefers the same policies; the rewards of a campaign sum up to what it earns less
-    what that plan would have earned, which leaves out most of what the agent cannot influence. It
-    is for training: it depends on the latent parameters.
+    ``reward_scale`` times the day's engagement, the sum of each metric times its weight: likes +
+    2 comments + 3 shares in the article. With ``reward="expected"`` it is the expected engagement,
+    without the day's noise. With ``reward="shaped"`` it is what the day gains over the plan of the
+    nominal campaign: expected engagement, plus what that plan would earn in this campaign from the
+    next morning on, less what it would have earned from this morning on. Potential-based shaping
+    (Ng, Harada and Russell 1999) prefers the same policies; the rewards of a campaign sum up to
+    what it earns less what that plan would have earned, which leaves out most of what the agent
+    cannot influence. It is for training: it depends on the latent parameters.
 
     ## Starting State
 
@@ -116,7 +129,7 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     ## Info
 
-    Each day ``spend`` (3,) [bu/day], ``likes``, ``comments``, ``shares`` [counts/day],
+    Each day ``spend``, a number for each channel [bu/day], each metric under its name [counts/day],
     ``engagement`` and ``expected_engagement`` [1/day]; on the last day also ``episode_metrics``,
     flat names to unscaled numbers.
 
@@ -124,10 +137,12 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     ``action``, ``observation``, ``privileged``, ``reward`` (see above), ``render_mode`` (``ansi``
     or ``rgb_array``) and every field of ``CampaignParams``:
-    ``gymnasium.make("envs:LinearCampaign-v0", action="spend", days=14)``.
+    ``gymnasium.make("envs:LinearCampaign-v0", action="spend", days=14)``. With another number of
+    ``channels`` or ``metrics`` every field that has a number for each must be given, too, unless it
+    is 0 for all of them. ``counts`` has a row for each channel with a number for each metric.
 
-    The values of the three campaigns, channels in the order posts, ads, rewards, weekdays from
-    Monday:
+    The values of the three campaigns, channels and metrics in the order of their names, weekdays
+    from Monday:
 
     PARAMETERS
 
@@ -262,8 +277,9 @@ def check_choices(
         ("reward", reward, REWARDS),
         ("render_mode", render_mode, (None, *rendering.RENDER_MODES)),
     ):
-        if name == "reward" and value in RENAMED:
-            raise ValueError(f"campaign: {name}={value!r} is now called {RENAMED[value]!r}")
+        today = RENAMED.get(str(value))
+        if name == "reward" and today in allowed:
+            raise ValueError(f"campaign: {name}={value!r} is now called {today!r}")
         if value not in allowed:
             raise ValueError(
                 f"campaign: {name}={value!r}: must be one of {', '.join(map(repr, allowed))}"
@@ -295,7 +311,7 @@ def parse_options(
 def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:
     """Raises ``ValueError`` for an unknown entry of the options of ``reset``."""
     for name in options or {}:
-        if name in RENAMED:
+        if RENAMED.get(name) in known:
             raise ValueError(f"reset: option {name!r} is now called {RENAMED[name]!r}")
         if name not in known:
             raise ValueError(f"reset: unknown option {name!r}; known: {', '.join(known) or 'none'}")

@@ -8,12 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign.model import Noise
-from envs.campaign.params import (
-    PRIOR_WIDTHS,
-    CampaignParams,
-    FloatArray,
-    Latent,
-)
+from envs.campaign.params import PRIOR_WIDTHS, CampaignParams, FloatArray, Latent
 from envs.campaign.presets import make_params
 
 LATENT_FIELDS = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "fatigue")
@@ -78,9 +73,7 @@ def parse_true_params(params: CampaignParams, fields: Any) -> CampaignParams:
         )
     noise = {"dispersion": params.is_noisy, "shock_sd": params.shock_sd > 0}
     known = (*LATENT_FIELDS, *PRIOR_WIDTHS, *noise)
-    checked = _checked(params, fields, "true_params", known)
-    changes = {name: getattr(checked, name) for name in fields}
-    true_params = dataclasses.replace(params, **changes)
+    true_params = _changed(params, fields, "true_params", known)
     for name, is_part in noise.items():
         if getattr(true_params, name) != getattr(params, name) and not is_part:
             raise ValueError(
@@ -189,29 +182,25 @@ def _is_privileged(params: CampaignParams) -> NDArray[np.bool_]:
 
 def _given_latent(params: CampaignParams, fields: Mapping[str, Any]) -> Latent:
     """The nominal latent parameters but for the given fields of one campaign."""
-    checked = _checked(params, fields, "latent", LATENT_FIELDS)
-    values = zip(LATENT_FIELDS, checked.nominal, params.nominal, strict=True)
-    return Latent(*(value if name in fields else nominal for name, value, nominal in values))
+    with_base = {"base": (1.0,) * len(params.metrics)}  # so that its channels may earn nothing
+    return _changed(params, fields, "latent", LATENT_FIELDS, **with_base).nominal
 
 
-def _checked(
-    params: CampaignParams, fields: Mapping[str, Any], option: str, known: tuple[str, ...]
+def _changed(
+    params: CampaignParams,
+    fields: Mapping[str, Any],
+    option: str,
+    known: tuple[str, ...],
+    **others: Any,
 ) -> CampaignParams:
+    """The parameters with the fields of a reset option, and others, in place of theirs."""
     for name in fields:
         if name not in known:
             raise ValueError(
                 f"reset: {option}: {name!r} does not differ between campaigns; "
                 f"known: {', '.join(known)}"
             )
-    others: dict[str, Any] = {
-        "channels": params.channels,
-        "metrics": params.metrics,
-        "counts": params.counts,
-        "metric_weights": params.metric_weights,
-        "reference_budget": params.reference_budget,
-        "base": (1.0,) * len(params.metrics),
-    }
-    return make_params("linear", **(others | dict(fields)))
+    return make_params("linear", **(dataclasses.asdict(params) | others | dict(fields)))
 
 
 def _factors(log_sd: float, rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:

@@ -101,7 +101,7 @@ def _clashing_days(
             days_of.setdefault(f"{clash}: lower them or raise daily_budget", []).append(day)
         for name, lowest, highest in zip(channels, lows, highs, strict=True):
             if most is not None and lowest > highest:
-                clash = f"min_spend of {name} is {lowest:g} > max_spend {highest:g} {{}}"
+                clash = f"min_spend of {name} is {lowest:.10g} > max_spend {highest:.10g} {{}}"
                 days_of.setdefault(f"{clash}: lower it or raise max_spend", []).append(day)
     return [clash.format(_when(numbers, days)) for clash, numbers in days_of.items()]
 

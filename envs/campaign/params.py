@@ -68,14 +68,15 @@ class CampaignParams:
     channels: Names = Field(
         default=("posts", "ads", "rewards"),
         description=(
-            f"names of the channels, 1 to {MOST_NAMES}: letters, digits and underscores [text]; "
+            f"names of the channels: letters, digits and underscores; 1 to {MOST_NAMES} [text]; "
             "source: the article"
         ),
     )
     metrics: Names = Field(
         default=("likes", "comments", "shares"),
         description=(
-            f"names of the metrics, 1 to {MOST_NAMES}, as those of channels [text]; source: the article"
+            f"names of the metrics: letters, digits and underscores; 1 to {MOST_NAMES} [text]; "
+            "source: the article"
         ),
     )
     unit: str = Field(
@@ -185,15 +186,15 @@ class CampaignParams:
     min_spend: Limits | None = Field(
         default=None,
         description=(
-            "least that each channel gets in a day, a number a channel or a row of them for every "
-            "day [bu/day]; a choice of the user"
+            "least that each channel gets, for all days or a row for each day [bu/day]; a choice "
+            "of the user"
         ),
     )
     max_spend: Limits | None = Field(
         default=None,
         description=(
-            "most that each channel gets in a day, a number a channel or a row of them for every "
-            "day [bu/day]; a choice of the user"
+            "most that each channel gets, for all days or a row for each day [bu/day]; a choice "
+            "of the user"
         ),
     )
     dispersion: float | None = Field(

@@ -29,12 +29,16 @@ def check_past(params: CampaignParams, rows: Any) -> FloatArray:
     """
     names = columns(params)
     try:
-        past = np.array(rows, dtype=np.float64).reshape(-1, len(names))
+        past = np.array(rows, dtype=np.float64)
     except (TypeError, ValueError):
+        past = np.full(1, np.nan)  # of no use either
+    if past.size == 0:
+        past = np.zeros((0, len(names)))
+    if past.shape[1:] != (len(names),):
         raise ValueError(
-            f"reset: past={rows!r}: needs a row of {len(names)} numbers for each day: "
+            f"reset: past={rows!r}: must be a row of {len(names)} numbers for each day: "
             f"{', '.join(names)}"
-        ) from None
+        )
     if len(past) >= params.days:
         raise ValueError(
             f"reset: past has {len(past)} days, must be fewer than the {params.days} of a campaign"
@@ -56,7 +60,7 @@ def past_faults(params: CampaignParams, past: FloatArray) -> Faults:
     }
     budget = params.daily_budget
     spent = np.where(bad, 0.0, past)[:, :channels].sum(axis=1)
-    rule = f"must be {budget:g} or less, the day's budget"
+    rule = f"must be {budget:,.10g} or less, the day's budget"
     for row in np.flatnonzero(spent > budget * (1 + SPENT_ROUNDING)).tolist():
-        faults[row, " + ".join(params.channels)] = f"{spent[row]:.10g} spent, {rule}"
+        faults[row, " + ".join(params.channels)] = f"{spent[row]:,.10g} {params.unit} spent, {rule}"
     return faults

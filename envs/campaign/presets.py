@@ -51,7 +51,8 @@ PRESETS["uncertain"] = dataclasses.replace(
 def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> CampaignParams:
     """Builds the parameters of a preset with some fields changed.
 
-    What is 0 for every channel or metric of the preset is so for other channels and metrics, too.
+    Fields that are 0 for every channel or metric of the preset are 0 for other channels and
+    metrics, too; those that are not must be given with them.
 
     Args:
         preset: A name of ``PRESETS``.
@@ -61,44 +62,46 @@ def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> Cam
     Raises:
         ValueError: An unknown preset or field, or a bad value. All faults are named at once.
     """
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise ValueError(f"preset={preset!r}: unknown; known: {', '.join(sorted(PRESETS))}")
-    plain = {name: _plain(value) for name, value in changes.items()}
-    values = dataclasses.asdict(PRESETS[preset]) | plain
-    missing = _resize(values, plain)
+    given = {name: _plain(value) for name, value in changes.items()}
+    values = dataclasses.asdict(PRESETS[preset]) | given
+    unfit = _fit(values, given)
     try:
         return CampaignParams(**values)
     except ValidationError as error:
         details = [fault for fault in error.errors() if fault["loc"]]
-    listed = [_fault(fault, known, values) for fault in details]
-    if missing:
+    listed = _field_faults(details, known, values)
+    if unfit:
         listed.append(
-            f"{', '.join(missing)}: missing for channels {_listed(values['channels'])} and metrics "
-            f"{_listed(values['metrics'])}; those of the {preset} campaign are of another size"
+            f"{', '.join(unfit)}: must be given for these channels and metrics "
+            f"({', '.join((*values['channels'], *values['metrics']))}), "
+            f"those of the {preset} campaign have another size"
         )
-    bad = {str(fault["loc"][0]) for fault in details} | set(missing)
+    bad = {str(fault["loc"][0]) for fault in details} | set(unfit)
     raise ValueError("campaign: " + "; ".join([*listed, *faults(values, bad)]))
 
 
-def _resize(values: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """Gives zeros of a preset the size of other channels and metrics; returns what does not fit."""
+def _fit(values: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """Resizes the preset's zeros to the given names; returns what else of it does not fit them."""
     names = (values["channels"], values["metrics"])
-    if not all(isinstance(kind, tuple) and kind for kind in names):
+    if not all(_are_names(kind) for kind in names):
         return []
-    sizes = tuple(map(len, names))
-    is_other = "counts" not in given and np.shape(values["counts"]) != sizes
-    missing = ["counts"] if is_other else []
-    for size, fields in zip(sizes, (PER_CHANNEL, PER_METRIC), strict=True):
-        for name in set(fields) - set(given):
-            if not any(values[name]):
-                values[name] = (0.0,) * size
-            elif len(values[name]) != size:
-                missing.append(name)
-    return [name for name in FIELDS if name in missing]
+    channels, metrics = map(len, names)
+    shapes: dict[str, tuple[int, ...]] = {"counts": (channels, metrics)}
+    shapes |= dict.fromkeys(PER_CHANNEL, (channels,)) | dict.fromkeys(PER_METRIC, (metrics,))
+    unfit = [name for name in shapes.keys() - given if np.shape(values[name]) != shapes[name]]
+    zeros = {name for name in unfit if not np.any(values[name])}
+    values.update({name: _plain(np.zeros(shapes[name])) for name in zeros})
+    return [name for name in FIELDS if name in unfit and name not in zeros]
 
 
-def _listed(names: Any) -> str:
-    return ", ".join(map(str, names))
+def _are_names(value: Any) -> bool:
+    return (
+        isinstance(value, tuple)
+        and 0 < len(value) <= MOST_NAMES
+        and all(isinstance(name, str) for name in value)
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -108,55 +111,79 @@ def _plain(value: Any) -> Any:
     return tuple(_plain(item) for item in value) if isinstance(value, (list, tuple)) else value
 
 
-def _fault(details: Any, known: tuple[str, ...], values: dict[str, Any]) -> str:
-    """One sentence for one of pydantic's errors: the field, the value, what is allowed."""
-    name, *index = details["loc"]
-    if details["type"] == "unexpected_keyword_argument":
-        return _unknown(name, known)
-    meaning = FIELDS[name].description
-    if name in LIMITS:  # which of its two shapes was meant is not known
-        return (
-            f"{name}={values[name]!r}: must be None, a number of 0 or more for each channel, or a "
-            f"row of them for each day ({meaning})"
-        )
-    if details["type"] in {"missing", "too_long", "too_short", "tuple_type"}:
-        return f"{name}={values[name]!r}: needs {_shape(name)} ({meaning})"
-    place = name + "".join(f"[{part}]" for part in _labels(name, index, values))
-    return f"{place}={details['input']!r}: {details['msg'].lower()} ({meaning})"
+def _field_faults(details: list[Any], known: tuple[str, ...], values: dict[str, Any]) -> list[str]:
+    """A sentence for each fault that pydantic finds in a field, with the places that share it."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for fault in details:
+        name, *index = fault["loc"]
+        if fault["type"] == "unexpected_keyword_argument":
+            places[_unknown(name, known), ""] = []
+        elif name in LIMITS or fault["type"] in _WHOLE or _is_empty(fault):
+            places[f"{name}={values[name]!r}: {_needed(name, values)}", name] = []
+        elif fault["type"] != "too_short":  # that is for want of good entries, named themselves
+            place = name + "".join(f"[{part}]" for part in _labels(name, index, values))
+            shared = places.setdefault((fault["msg"].lower(), name), [])
+            shared.append(f"{place}={fault['input']!r}")
+    return [
+        f"{', '.join(where)}{': ' * bool(where)}{text}{_meaning(name)}"
+        for (text, name), where in places.items()
+    ]
 
 
-def _unknown(name: Any, known: tuple[str, ...]) -> str:
-    if RENAMED.get(name) in FIELDS:
-        return f"{name} is now called {RENAMED[name]}"
+_WHOLE = {"missing", "too_long", "tuple_type"}  # pydantic's names of faults of a whole list
+
+
+def _is_empty(fault: Any) -> bool:
+    return fault["type"] == "too_short" and not fault["input"]
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> str:
+    former = RENAMED.get(name)
+    if former in FIELDS:
+        is_list = former in PER_CHANNEL
+        return f"{name} is now called {former}{', a number for each channel' * is_list}"
     names = sorted([*FIELDS, *known])
-    near = difflib.get_close_matches(str(name), names, n=1)
+    near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown parameter {name!r}; {hint}known: {', '.join(names)}"
 
 
-def _labels(name: str, index: list[Any], values: dict[str, Any]) -> list[Any]:
+def _named(field: str) -> tuple[str, ...]:
+    """The fields with the names of each axis of a field; none where its places have no name."""
+    if field == "counts":
+        return ("channels", "metrics")
+    if field in PER_METRIC:
+        return ("metrics",)
+    return ("channels",) if field in PER_CHANNEL or field in LIMITS else ()
+
+
+def _labels(field: str, index: list[Any], values: dict[str, Any]) -> list[Any]:
     """Places in a field by the names of channel and metric, where it has one for each."""
-    if name == "counts" or name in PER_CHANNEL:
-        kinds: tuple[str, ...] = ("channels", "metrics")
-    elif name in PER_METRIC:
-        kinds = ("metrics",)
-    else:
-        return index
-    return [
-        values[kind][place] if place < len(values[kind]) else place
-        for kind, place in zip(kinds, index, strict=False)
+    labels = list(index)
+    for axis, (kind, place) in enumerate(zip(_named(field), index, strict=False)):
+        if _are_names(values[kind]) and place < len(values[kind]):
+            labels[axis] = values[kind][place]
+    return labels
+
+
+def _needed(field: str, values: dict[str, Any]) -> str:
+    """What a field that holds a list must consist of, in words."""
+    if field in {"channels", "metrics"}:
+        return f"must be 1 to {MOST_NAMES} names"
+    each = [
+        f"each of {', '.join(values[kind])}" if _are_names(values[kind]) else f"each {kind[:-1]}"
+        for kind in _named(field)
     ]
+    if field in LIMITS:  # which of its two shapes was meant is not known
+        return f"must be None, a number of 0 or more for {each[0]}, or such a row for each day"
+    if field == "counts":
+        return f"must be a row for {each[0]} with a number for {each[1]}"
+    return f"must be a number for {each[0]}" if each else "must be 7 numbers"
 
 
-def _shape(name: str) -> str:
-    """What a field must consist of, in words."""
-    if name in {"channels", "metrics"}:
-        return f"1 to {MOST_NAMES} names"
-    if name == "counts":
-        return "a row for each channel, with a number for each metric"
-    if name in PER_CHANNEL or name in PER_METRIC:
-        return f"a number for each {'channel' if name in PER_CHANNEL else 'metric'}"
-    return f"{len(FIELDS[name].default)} numbers"
+def _meaning(field: str) -> str:
+    """The description of a field without its source, in brackets; none for an unknown field."""
+    return f" ({str(FIELDS[field].description).partition(';')[0]})" if field in FIELDS else ""
 
 
 def parameter_table() -> str:

@@ -1,5 +1,6 @@
 """Campaigns that differ: where it pays to adapt to each, and three of them day by day."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from envs.campaign.params import CHANNELS, METRICS
+from envs.campaign.params import CampaignParams
 from evaluate import statistics
 from evaluate.campaign import charts
 from evaluate.campaign.policies import BEST_FIXED, CLAIRVOYANT, REPLANNER
@@ -72,7 +73,7 @@ class QuartileGain(NamedTuple):
     gap_closed: Interval | None
 
 
-def adaptation(evaluation: Evaluation) -> FamilySections:
+def adaptation(evaluation: Evaluation, params: CampaignParams) -> FamilySections:
     """Where adapting pays, and three campaigns day by day; nothing where campaigns do not differ.
 
     The numbers are the gains by how unusual the draws are.
@@ -87,16 +88,18 @@ def adaptation(evaluation: Evaluation) -> FamilySections:
     groups = np.array_split(np.argsort(distance, kind="stable"), min(QUARTERS, count))
     quarters = [_quarter(totals, names, distance, rows) for rows in groups]
     numbers = {name: {"gain_by_draw": [_numbers(q, name) for q in quarters]} for name in names}
-    where = _gain_section(quarters, names, evaluation.colours)
-    examples = _examples_section(days_of(evaluation), totals, names, strengths)
+    form = wording.totals(max(abs(scores.values).mean() for scores in totals.values()))
+    where = _gain_section(quarters, names, evaluation.colours, form)
+    examples = _examples_section(days_of(evaluation), totals, names, strengths, params)
     return FamilySections(rest=(where, examples), numbers=numbers)
 
 
-def choose_examples(deviation: FloatArray) -> list[Example]:
+def choose_examples(deviation: FloatArray, channels: Sequence[str]) -> list[Example]:
     """Three campaigns by their draws: the most usual, and those nearest to one unusual channel.
 
     Args:
         deviation: Of the log strengths, (campaigns, channels) [sd].
+        channels: Names of the channels.
     """
     examples = [Example("as usual as it gets", int((deviation**2).sum(axis=-1).argmin()))]
     for word, sign in (("strong", 1.0), ("weak", -1.0)):
@@ -105,7 +108,7 @@ def choose_examples(deviation: FloatArray) -> list[Example]:
         far[[example.campaign for example in examples]] = np.inf
         campaign, channel = np.unravel_index(far.argmin(), far.shape)
         if np.isfinite(far[campaign, channel]):
-            label = f"{CHANNELS[int(channel)]} unusually {word}"
+            label = f"{channels[int(channel)]} unusually {word}"
             examples.append(Example(label, int(campaign)))
     return examples
 
@@ -150,26 +153,35 @@ def _numbers(quarter: QuartileGain, policy: str) -> dict[str, Any]:
 
 
 def _gain_section(
-    quarters: list[QuartileGain], names: list[str], colours: dict[str, str]
+    quarters: list[QuartileGain],
+    names: list[str],
+    colours: dict[str, str],
+    form: wording.Digits,
 ) -> Section:
     """The gain over the best fixed plan against how unusual the draw is."""
     leading, first, last = names[0], quarters[0].gain, quarters[-1].gain
     text = (
         "How unusual a campaign is: the distance of its channels' log strengths from what is "
         "expected, in standard deviations. In the quarter of campaigns nearest to that, "
-        f"{leading} earns {_more(first[leading])} than the {BEST_FIXED}, in the furthest "
-        f"{_more(last[leading])}; knowing the draw would be worth "
-        f"{wording.number(first[CLAIRVOYANT].value)} and {wording.number(last[CLAIRVOYANT].value)}."
+        f"{leading} earns {_more(first[leading], form)} than the {BEST_FIXED}, in the furthest "
+        f"{_more(last[leading], form)}; knowing the draw would be worth "
+        f"{form.number(first[CLAIRVOYANT].value)} and {form.number(last[CLAIRVOYANT].value)}."
     )
     title = "Where adapting pays, and where it does not"
-    table, picture = _gain_table(quarters, names), _gain_chart(quarters, names, colours)
+    table = _gain_table(quarters, names, form)
+    picture = _gain_chart(quarters, names, colours, form)
     return Section(title, [text], [table], [picture])
 
 
-def _gain_chart(quarters: list[QuartileGain], names: list[str], colours: dict[str, str]) -> Chart:
+def _gain_chart(
+    quarters: list[QuartileGain],
+    names: list[str],
+    colours: dict[str, str],
+    form: wording.Digits,
+) -> Chart:
     words = "; ".join(
         f"{quarter.low:.2f} to {quarter.high:.2f} sd: "
-        + ", ".join(f"{name} {wording.signed(quarter.gain[name].value)}" for name in names)
+        + ", ".join(f"{name} {form.signed(quarter.gain[name].value)}" for name in names)
         for quarter in quarters
     )
     figure = charts.gain_by_group(
@@ -188,7 +200,7 @@ def _gain_chart(quarters: list[QuartileGain], names: list[str], colours: dict[st
     )
 
 
-def _gain_table(quarters: list[QuartileGain], names: list[str]) -> Table:
+def _gain_table(quarters: list[QuartileGain], names: list[str], form: wording.Digits) -> Table:
     *adaptive, _ = names
     head = ["distance [sd]", "campaigns"]
     head += [title for name in adaptive for title in (name, wording.INTERVAL)]
@@ -196,9 +208,9 @@ def _gain_table(quarters: list[QuartileGain], names: list[str]) -> Table:
     for quarter in quarters:
         cells = [f"{quarter.low:.2f} to {quarter.high:.2f}", str(quarter.campaigns)]
         for gain in (quarter.gain[name] for name in adaptive):
-            cells += [wording.signed(gain.value), wording.ends(gain, wording.signed, EPISODE)]
+            cells += [form.signed(gain.value), wording.ends(gain, form.signed, EPISODE)]
         closed = wording.share(quarter.gap_closed.value) if quarter.gap_closed else "-"
-        rows.append([*cells, wording.signed(quarter.gain[CLAIRVOYANT].value), closed])
+        rows.append([*cells, form.signed(quarter.gain[CLAIRVOYANT].value), closed])
     caption = (
         f"By how much each policy earns more than the {BEST_FIXED} on the same campaigns, in "
         "expected engagement, in quarters of the campaigns by how unusual their draws are."
@@ -207,30 +219,34 @@ def _gain_table(quarters: list[QuartileGain], names: list[str]) -> Table:
 
 
 def _examples_section(
-    days: pd.DataFrame, totals: dict[str, Scores], names: list[str], strengths: Strengths
+    days: pd.DataFrame,
+    totals: dict[str, Scores],
+    names: list[str],
+    strengths: Strengths,
+    params: CampaignParams,
 ) -> Section:
     """Three campaigns day by day: what the agent did and saw, and how strong the channels were."""
-    leading, examples = names[0], choose_examples(strengths.deviation)
+    leading, examples = names[0], choose_examples(strengths.deviation, params.channels)
     agent, best = (days[days["policy"] == name] for name in (leading, CLAIRVOYANT))
     seed = int(agent["seed"].min())
     agent = agent[agent["seed"] == seed]
     shown, words = [], []
     for label, campaign in examples:
-        values = zip(CHANNELS, strengths.strength[campaign], strict=True)
+        values = zip(params.channels, strengths.strength[campaign], strict=True)
         strength = ", ".join(f"{name} {value:.2f}" for name, value in values)
         played, known = (frame[frame["campaign"] == campaign] for frame in (agent, best))
         title = f"{label.capitalize()}\ntrue strength: {strength}"
         shown.append(charts.Played(title, {leading: played, CLAIRVOYANT: known}, played))
-        words.append(f"{label} (true strength {strength}): {_in_words(played)}")
+        words.append(f"{label} (true strength {strength}): {_in_words(played, params)}")
     picture = Chart(
         "single_campaigns",
         f"Each row is one campaign: what {leading} did, what the {CLAIRVOYANT} did, and what "
         f"{leading} saw. On the first day nothing has been seen yet; from then on what was seen "
         "may move the budget.",
         f"Stacked bars of spend and lines of metrics by day. {'; '.join(words)}.",
-        charts.single_campaigns(shown),
+        charts.single_campaigns(shown, params),
     )
-    table = _examples_table(examples, totals, names, strengths, seed)
+    table = _examples_table(examples, totals, names, strengths, seed, params)
     return Section("Single campaigns day by day", [CHOSEN], [table], [picture])
 
 
@@ -240,14 +256,16 @@ def _examples_table(
     names: list[str],
     strengths: Strengths,
     seed: int,
+    params: CampaignParams,
 ) -> Table:
     earning = [*names, BEST_FIXED]
+    form = wording.digits(max(totals[name].values.max() for name in earning))
     rows = [
         [
             label,
             str(campaign),
             *(f"{value:.2f}" for value in strengths.strength[campaign]),
-            *(f"{totals[name].values[0, campaign]:,.0f}" for name in earning),
+            *(form.number(totals[name].values[0, campaign]) for name in earning),
         ]
         for label, campaign in examples
     ]
@@ -256,19 +274,19 @@ def _examples_table(
         f"{CLAIRVOYANT} knows, and the expected engagement that each policy earns; of {names[0]} "
         f"that of training seed {seed}. The number is that of the column campaign in results.csv."
     )
-    head = ["campaign", "number", *(f"true {name}" for name in CHANNELS), *earning]
+    head = ["campaign", "number", *(f"true {name}" for name in params.channels), *earning]
     return Table(caption, head, rows)
 
 
-def _in_words(played: pd.DataFrame) -> str:
-    def numbers(day: Any, names: tuple[str, ...]) -> str:
-        return "/".join(f"{day[name]:.0f}" for name in names)
-
+def _in_words(played: pd.DataFrame, params: CampaignParams) -> str:
+    spend = wording.digits(params.daily_budget).number
+    counts = wording.digits(float(played[list(params.metrics)].to_numpy().max())).number
     return ", ".join(
-        f"day {day['day']} spent {numbers(day, CHANNELS)} and saw {numbers(day, METRICS)}"
+        f"day {day['day']} spent {'/'.join(spend(day[name]) for name in params.channels)} and saw "
+        f"{'/'.join(counts(day[name]) for name in params.metrics)}"
         for _, day in played.iterrows()
     )
 
 
-def _more(gain: Interval) -> str:
-    return f"{wording.number(abs(gain.value))} {'more' if gain.value >= 0 else 'less'}"
+def _more(gain: Interval, form: wording.Digits) -> str:
+    return f"{form.number(abs(gain.value))} {'more' if gain.value >= 0 else 'less'}"

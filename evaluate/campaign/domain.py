@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams
+from envs.campaign.params import CampaignParams
 from evaluate.campaign.policies import (
     BEST_FOUND,
     NAMES,
@@ -64,9 +64,9 @@ def variants(candidate: Candidate, probabilities: Probabilities) -> list[Candida
 def columns(envs: BatchEnv, step: Step) -> dict[str, NDArray[Any]]:
     """Spend, metrics and engagement of a day, each (n_envs,); where noisy, the expected one too."""
     params: CampaignParams = envs.unwrapped.params  # type: ignore[attr-defined]
-    spend = dict(zip(CHANNELS, step.infos["spend"].T, strict=True))
+    spend = dict(zip(params.channels, step.infos["spend"].T, strict=True))
     expected = ("expected_engagement",) if params.is_noisy else ()
-    return spend | {name: step.infos[name] for name in (*METRICS, "engagement", *expected)}
+    return spend | {name: step.infos[name] for name in (*params.metrics, "engagement", *expected)}
 
 
 def sections(evaluation: Evaluation) -> FamilySections:
@@ -74,8 +74,9 @@ def sections(evaluation: Evaluation) -> FamilySections:
     from evaluate.campaign.adaptation import adaptation
     from evaluate.campaign.sections import campaign_sections
 
-    plan, days, why = campaign_sections(evaluation, params_of(evaluation.env))
-    adapting = adaptation(evaluation)
+    params = params_of(evaluation.env)
+    plan, days, why = campaign_sections(evaluation, params)
+    adapting = adaptation(evaluation, params)
     return FamilySections((plan,), (*adapting.rest, days, why), adapting.numbers)
 
 

@@ -1,15 +1,17 @@
 """Why a budget is split as it is: what stands behind a plan, and the best plan in plain words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.campaign import model, planner
-from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
+from envs.campaign.params import CampaignParams, FloatArray
 from evaluate.campaign.policies import best_name, is_optimum_confirmed
+from evaluate.report import wording
 
+NAMED = 5  # channels in a sentence about a day's spend
 NEAR = 0.005  # of the daily budget counts as standing at a limit
 LINEAR = (
     "Every unit on a channel earns the same, so each day goes to the one that earns most per unit."
@@ -22,18 +24,46 @@ WEEKDAYS = "Some weekdays earn more than others, and what pays at once is worth 
 LIMITED = "The least and most that each channel may get hold the plan back on some days."
 
 
-class PlanDiagnostics(NamedTuple):
-    """What stands behind a plan; each has a row for every day.
+class Roles(NamedTuple):
+    """Channels by what they do to the audience, each a tuple of their places.
 
     Attributes:
+        building: Those that build loyalty; none where it would lift nothing.
+        lifted: Those that loyalty lifts; none where nothing builds it.
+        tiring: Those that the audience tires of.
+    """
+
+    building: tuple[int, ...]
+    lifted: tuple[int, ...]
+    tiring: tuple[int, ...]
+
+
+def roles_of(params: CampaignParams) -> Roles:
+    """Which channels build loyalty, are lifted by it, and tire; a single day has no tomorrow."""
+    if params.days == 1:
+        return Roles((), (), ())
+    building, lifted, tiring = (
+        tuple(channel for channel, value in enumerate(values) if value > 0)
+        for values in (params.loyalty_gain, params.loyalty_lift, params.fatigue)
+    )
+    return Roles(building if lifted else (), lifted if building else (), tiring)
+
+
+class PlanDiagnostics(NamedTuple):
+    """What stands behind a plan; each array has a row for every day.
+
+    Attributes:
+        params: The campaign.
         loyalty: At the start of the day, (days,) [1].
-        effectiveness: What fatigue leaves of the ads' strength, at the start too, (days,) [1].
+        effectiveness: What fatigue leaves of a channel's strength, at the start of the day too,
+            (days, channels) [1].
         marginal_engagement: What one more unit is worth over the rest of the campaign, (days,
             channels) [1/bu].
         active_constraint: The limit that a spend stands at, or nothing, (days, channels): ``at 0``,
             ``at min``, ``at max``, or ``all`` where the whole budget is on one channel.
     """
 
+    params: CampaignParams
     loyalty: FloatArray
     effectiveness: FloatArray
     marginal_engagement: FloatArray
@@ -44,13 +74,22 @@ class PlanDiagnostics(NamedTuple):
         """Whether spending limits hold the plan back anywhere."""
         return bool(np.isin(self.active_constraint, ["at min", "at max"]).any())
 
+    @property
+    def audience(self) -> dict[str, FloatArray]:
+        """Loyalty, and the effectiveness of each channel that tires, by what it is, (days,) [1]."""
+        roles, names = roles_of(self.params), self.params.channels
+        loyalty = {"loyalty": self.loyalty} if roles.building else {}
+        tiring = {f"effectiveness of {names[c]}": self.effectiveness[:, c] for c in roles.tiring}
+        return loyalty | tiring
+
 
 def plan_diagnostics(params: CampaignParams, spend: FloatArray) -> PlanDiagnostics:
     """What stands behind a plan (days, channels) [bu/day] in the nominal campaign."""
     _, states = model.rollout(params, spend)
     _, _, effectiveness, loyalty = map(np.array, zip(*states[:-1], strict=True))
     marginal = planner.engagement_and_gradient(params, spend)[1]
-    return PlanDiagnostics(loyalty, effectiveness, marginal, _active_constraint(params, spend))
+    active = _active_constraint(params, spend)
+    return PlanDiagnostics(params, loyalty, effectiveness, marginal, active)
 
 
 def how_sure(params: CampaignParams) -> str:
@@ -88,14 +127,18 @@ def _active_constraint(params: CampaignParams, spend: FloatArray) -> NDArray[np.
 
 def _linear_explanation(params: CampaignParams) -> str:
     per_unit = np.einsum("ck,k->c", params.counts_array, params.weights_array)
-    best = CHANNELS[int(per_unit.argmax())]
-    earned = ", ".join(f"{name} {value:g}" for name, value in zip(CHANNELS, per_unit, strict=True))
+    best = params.channels[int(per_unit.argmax())]
+    earned = ", ".join(
+        f"{name} {wording.short(value)}"
+        for name, value in zip(params.channels, per_unit.tolist(), strict=True)
+    )
     return (
-        f"Spending all on {best} is right here because the response is linear: a unit of budget "
-        f"earns the same engagement ({earned}) whether it is the first or the hundredth, today or "
-        "on the last day. Nothing saturates and nothing carries over, so every unit moved to the "
-        "channel that earns most is a gain, and there is no reason to spread. A real channel "
-        "saturates; a campaign that models it has its best plan in between."
+        f"Spending all on {best} is right here because the response is linear: each "
+        f"{wording.one_of(params.unit)} earns the same engagement ({earned}) whether it is the "
+        "first or the hundredth, today or on the last day. Nothing saturates and nothing carries "
+        "over, so every unit moved to the channel that earns most is a gain, and there is no "
+        "reason to spread. A real channel saturates; a campaign that models it has its best plan "
+        "in between."
     )
 
 
@@ -104,8 +147,9 @@ def _effects(params: CampaignParams) -> Iterator[str]:
     plan = planner.plan(params)
     behind = plan_diagnostics(params, plan.spend)
     yield (
-        f"The {best_name(params)} earns {plan.engagement:,.1f}. It starts with "
-        f"{_split(plan.spend[0])} and ends with {_split(plan.spend[-1])}."
+        f"The {best_name(params)} earns {wording.totals(plan.engagement).number(plan.engagement)}. "
+        f"It starts with {_split(params, plan.spend[0])} and ends with "
+        f"{_split(params, plan.spend[-1])}."
     )
     if params.is_linear:
         yield LINEAR
@@ -113,8 +157,8 @@ def _effects(params: CampaignParams) -> Iterator[str]:
         yield SATURATED
     yield from _audience(params, plan.spend, behind)
     if any(params.carry_over):
-        shares = zip(CHANNELS, params.carry_over, strict=True)
-        kept = ", ".join(f"{name} {share:.0%}" for name, share in shares)
+        shares = zip(params.channels, params.carry_over, strict=True)
+        kept = ", ".join(f"{name} {share:.0%}" for name, share in shares if share)
         yield f"Part of a spend works only on later days (kept from day to day: {kept})."
     if len(set(params.weekday_factors)) > 1:
         yield WEEKDAYS
@@ -123,24 +167,54 @@ def _effects(params: CampaignParams) -> Iterator[str]:
 
 
 def _audience(params: CampaignParams, spend: FloatArray, behind: PlanDiagnostics) -> Iterator[str]:
-    """What rewards and ads do to the audience under a plan."""
-    first, last = spend[0], spend[-1]
-    if params.loyalty_gain and params.loyalty_lift:
-        yield (
-            "Rewards build loyalty, which lifts what posts earn by up to "
-            f"{params.loyalty_lift:.0%} on the days that follow: loyalty is "
-            f"{behind.loyalty.max():.2f} at its highest (1 is the most). That is an investment, "
-            f"worth most while many days are left: rewards get {first[2]:.0f} units on the first "
-            f"day and {last[2]:.0f} on the last."
+    """What the channels do to the audience under a plan."""
+    building, lifted, _ = roles_of(params)
+    if building:
+        lift = wording.listed(
+            [f"{params.channels[c]} by up to {params.loyalty_lift[c]:,.0%}" for c in lifted]
         )
-    if params.fatigue:
         yield (
-            f"Ads tire the audience: their strength falls to {behind.effectiveness.min():.2f} of "
-            "what it is at first. What is spent on them early makes later ones weaker, and on the "
-            f"last day there is nothing left to save them for: ads get {first[1]:.0f} units on the "
-            f"first day and {last[1]:.0f} on the last."
+            f"Spend on {_names(params, building)} builds loyalty, which lifts what is earned with "
+            f"{lift} on the days that follow: loyalty is {behind.loyalty.max():.2f} at its highest "
+            "(1 is the most). That is an investment, worth most while many days are left: "
+            f"{_first_and_last(params, spend, building)}."
+        )
+    if tiring := [c for c in roles_of(params).tiring if np.ptp(behind.effectiveness[:, c])]:
+        least = wording.listed([f"{behind.effectiveness[:, c].min():.2f}" for c in tiring])
+        yield (
+            f"The audience tires of {_names(params, tiring)}: at its lowest the effect is {least} "
+            "of what it is at first. What is spent on a tiring channel early makes its later days "
+            "weaker, and on the last day there is nothing left to save the audience for: "
+            f"{_first_and_last(params, spend, tiring)}."
         )
 
 
-def _split(spend: FloatArray) -> str:
-    return ", ".join(f"{value:.0f} on {name}" for name, value in zip(CHANNELS, spend, strict=True))
+def _names(params: CampaignParams, channels: Iterable[int]) -> str:
+    return wording.listed([params.channels[c] for c in channels])
+
+
+def _first_and_last(params: CampaignParams, spend: FloatArray, channels: Iterable[int]) -> str:
+    """The spend on these channels at both ends, the unit behind the first numbers."""
+    form = wording.digits(params.daily_budget).number
+    ends = {params.channels[c]: f"{form(spend[0, c])} and {form(spend[-1, c])}" for c in channels}
+    return f"on the first and the last day the plan puts {_on(ends, params.unit)}"
+
+
+def _split(params: CampaignParams, spend: FloatArray) -> str:
+    """What a day's money goes to: the channels that get most by name, the others together."""
+    form = wording.digits(params.daily_budget).number
+    by_size = np.argsort(-spend, kind="stable")
+    spent = [c for c in by_size.tolist() if form(spend[c]) != form(0.0)]
+    named = sorted(spent if len(spent) <= NAMED else spent[: NAMED - 1])
+    amounts = {params.channels[c]: form(spend[c]) for c in named}
+    others = [c for c in spent if c not in named]
+    if others:
+        amounts[f"{len(others)} others"] = form(float(spend[others].sum()))
+    return _on(amounts, params.unit) if amounts else "no spend"
+
+
+def _on(amounts: dict[str, str], unit: str) -> str:
+    first, *rest = amounts.items()
+    return wording.listed(
+        [f"{first[1]} {unit} on {first[0]}", *(f"{amount} on {name}" for name, amount in rest)]
+    )

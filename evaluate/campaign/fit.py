@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.campaign.latent import sample_latent
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
+from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.robust_planner import POSTERIOR_PARTICLES, importance_weights
+from evaluate.campaign.rounding import in_text
 from train.config import EnvConfig
 from train.environment import make_env
 
@@ -71,21 +72,23 @@ def fit_of(env: EnvConfig, params: CampaignParams, past: FloatArray, seed: int) 
     """How past days (past days, channels + metrics) fit the campaign; None where there are none."""
     if not len(past):
         return None
-    spend, counts = np.split(past, [len(CHANNELS)], axis=1)
+    spend, counts = np.split(past, [len(params.channels)], axis=1)
     if not (params.is_noisy or params.is_drawn):
-        return _compare_exactly(counts, _simulate(env, spend, 1, seed)[0])
-    usual, ranked = np.split(_simulate(env, spend, 2 * CAMPAIGNS, seed), 2)
+        return _compare_exactly(counts, _simulate(env, params, spend, 1, seed)[0], params.metrics)
+    usual, ranked = np.split(_simulate(env, params, spend, 2 * CAMPAIGNS, seed), 2)
     days = usual, ranked, counts[np.newaxis]
     totals = (metrics.sum(axis=1, keepdims=True) for metrics in days)
     as_far = min(_share_as_far(*days), _share_as_far(*totals))
     logs = np.log1p(usual)
     off = (np.log1p(counts) - logs.mean(axis=0)) / np.hypot(logs.std(axis=0), ROUNDING)
-    furthest = _furthest(np.abs(off), counts, *np.quantile(usual, RANGE, axis=0))
+    furthest = _furthest(np.abs(off), params.metrics, counts, *np.quantile(usual, RANGE, axis=0))
     alike = _alike(params, past, seed) if params.is_drawn else None
     return Fit(as_far > RARE, as_far, *furthest, has_chance=True, alike=alike)
 
 
-def _simulate(env: EnvConfig, spend: FloatArray, campaigns: int, seed: int) -> FloatArray:
+def _simulate(
+    env: EnvConfig, params: CampaignParams, spend: FloatArray, campaigns: int, seed: int
+) -> FloatArray:
     """Counts of campaigns with these spends (days, channels), (campaigns, days, metrics)."""
     form = {"action": "spend", "observation": "totals", "privileged": False, "reward": "observed"}
     limits = {"min_spend": None, "max_spend": None}  # what was spent was spent
@@ -93,24 +96,29 @@ def _simulate(env: EnvConfig, spend: FloatArray, campaigns: int, seed: int) -> F
     with closing(make_env(EnvConfig(id=env.id, kwargs=kwargs), campaigns)) as envs:
         envs.reset(seed=seed)
         infos = [envs.step(np.tile(row, (campaigns, 1)))[4] for row in spend]
-    return np.stack([np.stack([info[name] for name in METRICS], axis=-1) for info in infos], axis=1)
+    days = [np.stack([info[name] for name in params.metrics], axis=-1) for info in infos]
+    return np.stack(days, axis=1)
 
 
-def _compare_exactly(counts: FloatArray, expected: FloatArray) -> Fit:
+def _compare_exactly(counts: FloatArray, expected: FloatArray, metrics: tuple[str, ...]) -> Fit:
     """Compares counts (past days, metrics) with those that the campaign brings without chance."""
     off = np.abs(counts - expected)
     is_usual = bool((off <= np.maximum(1.0, TOLERANCE * expected)).all())
-    furthest = _furthest(off / np.maximum(expected, 1.0), counts, expected, expected)
+    furthest = _furthest(off / np.maximum(expected, 1.0), metrics, counts, expected, expected)
     return Fit(is_usual, float(is_usual), *furthest, has_chance=False)
 
 
 def _furthest(
-    off: FloatArray, counts: FloatArray, low: FloatArray, high: FloatArray
+    off: FloatArray,
+    metrics: tuple[str, ...],
+    counts: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
 ) -> tuple[int, str, float, float, float]:
     """Day, metric, count, low and high of the count that is furthest off; (past days, metrics)."""
     day, metric = np.unravel_index(off.argmax(), off.shape)
     count, least, most = (float(values[day, metric]) for values in (counts, low, high))
-    return int(day) + 1, METRICS[metric], count, least, most
+    return int(day) + 1, metrics[metric], count, least, most
 
 
 def _share_as_far(usual: FloatArray, ranked: FloatArray, counts: FloatArray) -> float:
@@ -161,12 +169,11 @@ def warning_of(fit: Fit | None) -> str:
 
 def _off(fit: Fit) -> str:
     """The count that is furthest off, and what is usual."""
-    numbers = (f"{number:,.1f}".removesuffix(".0") for number in (fit.counted, fit.low, fit.high))
-    counted, low, high = numbers
+    counted, low, high = map(in_text, (fit.counted, fit.low, fit.high))
     if fit.has_chance:
         usual = f"where {SHARE:.0%} of simulated campaigns have {low} to {high}"
     elif fit.low > 0:
-        usual = f"{fit.counted / fit.low:,.2f} times the {low} that these spends earn"
+        usual = f"{in_text(fit.counted / fit.low, 3)} times the {low} that these spends earn"
     else:
         usual = "where these spends earn nothing"
     return f"{fit.metric}: {counted}, {usual}"

@@ -1,14 +1,14 @@
 """Reads past days from a CSV file, in the forms that spreadsheets and programs write.
 
 Encoding, separator and decimal mark are recognised; whatever is wrong is said at once, with row and
-column as a spreadsheet shows them. The columns wanted are arguments.
+column as a spreadsheet shows them. The columns wanted are arguments; capitals do not matter.
 """
 
 import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import MAXYEAR, date, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,7 @@ SEPARATORS = ",;\t|"
 SEPARATOR_LINE = re.compile(r'\s*"?sep=([^\w\s"]|\t)"?[,;\t]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
 SPACES = " \u00a0\u202f'\u2019"  # group digits by three, as the comma or the point does
 WORKBOOK = b"PK\x03\x04"
-MOST_SHOWN = 200  # more than all the cells of the longest campaign
+MOST_SHOWN = 200
 
 Check = Callable[[FloatArray], Faults]
 """What is wrong with values (past days, columns), by row from 0 and column."""
@@ -62,14 +62,15 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_past(
-    data: bytes, where: str, columns: Sequence[str], last_day: int, check: Check
+    data: bytes, where: str, kinds: Mapping[str, Sequence[str]], last_day: int, check: Check
 ) -> PastDays:
     """Past days out of a CSV file: a row for each, with a ``day`` or a ``date`` and the columns.
 
     Args:
         data: The content of the file.
         where: Names the file in messages.
-        columns: The columns wanted; others are left aside with a notice.
+        kinds: The columns wanted by what they are (``channels``), for messages; others are left
+            aside with a notice.
         last_day: The day that ends an episode, from 1; past days come before it.
         check: Looks at the values; NaN stands for what cannot be read.
 
@@ -78,6 +79,7 @@ def parse_past(
     """
     if data.startswith(WORKBOOK):
         raise InputError(f"past {where}: is a workbook, expected a CSV file: save it as CSV")
+    columns = [name for names in kinds.values() for name in names]
     cells, separator, faults = _cells(_decoded(data), (DAY, DATE, *columns))
     wanted = (DATE if DATE in cells and DAY not in cells else DAY, *columns)
     faults |= _header_faults(cells, wanted)
@@ -91,7 +93,7 @@ def parse_past(
         if column in cells or column not in wanted
     }
     if faults:
-        raise InputError(_message(where, wanted, faults))
+        raise InputError(_message(where, wanted, faults, kinds))
     others = [str(name) for name in cells if name and name not in wanted]
     notice = f"{where}: columns not used: {', '.join(others)}"
     return PastDays(values[:, 1:], first, (notice,) * bool(others))
@@ -101,14 +103,15 @@ def _cells(text: str, expected: Sequence[str]) -> tuple[pd.DataFrame, str, Fault
     """The cells of a CSV file whose header may have the names expected.
 
     Returns:
-        Text by number of the row and lower-case name of the column, blank rows left out; the
-        separator; and what is wrong with whole rows.
+        Text by number of the row and name of the column, as expected or in lower case, blank rows
+        left out; the separator; and what is wrong with whole rows.
     """
+    spelling = {name.lower(): name for name in expected}
     declared = SEPARATOR_LINE.match(text)
-    separator = declared[1] if declared else _separator(text, expected)
+    separator = declared[1] if declared else _separator(text, spelling)
     rows, faults = _rows(text[declared.end() :] if declared else text, separator)
     header = next(iter(rows), 1)
-    names = [name.lower() for name in rows.pop(header, [])]
+    names = [spelling.get(name.lower(), name.lower()) for name in rows.pop(header, [])]
     for number, cells in rows.items():
         if any(cells[len(names) :]):
             faults[number, ""] = f"{len(cells)} values, expected {len(names)}, one for each column"
@@ -142,8 +145,8 @@ def _decoded(data: bytes) -> str:
         return data.decode("cp1252", errors="replace")
 
 
-def _separator(text: str, expected: Sequence[str]) -> str:
-    """The separator by which the first row has most of the names expected."""
+def _separator(text: str, expected: Container[str]) -> str:
+    """The separator by which the first row has most of the names expected, all in lower case."""
     first = next((line for line in io.StringIO(text) if line.strip()), "").lower()
     columns = {mark: [part.strip(' "\r\n') for part in first.split(mark)] for mark in SEPARATORS}
     return max(SEPARATORS, key=lambda mark: sum(name in expected for name in columns[mark]))
@@ -249,14 +252,20 @@ def _order_faults(days: FloatArray, order: str, first: date | None, last_day: in
     return faults
 
 
-def _message(where: str, wanted: Sequence[str], faults: Faults) -> str:
-    """All faults, ordered as a reader goes through the file."""
+def _message(
+    where: str, wanted: Sequence[str], faults: Faults, kinds: Mapping[str, Sequence[str]]
+) -> str:
+    """All faults, ordered as a reader goes through the file; what is known where a name is not."""
     places = {name: place for place, name in enumerate(("", *wanted))}
     lines = [
         f"  row {row}{f', column {column}' if column else ''}: {faults[row, column]}"
-        for row, column in sorted(faults, key=lambda place: (place[0], places.get(place[1], 99)))
+        for row, column in sorted(
+            faults, key=lambda place: (place[0], places.get(place[1], len(places)))
+        )
     ]
     counted = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
     more = [f"  and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
     expected = f"expected the header {','.join(wanted)} and a row for each past day"
-    return "\n".join([f"past {where}: {counted}; {expected}", *lines[:MOST_SHOWN], *more])
+    is_unknown = any(text.startswith("is missing") for text in faults.values())
+    known = [f"  {kind}: {', '.join(names)}" for kind, names in kinds.items()] * is_unknown
+    return "\n".join([f"past {where}: {counted}; {expected}", *lines[:MOST_SHOWN], *more, *known])

@@ -4,7 +4,6 @@ It plays the days left with a trained agent and says what they are expected to e
 """
 
 import json
-import math
 import sys
 from contextlib import closing
 from functools import partial
@@ -15,12 +14,13 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
+from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.past import columns, past_faults
 from envs.campaign.planner import limits_of
 from evaluate.campaign.domain import DOMAIN, params_of
 from evaluate.campaign.fit import RANGE, SHARE, Fit, fit_of, warning_of
 from evaluate.campaign.past_days import DAY, PastDays, parse_past, read_bytes
+from evaluate.campaign.rounding import column, grouped, in_text, written
 from evaluate.domain import domain_of
 from evaluate.rollouts import Candidate
 from evaluate.targets import DEFAULT_TARGET, find_target
@@ -32,11 +32,6 @@ from train.storage.run_folder import Run
 CAMPAIGNS = 1_000
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 TOTAL, EXPECTED = "engagement", "expected_engagement"
-MOST_DIGITS = 9  # of the largest day's sum: the precision of limits and budget
-NEAR = 1e-6  # of a unit of the last digit: no more than rounding
-
-Limit = FloatArray | float
-"""A limit of each part of a split, (days, channels), or one for all [bu/day]."""
 
 
 class Args(NamedTuple):
@@ -91,7 +86,7 @@ class Plan(NamedTuple):
     @property
     def split(self) -> FloatArray:
         """Spend on the days left, (days left, channels) [bu/day]."""
-        return self.days[list(CHANNELS)].to_numpy()
+        return self.days[list(self.params.channels)].to_numpy()
 
     @property
     def expected(self) -> float:
@@ -150,7 +145,8 @@ def parse_campaign_past(data: bytes, where: str, params: CampaignParams) -> Past
     Raises:
         InputError: Something in it is wrong; all faults are named.
     """
-    past = parse_past(data, where, columns(params), params.days, partial(past_faults, params))
+    kinds = {"channels": params.channels, "metrics": params.metrics}
+    past = parse_past(data, where, kinds, params.days, partial(past_faults, params))
     weekday = params.start_weekday if past.first_date is None else past.first_date.weekday()
     if weekday == params.start_weekday or len(set(params.weekday_factors)) == 1:
         return past
@@ -170,7 +166,9 @@ def make_plan(runs: list[Run], agent: str | None, past: FloatArray) -> Plan:
     run, candidate = _choose(runs, agent)
     params, seed = campaign_of(candidate.env), run.config.evaluation.seed
     steps = play_days_left(candidate, params, past, seed)
-    days = pd.DataFrame([infos["spend"].mean(axis=0) for infos in steps], columns=list(CHANNELS))
+    days = pd.DataFrame(
+        [infos["spend"].mean(axis=0) for infos in steps], columns=list(params.channels)
+    )
     days.insert(0, DAY, range(len(past) + 1, params.days + 1))
     days[EXPECTED] = [infos[EXPECTED].mean() for infos in steps]
     totals = np.sum([infos[TOTAL] for infos in steps], axis=0)  # (campaigns,)
@@ -199,8 +197,9 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "agent": plan.agent,
         "day": int(first[DAY]),
         "last_day": plan.params.days,
+        "unit": plan.params.unit,
         "past_days_fit": plan.fit and plan.fit._asdict() | {"holds_range": plan.holds_range},
-        "split": {name: float(first[name]) for name in CHANNELS},
+        "split": {name: float(first[name]) for name in plan.params.channels},
         "days_left": {
             EXPECTED: plan.expected,
             "low": plan.low,
@@ -215,15 +214,17 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 def as_table(plan: Plan) -> str:
     """The plan for people; the rounded parts of a split can be spent as they stand."""
-    limits = (limit[-len(plan.split) :] for limit in limits_of(plan.params))
-    table = pd.DataFrame(written(plan.split, *limits), columns=list(CHANNELS))
-    tomorrow = ", ".join(f"{name} {table[name].iloc[0]}" for name in CHANNELS)
+    params = plan.params
+    limits = (limit[-len(plan.split) :] for limit in limits_of(params))
+    table = pd.DataFrame(written(plan.split, *limits), columns=list(params.channels)).map(grouped)
+    tomorrow = ", ".join(f"{name} {spend}" for name, spend in table.iloc[0].items())
     table.insert(0, DAY, plan.days[DAY])
-    table[f"expected {TOTAL}"] = [f"{value:,.0f}" for value in plan.days[EXPECTED]]
+    table[f"expected {TOTAL}"] = column(plan.days[EXPECTED])
     warning = warning_of(plan.fit)
     lines = [
         *([warning, ""] if warning else []),
-        f"Tomorrow is day {plan.days[DAY].iloc[0]} of {plan.params.days}. Spend: {tomorrow}",
+        f"Tomorrow is day {plan.days[DAY].iloc[0]} of {params.days}. "
+        f"Spend in {params.unit}: {tomorrow}",
         "",
         table.to_string(index=False),
         "",
@@ -231,51 +232,6 @@ def as_table(plan: Plan) -> str:
         f"Decided by {plan.agent}, {plan.run}.",
     ]
     return "\n".join(lines)
-
-
-def written(split: FloatArray, low: Limit = 0.0, high: Limit = np.inf) -> list[list[str]]:
-    """Splits (days, channels) as ``rounded`` makes them, in as many digits as they have."""
-    digits = places(split, low, high)
-    return [[f"{part:.{digits}f}" for part in day] for day in rounded(split, low, high)]
-
-
-def rounded(split: FloatArray, low: Limit = 0.0, high: Limit = np.inf) -> FloatArray:
-    """Splits in few digits that can be spent as they stand.
-
-    A day's sum is not more than before, and every part (days, channels) [bu/day] stays within its
-    limits; what is cut off goes to the parts that lose most.
-    """
-    digits = places(split, low, high)
-    exact, least, most, totals = _in_units(split, low, high, digits)
-    parts = np.clip(np.floor(exact + NEAR), least, most)
-    for day, missing in enumerate(totals - parts.sum(axis=1)):
-        sign = np.sign(missing)
-        for _ in range(int(abs(missing))):
-            can_move = (parts < most if sign > 0 else parts > least)[day]
-            if can_move.any():
-                lost = np.where(can_move, sign * (exact - parts)[day], -np.inf)
-                parts[day, lost.argmax()] += sign
-    decimals: FloatArray = parts / 10.0**digits + 0.0  # not -0
-    return decimals
-
-
-def places(split: FloatArray, low: Limit = 0.0, high: Limit = np.inf) -> int:
-    """Digits after the point: four that count in the largest sum, more where limits need them."""
-    largest = float(split.sum(axis=1).max()) * (1 + NEAR)
-    counting = 4 - (1 + math.floor(math.log10(largest))) if largest > 1e-12 else 1
-    for digits in range(max(counting, 0), counting + MOST_DIGITS - 4):
-        _, least, most, totals = _in_units(split, low, high, digits)
-        if (least <= most).all() and (least.sum(axis=1) <= totals).all():
-            return digits
-    return max(counting + MOST_DIGITS - 4, 0)
-
-
-def _in_units(split: FloatArray, low: Limit, high: Limit, digits: int) -> tuple[FloatArray, ...]:
-    """Parts, least and most (days, channels) and sums (days,), in units of the last digit."""
-    units = 10.0**digits
-    least = np.broadcast_to(np.ceil(low * units - NEAR), split.shape)
-    most = np.broadcast_to(np.floor(high * units + NEAR), split.shape)
-    return split * units, least, most, np.floor(split.sum(axis=1) * units + NEAR)
 
 
 def _refuse_old_names(arguments: list[str]) -> None:
@@ -309,10 +265,10 @@ def _earnings(plan: Plan) -> list[str]:
     """What the days left earn, as lines."""
     first, last = plan.days[DAY].iloc[0], plan.params.days
     span = f"days {first} to {last}" if first < last else f"day {last}"
-    earned = f"Expected {TOTAL} of {span}: {plan.expected:,.0f}"
+    earned = f"Expected {TOTAL} of {span}: {in_text(plan.expected)}"
     if plan.campaigns == 1:
         return [earned + " (exact: chance has no part in this campaign)" * plan.is_exact]
-    spread = f"{plan.low:,.0f} to {plan.high:,.0f}"
+    spread = f"{in_text(plan.low)} to {in_text(plan.high)}"
     known = " that fit the past days" if first > 1 else ""
     lines = [earned, f"{SHARE:.0%} of {plan.campaigns:,} simulated campaigns{known} earn {spread}."]
     if not plan.holds_range:

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from envs.campaign.params import CHANNELS, FIELDS, PRIOR_WIDTHS, CampaignParams
+from envs.campaign.params import FIELDS, PRIOR_WIDTHS, CampaignParams
 from evaluate.campaign.domain import DOMAIN, params_of
 from evaluate.campaign.policies import BEST_FIXED, CLAIRVOYANT, REPLANNER
 from evaluate.domain import domain_of
 from evaluate.policies import load_candidates
-from evaluate.report.wording import with_ends
+from evaluate.report.wording import digits, with_ends
 from evaluate.results import PolicyResult, policy_results
 from evaluate.rollouts import play_all
 from evaluate.targets import find_target
@@ -69,13 +69,16 @@ def shifts(params: CampaignParams) -> dict[str, dict[str, Any]]:
     noisy, loudest = _doubled(params, ["shock_sd"])
     if params.dispersion is not None:
         noisy["dispersion"] = params.dispersion / 4  # the sd is 1 / sqrt(dispersion)
-    alive = 1 - np.eye(len(CHANNELS))[:, :, np.newaxis]  # a row for each dead channel
+    alive = 1 - np.eye(len(params.channels))[:, :, np.newaxis]  # a row for each dead channel
     counts = (alive * params.counts_array).tolist()
     return {
         "as expected": {},
         f"draws twice as wide{at_most}": wide,
         f"noise twice as strong{loudest}": noisy,
-        **{f"{name} dead": {"counts": left} for name, left in zip(CHANNELS, counts, strict=True)},
+        **{
+            f"{name} dead": {"counts": left}
+            for name, left in zip(params.channels, counts, strict=True)
+        },
     }
 
 
@@ -126,12 +129,13 @@ def _greatest(field: str) -> float:
 def _row(case: str, policy: PolicyResult, leading: str) -> dict[str, str]:
     """One line; by how much the first agent earns more is taken campaign by campaign."""
     closed, lead, episode = policy.gap_closed, policy.difference, DOMAIN.episode
+    form = digits(policy.mean.value)
     return {
         "case": case,
         "policy": policy.name,
-        "expected engagement": f"{policy.mean.value:,.0f}",
+        "expected engagement": form.number(policy.mean.value),
         "gap closed": with_ends(closed, "{:.2f}".format, episode) if closed else "",
-        f"{leading} earns more by": with_ends(lead, "{:+,.0f}".format, episode) if lead else "",
+        f"{leading} earns more by": with_ends(lead, form.signed, episode) if lead else "",
     }
 
 

@@ -3,19 +3,30 @@
 import numpy as np
 import pandas as pd
 
-from envs.campaign.params import CHANNELS, METRICS, CampaignParams, FloatArray
+from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.planner import limits_of
 from evaluate.campaign import charts
-from evaluate.campaign.explain import PlanDiagnostics, explanation, how_sure, plan_diagnostics
-from evaluate.campaign.plan import places, rounded
+from evaluate.campaign.explain import (
+    PlanDiagnostics,
+    explanation,
+    how_sure,
+    plan_diagnostics,
+    roles_of,
+)
 from evaluate.campaign.policies import BEST_FIXED, BEST_FOUND, CLAIRVOYANT, OPTIMAL
+from evaluate.campaign.rounding import places, rounded
 from evaluate.domain import Evaluation
+from evaluate.report import wording
 from evaluate.report.page import Chart, Section, Table
 
 TOTAL = "engagement"
 NOMINAL = (
     "Campaigns differ in how strong their channels are. The text and the worth of one more unit "
     "below are those of the nominal campaign, and of the mean of what a policy spends."
+)
+SIGNS = (
+    " There are too many days for figures: 0 marks a channel at 0, an arrow down one at its least, "
+    "an arrow up one at its most, and 1 one that gets all."
 )
 VARIED = (("seed", "training seeds"), ("campaign", "campaigns"))
 
@@ -34,7 +45,7 @@ def campaign_sections(
     best = [name for name in (OPTIMAL, BEST_FOUND, BEST_FIXED) if name in played]
     drawn = [*trained, *best, *({CLAIRVOYANT} & played)]
     diagnostics = {
-        name: plan_diagnostics(params, _plan(days[days["policy"] == name]))
+        name: plan_diagnostics(params, _plan(days[days["policy"] == name], params))
         for name in (trained[0], *best)
     }
     text = [*([NOMINAL] if params.is_drawn else []), explanation(params), how_sure(params)]
@@ -48,34 +59,54 @@ def campaign_sections(
 
 def why_charts(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -> list[Chart]:
     """What moves the budget over the days; loyalty and fatigue only where there are any."""
+    params = next(iter(diagnostics.values())).params
+    signs = "" if charts.has_room_for_figures(params.days) else SIGNS
     why = Chart(
         "why_this_split",
-        "Why this split: the engagement that one more unit on a channel and day would earn over "
-        "the rest of the campaign. Within a day it is the same for every channel of the best plan, "
-        "except where a limit is named: a channel at 0 earns less than the others, and less could "
-        "not be spent on it.",
-        f"Heat maps of the worth of one more unit by channel and day for {', '.join(diagnostics)}.",
+        f"Why this split: the engagement that one more {wording.one_of(params.unit)} on a channel "
+        "and day would earn over the rest of the campaign. Within a day it is the same for every "
+        "channel of the best plan, except where a limit is named: a channel at 0 earns less than "
+        f"the others, and less could not be spent on it.{signs}",
+        f"Heat maps of the worth of one more {wording.one_of(params.unit)} by channel and day for "
+        f"{', '.join(diagnostics)}.",
         charts.marginal_engagement(diagnostics),
     )
-    states = [state for behind in diagnostics.values() for state in behind[:2]]
-    moves = any(np.ptp(state) > 0 for state in states)
+    courses = [course for behind in diagnostics.values() for course in behind.audience.values()]
+    moves = any(np.ptp(course) > 0 for course in courses)
     return [*([_audience(diagnostics, colours)] if moves else []), why]
 
 
 def _audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -> Chart:
     ends = (
-        f"{name}: loyalty {behind.loyalty[0]:.2f} on the first day and {behind.loyalty[-1]:.2f} on "
-        f"the last, effectiveness of ads {behind.effectiveness[0]:.2f} and "
-        f"{behind.effectiveness[-1]:.2f}"
+        f"{name}: "
+        + ", ".join(
+            f"{state} {course[0]:.2f} on the first day and {course[-1]:.2f} on the last"
+            for state, course in behind.audience.items()
+        )
         for name, behind in diagnostics.items()
     )
+    params = next(iter(diagnostics.values())).params
     return Chart(
         "audience",
-        "What the plan does to the audience: rewards build loyalty, which lifts posts; ads tire "
-        "it, and recover with time.",
+        f"What the plan does to the audience: {_what_moves_it(params)}.",
         "; ".join(ends),
         charts.audience(diagnostics, {name: colours[name] for name in diagnostics}),
     )
+
+
+def _what_moves_it(params: CampaignParams) -> str:
+    """The roles of the channels: spend on rewards builds loyalty, which lifts posts."""
+    building, lifted, tiring = (
+        [params.channels[channel] for channel in channels] for channels in roles_of(params)
+    )
+    parts = []
+    if building:
+        lifts = wording.listed(lifted)
+        parts.append(f"spend on {wording.listed(building)} builds loyalty, which lifts {lifts}")
+    if tiring:
+        recovers = ", and recovers with time" if any(params.fatigue_recovery) else ""
+        parts.append(f"it tires of {wording.listed(tiring)}{recovers}")
+    return "; ".join(parts)
 
 
 def _spend(days: pd.DataFrame, drawn: list[str], params: CampaignParams) -> Chart:
@@ -85,28 +116,31 @@ def _spend(days: pd.DataFrame, drawn: list[str], params: CampaignParams) -> Char
     return Chart(
         "spend_by_day",
         f"Where each trained policy puts the budget, day by day, beside {beside}.",
-        f"Stacked bars of spend on {_listed(CHANNELS)} by day for {', '.join(drawn)}.",
-        charts.spend_by_day(days, drawn),
+        f"Stacked bars of spend on {wording.listed(params.channels)} by day for "
+        f"{', '.join(drawn)}.",
+        charts.spend_by_day(days, drawn, params),
     )
 
 
 def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Section:
     """The leading policy's spend as a picture and as a table to copy."""
-    counted = [f"{days[name].nunique()} {label}" for name, label in VARIED if _varies(days, name)]
+    counted = [
+        f"{days[name].nunique()} {label}" for name, label in VARIED if _varies(days, name, params)
+    ]
     mean = f", the mean over {' and '.join(counted)}" if counted else ""
-    rows = _plan_rows(_plan(days), params)
+    rows = _plan_rows(_plan(days, params), params)
     caption = (
-        f"Spend in budget units by day and channel, as {leading} decides{mean}, rounded so that no "
-        "day costs more."
+        f"Spend in {params.unit} by day and channel, as {leading} decides{mean}, rounded so that "
+        "no day costs more."
     )
-    table = Table(caption, ["day", *CHANNELS, "sum"], rows, copy_as="plan.csv")
+    table = Table(caption, ["day", *params.channels, "sum"], rows, copy_as="plan.csv")
     words = "; ".join(
         f"day {day}: "
-        + ", ".join(f"{value} {name}" for name, value in zip(CHANNELS, split, strict=True))
+        + ", ".join(f"{value} {name}" for name, value in zip(params.channels, split, strict=True))
         for day, *split, _ in rows
     )
     title, alternative = f"The plan of {leading}{mean}.", f"Stacked bars of spend by day. {words}."
-    picture = Chart("plan", title, alternative, charts.plan(days))
+    picture = Chart("plan", title, alternative, charts.plan(days, params))
     return Section("The plan", [], [table], [picture])
 
 
@@ -115,31 +149,33 @@ def _plan_rows(spend: FloatArray, params: CampaignParams) -> list[list[str]]:
     limits = limits_of(params)
     digits = places(spend, *limits)
     return [
-        [str(day), *(f"{value:.{digits}f}" for value in (*split, split.sum()))]
+        [str(day), *(f"{value:,.{digits}f}" for value in (*split, split.sum()))]
         for day, split in enumerate(rounded(spend, *limits), 1)
     ]
 
 
-def _varies(days: pd.DataFrame, by: str) -> bool:
+def _varies(days: pd.DataFrame, by: str, params: CampaignParams) -> bool:
     """Whether a day's spend depends on the training seed, or the campaign, by what is shown."""
-    shown = 0.5 * 10.0 ** -places(_plan(days))
-    spend = days.groupby(["day", by])[list(CHANNELS)].mean().groupby("day")
+    shown = 0.5 * 10.0 ** -places(_plan(days, params))
+    spend = days.groupby(["day", by])[list(params.channels)].mean().groupby("day")
     return bool(((spend.max() - spend.min()) > shown).any(axis=None))
 
 
 def _the_days(days: pd.DataFrame, leading: str, params: CampaignParams) -> Section:
     """What the days bring: the pictures of the article."""
-    earned = days.groupby("day")[[*METRICS, TOTAL]].mean()
+    form = wording.short
+    earned = days.groupby("day")[[*params.metrics, TOTAL]].mean()
     by_day = "; ".join(
-        f"day {day}: " + ", ".join(f"{row[name]:,.0f} {name}" for name in METRICS)
+        f"day {day}: " + ", ".join(f"{form(row[name])} {name}" for name in params.metrics)
         for day, row in earned.iterrows()
     )
-    together = ", ".join(f"{value:,.0f}" for value in earned[TOTAL].cumsum())
+    sums = earned[TOTAL].cumsum()
+    together = ", ".join(map(wording.digits(sums.max()).number, sums))
     daily = Chart(
         "daily_metrics",
         f"What each day of the campaign earns when {leading} decides.",
-        f"Grouped bars of {_listed(METRICS)} by day for {leading}. {by_day}.",
-        charts.daily_metrics(days, f"Daily engagement metrics: {leading}"),
+        f"Grouped bars of {wording.listed(params.metrics)} by day for {leading}. {by_day}.",
+        charts.daily_metrics(days, f"Daily engagement metrics: {leading}", params),
     )
     total = Chart(
         "cumulative_engagement",
@@ -152,15 +188,11 @@ def _the_days(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
 
 def _weighted(params: CampaignParams) -> str:
     """What engagement is: likes + 2 comments + 3 shares."""
-    weights = zip(params.metric_weights, METRICS, strict=True)
-    parts = [name if weight == 1 else f"{weight:g} {name}" for weight, name in weights if weight]
-    return " + ".join(parts) or "nothing"
+    weights = zip(params.metric_weights, params.metrics, strict=True)
+    parts = [name if w == 1 else f"{wording.short(w)} {name}" for w, name in weights if w]
+    return " + ".join(parts)
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:-1]) + f" and {names[-1]}"
-
-
-def _plan(days: pd.DataFrame) -> FloatArray:
+def _plan(days: pd.DataFrame, params: CampaignParams) -> FloatArray:
     """The spend of one policy averaged over seeds and campaigns, (days, channels) [bu/day]."""
-    return days.groupby("day")[list(CHANNELS)].mean().to_numpy(dtype=float)
+    return days.groupby("day")[list(params.channels)].mean().to_numpy(dtype=float)

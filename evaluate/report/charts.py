@@ -1,6 +1,6 @@
 """Charts that fit any environment, and what all charts share: theme, legend, policy colours."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,7 +8,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FuncFormatter,
@@ -16,10 +18,10 @@ from matplotlib.ticker import (
     MaxNLocator,
     NullFormatter,
     PercentFormatter,
-    StrMethodFormatter,
 )
 
 from evaluate.learning import Curve
+from evaluate.report.wording import short
 from evaluate.results import SHARE
 from evaluate.statistics import FloatArray, Interval, performance_profile
 from train.play import percent
@@ -27,20 +29,13 @@ from train.play import percent
 _POLICY_COLOURS = ("#6a3d9a", "#1f78b4", "#b15928", "#e31a1c", "#33a02c", "#ff7f00")
 BASELINE_COLOUR = "#b0b0b0"
 DPI = 160
+LETTER, LINE = 0.08, 0.22  # width of a letter and height of a line of a legend [inches]
 
 
 def policy_colours(names: Sequence[str], trained: Sequence[str]) -> dict[str, str]:
     """A colour for each policy: its own for a trained one, grey for a baseline."""
     own = {name: _POLICY_COLOURS[i % len(_POLICY_COLOURS)] for i, name in enumerate(trained)}
     return {name: own.get(name, BASELINE_COLOUR) for name in names}
-
-
-def short(value: float) -> str:
-    """A number of steps as an axis has room for it: 500, 5k, 10M."""
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g}{letter}"
-    return f"{value:g}"
 
 
 def learning_curves(
@@ -68,8 +63,10 @@ def learning_curves(
         axes.set(xscale="log", **labels)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: short(value, exact_below=1e3))
+        )
+        write_numbers(axes.yaxis)
         legend_below(figure, axes)
     return figure
 
@@ -140,16 +137,31 @@ def gap_closed(
     return figure
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int | None = None) -> None:
+def legend_below(figure: Figure, axes: Axes) -> None:
     """One legend under the picture, so that a narrow screen gives the width to what is drawn."""
-    own = axes.get_legend()
     handles, labels = axes.get_legend_handles_labels()
-    if own is not None:
+    if own := axes.get_legend():
         handles = [handle for handle in own.legend_handles if handle]
         labels = [text.get_text() for text in own.get_texts()]
         own.remove()
-    ncols = columns or min(len(labels), 3)
-    figure.legend(handles, labels, loc="outside lower center", ncols=ncols, frameon=False)
+    legend_of(figure, dict(zip(labels, handles, strict=True)))
+
+
+def legend_of(figure: Figure, marks: Mapping[str, Artist]) -> None:
+    """A legend under the picture, which grows by what more than one row of it takes."""
+    width, height = figure.get_size_inches()
+    fitting = int(width / (0.65 + LETTER * max(map(len, marks))))
+    rows = -(-len(marks) // max(1, fitting))
+    columns = -(-len(marks) // rows)
+    figure.set_size_inches(width, height + LINE * (rows - 1))
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "frameon": False}
+    figure.legend(marks.values(), marks.keys(), **place)
+
+
+def write_numbers(axis: Axis, sign: str = "") -> None:
+    """Writes the ticks of an axis as people write numbers: 0.002, 2,000, 1.5M."""
+    form = FuncFormatter(lambda value, _: (sign if value > 0 else "") + short(value, 6))
+    axis.set_major_formatter(form)
 
 
 @contextmanager

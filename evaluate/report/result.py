@@ -14,23 +14,29 @@ def result(evaluation: Evaluation) -> str:
         closed = _gap_closed(evaluation, leading, leading.gap_closed)
         return f"{closed} {_winner(evaluation)}".strip()
     mean, metric = leading.mean, words(evaluation.metric)
-    spread = _spread(evaluation, leading, mean, wording.number)
+    form = digits(evaluation)
+    spread = _spread(evaluation, leading, mean, form.number)
     if leading.share_of_optimum is None:
-        return f"{leading.name} earns a mean {metric} of {wording.number(mean.value)} ({spread})."
+        return f"{leading.name} earns a mean {metric} of {form.number(mean.value)} ({spread})."
     share = percent(leading.share_of_optimum.value)
     sentence = (
-        f"{leading.name} earns {wording.number(mean.value)} {metric} ({spread}), {share} of the "
+        f"{leading.name} earns {form.number(mean.value)} {metric} ({spread}), {share} of the "
         f"{evaluation.best}"
     )
     rule = best_simple_rule(evaluation.policies, evaluation.domain.baselines)
     if rule is None or rule.difference is None:
         return f"{sentence}."
-    return sentence + _against_rule(rule, rule.difference, evaluation.domain.episode)
+    return sentence + _against_rule(rule, rule.difference, form, evaluation.domain.episode)
 
 
 def words(metric: str) -> str:
     """The name of a column in words."""
     return metric.replace("_", " ")
+
+
+def digits(evaluation: Evaluation) -> wording.Digits:
+    """How totals and their differences are written: as the largest of the means needs it."""
+    return wording.totals(max(abs(policy.mean.value) for policy in evaluation.policies))
 
 
 def _spread(
@@ -48,20 +54,23 @@ def _gap_closed(evaluation: Evaluation, leading: PolicyResult, closed: Interval)
         f"{leading.name} closes {wording.share(closed.value)} of the gap between the "
         f"{names.best_fixed} and the {names.clairvoyant} "
         f"({_spread(evaluation, leading, closed, wording.share)}): it earns "
-        f"{wording.number(leading.mean.value)} {words(evaluation.metric)}."
+        f"{digits(evaluation).number(leading.mean.value)} {words(evaluation.metric)}."
     )
 
 
-def _against_rule(rule: PolicyResult, difference: Interval, episode: str) -> str:
+def _against_rule(
+    rule: PolicyResult, difference: Interval, form: wording.Digits, episode: str
+) -> str:
     """By how much the leading agent earns more than the best simple rule, if that is sure."""
     named = f"the best simple rule, {rule.name}"
     if difference.low != difference.high and difference.sign == 0:
-        by = wording.with_ends(difference, wording.signed, episode)
+        by = wording.with_ends(difference, form.signed, episode)
         return f". Neither it nor {named}, can be said to earn more: the difference is {by}."
-    by = wording.number(abs(difference.value))
+    by = form.number(abs(difference.value))
     more = f"{by} {'more' if difference.value > 0 else 'less'} than"
     condition = wording.condition(difference, episode)
-    return f" and {'as much as' if by == '0.0' else more} {named}{condition and ', '}{condition}."
+    lead = "as much as" if by == form.number(0.0) else more
+    return f" and {lead} {named}{condition and ', '}{condition}."
 
 
 def _winner(evaluation: Evaluation) -> str:
@@ -71,15 +80,15 @@ def _winner(evaluation: Evaluation) -> str:
     adaptive = next((policy for policy in evaluation.policies if policy.name == replanner), None)
     if adaptive is None or adaptive.difference is None or adaptive.gap_closed is None:
         return ""
-    lead = adaptive.difference
+    lead, form = adaptive.difference, digits(evaluation)
     beside = f"the {replanner}, which closes {wording.share(adaptive.gap_closed.value)}"
-    more = wording.with_ends(lead if lead.value > 0 else -lead, wording.number, episode)
+    more = wording.with_ends(lead if lead.value > 0 else -lead, form.number, episode)
     where = wording.condition(lead, episode) or f"on the same {episode}s"
     if lead.sign > 0:
         return f"{leading} wins against {beside}: it earns {more} more {where}."
     if lead.sign < 0:
         return f"The winner is {beside}: it earns {more} more than {leading} {where}."
-    by = wording.with_ends(lead, wording.signed, episode)
+    by = wording.with_ends(lead, form.signed, episode)
     return f"Neither it nor {beside}, can be said to win: the difference is {by} {where}."
 
 

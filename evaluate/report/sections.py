@@ -8,7 +8,7 @@ from evaluate import learning
 from evaluate.domain import Evaluation
 from evaluate.report import charts, wording
 from evaluate.report.page import Chart, Row, Section, Table, table
-from evaluate.report.result import scale, words
+from evaluate.report.result import digits, scale, words
 from evaluate.report.wording import INTERVAL
 from evaluate.results import PolicyResult
 from evaluate.statistics import Kind
@@ -108,18 +108,18 @@ def _comparison_table(evaluation: Evaluation) -> Table:
 def _compared(evaluation: Evaluation, policy: PolicyResult) -> Row:
     """A row of the comparison."""
     leading, episode = evaluation.policies[0].name, evaluation.domain.episode
-    closed, share = policy.gap_closed, policy.share_of_optimum
+    closed, share, form = policy.gap_closed, policy.share_of_optimum, digits(evaluation)
     row: Row = [("policy", policy.name)]
     if closed:
         row += [("gap closed", wording.share(closed.value))]
         row += [(INTERVAL, wording.ends(closed, wording.share, episode))]
-    row += [(words(evaluation.metric), wording.number(policy.mean.value))]
+    row += [(words(evaluation.metric), form.number(policy.mean.value))]
     row += [(evaluation.share_name, percent(share.value))] if share else []
-    row += [] if closed else [(INTERVAL, wording.ends(policy.mean, wording.number, episode))]
+    row += [] if closed else [(INTERVAL, wording.ends(policy.mean, form.number, episode))]
     by = ends = chance = wording.NOTHING
     if policy.difference and policy.probability_of_improvement:
-        by = wording.signed(policy.difference.value)
-        ends = wording.ends(policy.difference, wording.signed, episode)
+        by = form.signed(policy.difference.value)
+        ends = wording.ends(policy.difference, form.signed, episode)
         chance = f"{policy.probability_of_improvement.value:.0%}"
     row += [(f"{leading} earns more by", by), (INTERVAL, ends)]
     return [*row, (f"chance that {leading} earns more", chance)]
@@ -182,7 +182,7 @@ def _seeds_table(evaluation: Evaluation) -> Table:
         share, closed = agent.share_of_optimum, agent.gap_closed_by_seed
         for index, (seed, value) in enumerate(zip(agent.seeds, agent.scores.by_seed, strict=True)):
             row = [("policy", agent.name), ("seed", str(seed))]
-            row += [(words(evaluation.metric), wording.number(value))]
+            row += [(words(evaluation.metric), digits(evaluation).number(value))]
             row += [("gap closed", wording.share(closed[index]))] if closed is not None else []
             row += [(evaluation.share_name, percent(value * scale(share, agent)))] if share else []
             rows.append(row)

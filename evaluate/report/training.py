@@ -6,7 +6,7 @@ from evaluate import learning
 from evaluate.domain import Evaluation
 from evaluate.report import charts, wording
 from evaluate.report.page import Chart, Row, Section, Table, table
-from evaluate.report.result import scale, words
+from evaluate.report.result import digits, scale, words
 from evaluate.report.wording import INTERVAL
 from evaluate.results import FAILURE_THRESHOLD, OPTIMUM, PolicyResult
 from evaluate.statistics import LEAST_BAND
@@ -39,7 +39,8 @@ def _learning_chart(
         best = (evaluation.best, evaluation.policies[0].mean.value / share.value)
     by_policy = learning.curves(progress, x, column)
     ends = "; ".join(
-        f"{policy} ends at {curve.center[-1]:,.1f}" for policy, curve in by_policy.items()
+        f"{policy} ends at {digits(evaluation).number(curve.center[-1])}"
+        for policy, curve in by_policy.items()
     )
     ylabel = f"{name} per {evaluation.domain.episode}"
     labels = {"title": f"{name.capitalize()} over {over}", "xlabel": xlabel, "ylabel": ylabel}
@@ -101,7 +102,7 @@ def _at_the_end(evaluation: Evaluation) -> Table:
 def _total_at_the_end(evaluation: Evaluation, agent: PolicyResult) -> Row:
     """Shares of the optimum where there is one, otherwise totals."""
     shown = agent.share_of_optimum or agent.mean
-    form = percent if agent.share_of_optimum else wording.number
+    form = percent if agent.share_of_optimum else digits(evaluation).number
     measure = evaluation.share_name if agent.share_of_optimum else words(evaluation.metric)
     per_unit = scale(shown, agent)
     row = [(f"{measure}, mean", form(shown.value))]

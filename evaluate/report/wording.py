@@ -1,23 +1,68 @@
 """How the report writes numbers, intervals and failures."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from evaluate.statistics import LEVEL, FailureRate, Interval
 
 INTERVAL = f"{LEVEL:.0%} interval"
 NOTHING = "-"  # an empty cell
+SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 Form = Callable[[float], str]  # writes a number
 
 
-def number(value: float) -> str:
-    """A total: 4,659.8."""
-    return _minus(f"{value:,.1f}")
+class Digits(NamedTuple):
+    """How the numbers of one kind are written.
+
+    Attributes:
+        after_point: Digits after the point; below 0 so many before it are rounded off.
+    """
+
+    after_point: int
+
+    def number(self, value: float) -> str:
+        """A number with thousands separators: 4,659.8; never minus zero."""
+        return _minus(f"{round(value, self.after_point) + 0.0:,.{max(self.after_point, 0)}f}")
+
+    def signed(self, value: float) -> str:
+        """A difference with its sign; 0 has none."""
+        sign = "+" if round(value, self.after_point) > 0 else ""
+        return sign + self.number(value)
 
 
-def signed(value: float) -> str:
-    """A difference with its sign; 0 has none."""
-    shown = f"{value:+,.1f}"
-    return "0.0" if shown in {"+0.0", "-0.0"} else _minus(shown)
+def digits(scale: float) -> Digits:
+    """For numbers up to ``scale``: whole ones where it has three or four digits, as 88 of 100.
+
+    0.0088 of 0.01; 1,459,000 of 5,000,000.
+    """
+    return Digits(_after_point(abs(scale), 3) or _rounded_off(scale, 4))
+
+
+def totals(scale: float) -> Digits:
+    """For totals up to ``scale``, five digits of a large one: 4,659.8, 27,996, 976,120,000."""
+    least = 1 if abs(scale) < 10_000 else 0
+    return Digits(max(least, _after_point(abs(scale), 3)) or _rounded_off(scale, 5))
+
+
+def short(value: float, significant: int = 3, exact_below: float = 1e5) -> str:
+    """A number where there is little room: 0.0034, 2,000, 200k, 1.5M."""
+    rounded = abs(float(f"{value:.{significant}g}"))
+    size, letter = next((step for step in SIZES if rounded >= max(step[0], exact_below)), (1.0, ""))
+    shown = f"{value / size:,.{_after_point(rounded / size, significant)}f}"
+    if "." in shown:
+        shown = shown.rstrip("0").rstrip(".")
+    return _minus(shown) + letter
+
+
+def one_of(unit: str) -> str:
+    """One of what money is counted in: budget unit, EUR."""
+    return unit.removesuffix("s")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence lists them: posts, ads and rewards."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def share(value: float) -> str:
@@ -86,6 +131,18 @@ def _shown_ends(interval: Interval, form: Form) -> tuple[str | None, str | None]
     if interval.kind == "exact" or interval.low is None or interval.high is None:
         return None, None
     return form(interval.low), form(interval.high)
+
+
+def _after_point(scale: float, significant: int) -> int:
+    """Digits after the point that leave so many that count in a number as large as ``scale``."""
+    if not 0 < scale < math.inf:
+        return 0
+    return max(0, significant - 1 - math.floor(math.log10(scale)))
+
+
+def _rounded_off(scale: float, significant: int) -> int:
+    """Minus the digits before the point that so many that count leave out."""
+    return min(0, significant - len(f"{abs(scale):.0f}"))
 
 
 def _minus(text: str) -> str:

@@ -150,6 +150,7 @@ def main(argv: list[str] | None = None) -> int:
         every_seed,
         training_against_limit,
         growth,
+        channels,
         uncertain_env,
         deciding,
         checkpoints,
@@ -332,15 +333,15 @@ def uncertain_env() -> Iterator[Target]:
     )
 
 
-def _vector_seconds(env_id: str) -> float:
+def _vector_seconds(env_id: str, **kwargs: Any) -> float:
     """Microseconds of a step of one of 1,024 campaigns."""
-    kwargs: dict[str, Any] = {
+    kwargs |= {
         "vectorization_mode": "vector_entry_point",
         "autoreset_mode": AutoresetMode.SAME_STEP,
     }
     envs: Any = gymnasium.make_vec(env_id, num_envs=1024, **kwargs)
     envs.reset(seed=0)
-    actions = np.zeros((1024, 3), dtype=np.float32)
+    actions = np.zeros_like(envs.action_space.sample())
     for _ in range(7):
         envs.step(actions)
     return 1e6 * _cpu_seconds(lambda: [envs.step(actions) for _ in range(14)]) / (14 * 1024)
@@ -424,6 +425,38 @@ def growth() -> Iterator[Target]:
         detail,
         most=True,
     )
+
+
+def channels() -> Iterator[Target]:
+    """Steps per second of the dynamic campaign against the number of channels: a table."""
+    counts, rounds = (1, 2, 3, 5, 8, 12), 10 * ROUNDS
+    rows = [[_steps_per_second(count) for count in counts] for _ in range(rounds)]
+    fastest = np.max(rows, axis=0)  # (counts, single and vector)
+    table = pd.DataFrame(fastest, pd.Index(counts, name="channels"), ["single", "1,024 at once"])
+    print(table.map("{:,.0f}".format).to_string())
+    ratio = float(fastest[-1, 1] / fastest[counts.index(3), 1])
+    detail = f"the fastest of {rounds} rounds, as many metrics as channels"
+    yield Target("1,024 environments of 12 channels / of 3, steps/s", ratio, 0.1, detail)
+
+
+def _steps_per_second(channels: int) -> tuple[float, float]:
+    """Of a single environment, and of 1,024 at once."""
+    names = [f"channel_{index}" for index in range(channels)]
+    kwargs: dict[str, Any] = {
+        "channels": names,
+        "metrics": [f"metric_{index}" for index in range(channels)],
+        "counts": np.ones((channels, channels)),
+        "metric_weights": [1.0] * channels,
+        "inv_half_saturation": [0.01] * channels,
+        "carry_over": [0.2] * channels,
+        "loyalty_lift": [1.0] * channels,
+        "loyalty_gain": [1.0 / channels] * channels,
+        "fatigue": [0.1] * channels,
+        "fatigue_recovery": [0.2] * channels,
+    }
+    env_id = "envs:DynamicCampaign-v0"
+    single = _single(env_id, 70, **kwargs)
+    return single(), 1e6 / _vector_seconds(env_id, **kwargs)
 
 
 def checkpoints() -> Iterator[Target]:
@@ -706,8 +739,8 @@ def _stock_speed(config: TrainConfig, total_timesteps: int) -> float:
     return total_timesteps / _seconds(lambda: agent.learn(total_timesteps))
 
 
-def _single(env_id: str, steps: int = 700) -> Callable[[], float]:
-    env: Any = gymnasium.make(env_id)
+def _single(env_id: str, steps: int = 700, **kwargs: Any) -> Callable[[], float]:
+    env: Any = gymnasium.make(env_id, **kwargs)
     env.action_space.seed(0)
     actions = [env.action_space.sample() for _ in range(steps)]
     env.reset(seed=0)

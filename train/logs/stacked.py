@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
+from itertools import cycle, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch.utils.tensorboard import SummaryWriter
 
-COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c")
+COLOURS = (
+    *("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860"),
+    *("#da8bc3", "#8c8c8c", "#ccb974", "#64b5cd", "#1f3b57", "#b8d8a0"),
+)
 MAX_STEPS = 60  # that a picture can show side by side
 PICTURES = 5  # of a run; each costs as much as a rollout
 
@@ -34,16 +38,17 @@ class StackedMetric(NamedTuple):
 
 
 def stacked_metrics(tags: Iterable[str]) -> list[StackedMetric]:
-    """Finds the metrics that share all of their name but the last word: two or more are stacked."""
-    groups: dict[str, list[str]] = {}
+    """Finds the metrics that share the first word of their name: two or more are stacked."""
+    groups: dict[tuple[str, str], dict[str, str]] = {}
     for tag in tags:
-        stem, _, word = tag.rpartition("_")
-        if stem and "/" not in word:
-            groups.setdefault(stem, []).append(tag)
-    several = {stem: tuple(group) for stem, group in groups.items() if len(group) > 1}
+        folder, _, name = tag.rpartition("/")
+        whole, _, part = name.partition("_")
+        if whole and part:
+            groups.setdefault((folder, whole), {})[part] = tag
     return [
-        StackedMetric(stem.rpartition("/")[2], tuple(tag[len(stem) + 1 :] for tag in group), group)
-        for stem, group in several.items()
+        StackedMetric(whole, tuple(parts), tuple(parts.values()))
+        for (_, whole), parts in groups.items()
+        if len(parts) > 1
     ]
 
 
@@ -121,26 +126,42 @@ class Pictures:
 
 def stacked_bars(steps: NDArray[np.float64], names: tuple[str, ...]) -> NDArray[np.uint8]:
     """A picture (height, width, 3) of a bar for each step, made of its parts (steps, parts)."""
-    width, height, left, top, bottom = 560, 300, 16, 40, 28
+    width, left, bottom, bars = 560, 16, 28, 232
+    font = ImageFont.load_default(size=14)
+    places, top = _legend(names, font, left, width - 160)
+    height = top + bars + bottom
     picture = Image.new("RGB", (width, height), "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
+    draw = ImageDraw.Draw(picture)
     write = partial(draw.text, fill="black", font=font)
-    place = left
-    for name, colour in zip(names, COLOURS, strict=False):
-        draw.rectangle((place, 14, place + 12, 26), fill=colour)
-        write((place + 18, 20), name, anchor="lm")
-        place += 40 + int(draw.textlength(name, font=font))
+    colours = list(islice(cycle(COLOURS), len(names)))
+    for name, colour, (x, y) in zip(names, colours, places, strict=True):
+        draw.rectangle((x, y - 6, x + 12, y + 6), fill=colour)
+        write((x + 18, y), name, anchor="lm")
     most = max(float(steps.sum(axis=1).max()), 1e-12)
     write((width - left, 20), f"full height: {most:.4g}", anchor="rm")
     slot = (width - 2 * left) / len(steps)
     for number, parts in enumerate(steps):
-        x, y = left + number * slot, float(height - bottom)
-        for value, colour in zip(parts, COLOURS, strict=False):
-            up = y - max(float(value), 0.0) / most * (height - top - bottom)
-            if round(y) > round(up):
-                bar = (x + 0.1 * slot, round(up), x + 0.9 * slot, round(y) - 1)
+        start, base = left + number * slot, float(height - bottom)
+        for value, colour in zip(parts, colours, strict=True):
+            up = base - max(float(value), 0.0) / most * bars
+            if round(base) > round(up):
+                bar = (start + 0.1 * slot, round(up), start + 0.9 * slot, round(base) - 1)
                 draw.rectangle(bar, fill=colour)
-            y = up
+            base = up
         if slot >= 20:
-            write((x + slot / 2, height - 14), str(number + 1), anchor="mm")
+            write((start + slot / 2, height - 14), str(number + 1), anchor="mm")
     return np.asarray(picture)
+
+
+def _legend(
+    names: tuple[str, ...], font: Any, left: int, right: int
+) -> tuple[list[tuple[int, int]], int]:
+    """Where each name of a legend stands, in as many rows as it takes, and where it ends."""
+    places, x, y = [], left, 20
+    for name in names:
+        length = 40 + int(font.getlength(name))
+        if x > left and x + length > right:
+            x, y = left, y + 20
+        places.append((x, y))
+        x += length
+    return places, y + 20

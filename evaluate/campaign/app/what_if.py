@@ -14,13 +14,15 @@ import numpy as np
 import pandas as pd
 
 from envs.campaign import baselines, planner, robust_planner
-from envs.campaign.params import CHANNELS, CampaignParams, FloatArray
+from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.past import columns
 from evaluate.campaign.domain import DOMAIN, baseline_env, params_of
 from evaluate.campaign.explain import PlanDiagnostics, plan_diagnostics
 from evaluate.campaign.fit import warning_of
-from evaluate.campaign.plan import EXPECTED, Limit, make_plan, play_days_left, written
+from evaluate.campaign.past_days import DAY
+from evaluate.campaign.plan import EXPECTED, make_plan, play_days_left
 from evaluate.campaign.policies import BEST_FIXED, best_name, planned
+from evaluate.campaign.rounding import Limit, column, grouped, in_text, written
 from evaluate.domain import domain_of
 from evaluate.policies import load_candidates
 from evaluate.rollouts import Candidate
@@ -55,6 +57,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         name: Who made it.
+        channels: Names of the channels.
         spend: All days, past ones included, (days, channels) [bu/day].
         engagement: Expected on each day left, (days left,) [1/day].
         diagnostics: What stands behind the plan.
@@ -64,6 +67,7 @@ class Outcome(NamedTuple):
     """
 
     name: str
+    channels: tuple[str, ...]
     spend: FloatArray
     engagement: FloatArray
     diagnostics: PlanDiagnostics
@@ -79,18 +83,24 @@ class Outcome(NamedTuple):
     @property
     def frame(self) -> pd.DataFrame:
         """Spend in few digits by day, (days, channels)."""
-        return _by_day(self.written)
+        return self._by_day(self.written)
 
     def days(self) -> pd.DataFrame:
         """Spend by day under the name of the plan, as the charts take it."""
-        return _by_day(self.spend).assign(policy=self.name).reset_index()
+        return self._by_day(self.spend).assign(policy=self.name).reset_index()
 
     def table(self) -> pd.DataFrame:
-        """The days for people: split, expected engagement, and loyalty at the start of the day."""
+        """The days for people: split, expected engagement, and any loyalty at the day's start."""
         played = len(self.spend) - len(self.engagement)
-        earns = ["played"] * played + [f"{value:,.0f}" for value in self.engagement]
-        loyalty = [f"{value:.2f}" for value in self.diagnostics.loyalty]
-        return self.frame.assign(earns=earns, loyalty=loyalty).rename(str)
+        table = self.frame.map(grouped)
+        table["earns"] = ["played"] * played + column(self.engagement)
+        if self.diagnostics.loyalty.any():
+            table["loyalty"] = [f"{value:.2f}" for value in self.diagnostics.loyalty]
+        return table.rename(str)
+
+    def _by_day(self, spend: FloatArray | list[list[str]]) -> pd.DataFrame:
+        days = pd.RangeIndex(1, len(spend) + 1, name=DAY)
+        return pd.DataFrame(spend, index=days, columns=list(self.channels))
 
 
 class Problem(NamedTuple):
@@ -119,7 +129,7 @@ class Problem(NamedTuple):
     def past_array(self) -> FloatArray:
         """The past days, (past days, channels + metrics); sums over the budget scaled to it."""
         past = np.array(self.past, dtype=np.float64).reshape(-1, len(columns(self.params)))
-        spend, budget = past[:, : len(CHANNELS)], self.params.daily_budget
+        spend, budget = past[:, : len(self.params.channels)], self.params.daily_budget
         sums = spend.sum(axis=1, keepdims=True)
         spend *= np.where(sums > budget, budget * WITHIN / np.maximum(sums, budget), 1.0)
         return past
@@ -127,7 +137,7 @@ class Problem(NamedTuple):
     @property
     def spent(self) -> FloatArray:
         """Spend on the past days, (past days, channels) [bu/day]."""
-        return self.past_array[:, : len(CHANNELS)]
+        return self.past_array[:, : len(self.params.channels)]
 
 
 def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
@@ -153,7 +163,7 @@ def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
 def settings_of(env: EnvConfig) -> Change:
     """The settings that the environment has, its limits left as they are."""
     params = params_of(env)
-    unset = (None,) * len(CHANNELS)
+    unset = (None,) * len(params.channels)
     return Change(params.daily_budget, params.start_weekday, unset, unset)
 
 
@@ -179,6 +189,15 @@ def range_of(env: EnvConfig) -> tuple[FloatArray, FloatArray]:
     """Least and most spend of each channel over the days, each (channels,) [bu/day]."""
     low, high = planner.limits_of(params_of(env))
     return low.min(axis=0), high.max(axis=0)
+
+
+def limits_set(params: CampaignParams) -> list[tuple[str, str]]:
+    """Least and most of each channel in words, as the config has them."""
+    low, high = planner.limits_of(params)
+    return [
+        (_in_words(least, 0.0), _in_words(most, params.daily_budget))
+        for least, most in zip(low.T, high.T, strict=True)
+    ]
 
 
 @lru_cache(maxsize=64)
@@ -209,7 +228,7 @@ def agents_plan(
     if plan.campaigns > 1:
         many = "Four of five" if plan.holds_range else "The closest"
         notes = (
-            f"{many} campaigns earn {plan.low:,.0f} to {plan.high:,.0f}.",
+            f"{many} campaigns earn {in_text(plan.low)} to {in_text(plan.high)}.",
             "Later days are averages: each is decided once the day before is known.",
         )
     outcome = _outcome(problem, agent, plan.split, plan.days[EXPECTED].to_numpy(), notes)
@@ -269,7 +288,7 @@ def _outcome(
     spend = np.concatenate([problem.spent, left])
     shown = written(spend, *_limits_left(problem, 0.0, np.inf))  # the past had limits of its own
     diagnostics = plan_diagnostics(problem.params, spend)
-    return Outcome(name, spend, engagement, diagnostics, shown, notes)
+    return Outcome(name, problem.params.channels, spend, engagement, diagnostics, shown, notes)
 
 
 def _limits_left(problem: Problem, low: Limit, high: Limit) -> tuple[FloatArray, FloatArray]:
@@ -279,9 +298,10 @@ def _limits_left(problem: Problem, low: Limit, high: Limit) -> tuple[FloatArray,
     return least, most
 
 
-def _by_day(spend: FloatArray | list[list[str]]) -> pd.DataFrame:
-    days = pd.RangeIndex(1, len(spend) + 1, name="day")
-    return pd.DataFrame(spend, index=days, columns=list(CHANNELS))
+def _in_words(limits: FloatArray, absent: float) -> str:
+    """A channel's limits by day (days,) [bu/day] in words; ``absent`` is none."""
+    ends = {in_text(float(end), 6) for end in limits if end != absent}
+    return "none" if not ends else ends.pop() if len(ends) == 1 else "differs by day"
 
 
 def _is_campaign(env: EnvConfig) -> bool:
