@@ -165,7 +165,7 @@ def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
 def _search(program: Program, rng: np.random.Generator) -> Plan:
     """The best plan that many starts lead to; more are drawn where few of them reached it."""
     params = program.params
-    starts = [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
+    starts = first_starts(params, rng)
     effort = _effort(program)
     ends: list[FloatArray] = []
     leading: list[int] = []  # how many starts lead to each end
@@ -185,6 +185,11 @@ def _search(program: Program, rng: np.random.Generator) -> Plan:
         if best.check.found_by >= agreed or drawn >= MOST_STARTS:
             return best
         starts = _drawn_starts(params, rng, MORE_STARTS)
+
+
+def first_starts(params: CampaignParams, rng: np.random.Generator) -> list[FloatArray]:
+    """The plans (days, channels) [bu/day] that a search starts from: simple ones and drawn ones."""
+    return [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
 
 
 def _effort(program: Program) -> _Effort:
@@ -342,8 +347,9 @@ def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
     """
     budget, days = params.daily_budget, np.arange(len(spend))
     some = np.append(budget * 10.0 ** -np.arange(7), 0.0)
-    full = np.minimum(full_days(params), budget)
-    levels = np.concatenate([np.tile(some, (len(full), 1)), full[:, np.newaxis]], axis=1)
+    full = full_days(params)  # day after day, and on a day of its own
+    fulls = np.minimum([full, full / (1.0 - params.nominal.carry_over)], budget).T
+    levels = np.concatenate([np.tile(some, (len(full), 1)), fulls], axis=1)
     level = levels[..., np.newaxis, np.newaxis]  # (leaping, levels, 1, 1)
     channel = np.eye(len(full))[:, np.newaxis, np.newaxis, :]  # (leaping, 1, 1, channels)
     others = (1.0 - channel) * spend  # (leaping, 1, days, channels)

@@ -83,7 +83,7 @@ def _every_channel(params: CampaignParams, levels: NDArray[Any]) -> NDArray[Any]
 
 
 def full_days(params: CampaignParams) -> FloatArray:
-    """Spend of a full day of each channel, if none is carried over, (channels,) [bu/day].
+    """Spend of a full day of each channel, day after day, (channels,) [bu/day].
 
     Infinite for channels that build no loyalty, or can never have a full day.
     """
