@@ -276,7 +276,7 @@ def _gaps(table: _Table, gaps: Gaps) -> tuple[list[str], Faults]:
     for index in np.flatnonzero((steps > 1) & np.isfinite(steps)).tolist():
         first, last = table.days[index] + 1, table.days[index + 1] - 1
         count = last - first + 1
-        dates = table.shown(first) + f" to {table.shown(last)}" * (count > 1)
+        dates = table.shown(first) + f" to {table.shown(last)}" * bool(count > 1)
         missing.append(f"{dates} ({_days(count)})")
         if gaps == "refuse" or (gaps == "zero" and count > LONGEST_GAP):
             limit = f", must be {LONGEST_GAP} or fewer to be taken as days of 0" * (gaps == "zero")
