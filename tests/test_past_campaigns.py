@@ -118,14 +118,16 @@ def test_drawn_days_read_back(data: st.DataObject) -> None:
     form = draw(st.sampled_from(["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%y", "%d.%m.%Y", "%m-%d-%Y"]))
     marks = draw(st.sampled_from([",.", "'.", " .", ".,", "\u00a0,", "\u202f,"]))
     before, after = draw(st.sampled_from([("", ""), ("€ ", ""), ("", " EUR"), ("US$", "")]))
-    number = grouped(*marks, before=before, after=after)
+    number = grouped(marks[0], marks[1], before, after)
     order = draw(st.permutations([*HEADER, "note"]))
     dates = [first + timedelta(day) for day in range(count)]
     rows = [
         dict(zip(HEADER, [day.strftime(form), *map(number, row)], strict=True)) | {"note": "1;2"}
         for day, row in zip(dates, days, strict=True)
     ]
-    text = table([[row[name] for name in order] for row in rows], order, draw(st.sampled_from(",;\t|")))
+    text = table(
+        [[row[name] for name in order] for row in rows], order, draw(st.sampled_from(",;\t|"))
+    )
     past = read(text.encode(draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))))
     np.testing.assert_array_equal(np.hstack([past.spend, past.metrics]), days)
     assert past.dates is not None
@@ -159,10 +161,18 @@ def test_an_order_that_nothing_settles_is_asked_for() -> None:
     ]
     past = read(text, date_order="day-first")
     assert past.dates is not None
-    assert [str(day) for day in past.dates[[0, 1, 12]]] == ["2026-03-01", "2026-03-02", "2026-05-01"]
+    assert [str(day) for day in past.dates[[0, 1, 12]]] == [
+        "2026-03-01",
+        "2026-03-02",
+        "2026-05-01",
+    ]
     past = read(text, date_order="month-first", gaps="split")
     assert past.dates is not None
-    assert [str(day) for day in past.dates[[0, 1, 12]]] == ["2026-01-03", "2026-02-03", "2026-01-05"]
+    assert [str(day) for day in past.dates[[0, 1, 12]]] == [
+        "2026-01-03",
+        "2026-02-03",
+        "2026-01-05",
+    ]
 
 
 def test_a_date_against_the_order_is_named() -> None:
@@ -250,7 +260,7 @@ def test_zeros_do_not_fill_more_than_a_year() -> None:
 
 def test_what_is_0_throughout_is_left_out_and_said() -> None:
     rows = [[FIRST + timedelta(day), 0, 1, 2.5 * day, 0] for day in range(14)]
-    past = read(table(rows, [*HEADER, "Cost"][:5]))
+    past = read(table(rows))
     assert (past.channels, past.metric_names) == (("video",), ("clicks",))
     assert past.spend.tolist() == [[1]] * 14
     assert past.metrics[:, 0].tolist() == [2.5 * day for day in range(14)]
@@ -290,8 +300,15 @@ FAULTS: dict[str, tuple[bytes | str, list[str]]] = {
         ],
     ),
     "twice": (
-        faulty(1, {}, ["date", "video", "search", "clicks", "orders", "Video"][:5] + ["Video"]),
-        ["row 1, column video: stands twice, expected once"],
+        faulty(1, {}, ["date", "search", "search", "Video", "video"]),
+        [
+            "row 1, column search: stands twice, expected once",
+            "row 1, column video: stands twice, expected once",
+            "row 1, column clicks: is missing",
+            "row 1, column orders: is missing",
+            "channels: search, video",
+            "metrics: clicks, orders",
+        ],
     ),
     "numbers": (
         faulty(1, {0: "x", 1: "", 2: "-1", 3: "nan", 4: "1e999", 5: "1e13", 6: "3%"}),
@@ -327,13 +344,10 @@ FAULTS: dict[str, tuple[bytes | str, list[str]]] = {
         ],
     ),
     "order": (
-        faulty(0, {5: "2026-03-05", 9: "2026-02-20", 10: "2026-03-11"}),
+        faulty(0, {5: "2026-03-05", 9: "2026-02-20"}),
         [
             f"row 7, column date: 2026-03-05, stands in row 6 already, {AGAIN}",
-            "row 8, column date: 1 day missing before 2026-03-07: 2026-03-06",
             "row 11, column date: 2026-02-20, must come before 2026-03-09",
-            "row 12, column date: 18 days missing before 2026-03-11: 2026-02-21 to 2026-03-10",
-            "2 gaps in all: pass --gaps zero",
         ],
     ),
     "days": (
@@ -344,13 +358,13 @@ FAULTS: dict[str, tuple[bytes | str, list[str]]] = {
         ],
     ),
     "campaigns": (
-        table([["" if day == 3 else "a", day, 1, 2, 3, 4] for day in (1, 2, 3, 4, 4)],
-              ["campaign", "day", *HEADER[1:]]),
+        table(
+            [["" if day == 3 else "a", day, 1, 2, 3, 4] for day in (1, 2, 3, 4, 4)],
+            ["campaign", "day", *HEADER[1:]],
+        ),
         [
             "row 4, column campaign: is empty, must be the name of a campaign",
-            "row 5, column day: 1 day missing before 4: 3",
             "row 6, column day: 4, stands in row 5 already, expected once",
-            "1 gap in all: pass --gaps zero",
         ],
     ),
     "long row": (

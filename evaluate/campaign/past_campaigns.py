@@ -28,7 +28,7 @@ from evaluate.campaign.past_days import (
     read_cells,
     read_numbers,
 )
-from train.errors import InputError, nearest
+from train.errors import InputError
 
 CAMPAIGN = "campaign"
 LEAST_DAYS = 14
@@ -133,16 +133,19 @@ def read_campaigns(
     order = DAY if DAY in cells and DATE not in cells else DATE
     wanted = ((CAMPAIGN,) if CAMPAIGN in cells else ()) + (order, *columns)
     faults |= header_faults(cells, wanted)
-    if order not in cells and cells.columns.any():
-        header = int(str(cells.index.name))
-        faults[header, DATE] = f"is missing{nearest(DATE, cells)}; a column {DAY!r} serves as well"
+    header = int(str(cells.index.name))
+    if (header, DATE) in faults and DATE not in cells:
+        faults[header, DATE] += f"; a column {DAY!r} serves as well"
     cells = cells.loc[:, ~cells.columns.duplicated()]
     table, cell_faults = _table(cells, columns, order, separator, date_order)
+    faults |= cell_faults | _order_faults(table, is_one=CAMPAIGN not in cells)
     missing, gap_faults = _gaps(table, gaps)
-    faults |= cell_faults | _order_faults(table, is_one=CAMPAIGN not in cells) | gap_faults
+    if any(column in (CAMPAIGN, order) for _, column in faults):
+        missing, gap_faults = [], {}  # only what is in order has gaps
+    faults |= gap_faults
     if faults:
-        message = message_of(where, wanted, faults, kinds, MOST_SHOWN)
-        raise InputError(message + _advice(missing) * (gaps == "refuse" and bool(missing)))
+        advice = _advice(missing) if missing and gaps == "refuse" else ""
+        raise InputError(message_of(where, wanted, faults, kinds, MOST_SHOWN) + advice)
     if len(cells) < LEAST_DAYS:
         raise InputError(
             f"past {where}: has {len(cells)} days, at least {LEAST_DAYS} are needed to learn from"
@@ -150,7 +153,9 @@ def read_campaigns(
     others = [str(name) for name in cells if name and name not in wanted]
     notices = [f"columns not used: {', '.join(others)}"] * bool(others)
     notices += [*_gap_notices(missing, gaps), *_count_notices(table, metrics)]
-    return _campaigns(table, where, (channels, metrics), gaps, notices)
+    if gaps == "zero":
+        table = _filled(table)
+    return _campaigns(table, where, channels, metrics, notices)
 
 
 def _table(
@@ -211,7 +216,7 @@ def _read_dates(
         return np.full(count, np.nan), {}
     ways = {way: np.array([_date(cell, way) for cell in written], float) for way in DATE_ORDERS}
     unread = {way: np.isnan(days) for way, days in ways.items()}
-    best = order or min(ways, key=lambda way: unread[way].sum())
+    best = min(ways, key=lambda way: unread[way].sum()) if order is None else order
     days = ways[best]
     faults: Faults = {}
     for row in np.flatnonzero(unread[best]).tolist():
@@ -311,53 +316,61 @@ def _count_notices(table: _Table, metrics: Sequence[str]) -> list[str]:
     return [f"counts that are not whole: {', '.join(listed)}"] if listed else []
 
 
-def _campaigns(
-    table: _Table,
-    where: str,
-    kinds: tuple[Sequence[str], Sequence[str]],
-    gaps: Gaps,
-    notices: list[str],
-) -> Campaigns:
-    """The campaigns of a table without faults, days missing dealt with."""
+def _filled(table: _Table) -> _Table:
+    """The table with a row of zeros for each day that is missing inside a campaign."""
     steps = table.steps
-    advance = np.where(np.isfinite(steps) & (gaps == "zero"), steps, 1).astype(np.int64)
-    places = np.concatenate([[0], np.cumsum(advance)])
-    row = np.repeat(np.arange(len(places)), np.diff(places, append=places[-1] + 1))
-    days = table.days[row] + np.arange(len(row)) - places[row]
-    values = np.zeros((len(row), table.values.shape[1]))
-    values[places] = table.values
-    first = np.concatenate([[True], steps > 1 if gaps == "split" else np.isinf(steps)])
-    starts = np.zeros(len(row), dtype=bool)
-    starts[places[first]] = True
-    opening = table.days[np.searchsorted(table.campaign, np.arange(len(table.names)))]
-    origin = opening[table.campaign[row]] if table.order == DAY else MONDAY
-    kept = values.any(axis=0)
-    channels, metrics = kinds
-    split = len(channels)
-    parts = {"channel": (channels, kept[:split]), "metric": (metrics, kept[split:])}
-    for kind, (names, has) in parts.items():
-        empty = [name for name, some in zip(names, has, strict=True) if not some]
-        if len(empty) == len(names):
-            raise InputError(f"past {where}: every {kind} is 0 on every day, so nothing is learnt")
-        notices += [f"left out, as it is 0 on every day: {kind} {name}" for name in empty]
-    return Campaigns(
-        names=_names(table, first),
-        channels=tuple(np.array(channels, dtype=object)[kept[:split]]),
-        metric_names=tuple(np.array(metrics, dtype=object)[kept[split:]]),
-        spend=values[:, :split][:, kept[:split]],
-        metrics=values[:, split:][:, kept[split:]],
-        weekday=((days - origin) % 7).astype(np.int64),
-        starts=starts,
-        dates=(days - EPOCH).astype(int).astype("datetime64[D]") if table.order == DATE else None,
-        notices=tuple(f"{where}: {notice}" for notice in notices),
+    advance = np.where(np.isfinite(steps), steps, 1).astype(np.int64)
+    row = np.repeat(np.arange(len(table.days)), [*advance, 1])
+    added = np.arange(len(row)) - np.searchsorted(row, row)
+    return table._replace(
+        rows=table.rows[row],
+        campaign=table.campaign[row],
+        days=table.days[row] + added,
+        values=np.where(added[:, np.newaxis] == 0, table.values[row], 0.0),
     )
 
 
-def _names(table: _Table, first: NDArray[np.bool_]) -> tuple[str, ...]:
-    """The campaigns' names; a part after a gap is named by its first day too."""
-    is_part = np.concatenate([[False], np.isfinite(table.steps)])
+def _campaigns(
+    table: _Table, where: str, channels: Sequence[str], metrics: Sequence[str], notices: list[str]
+) -> Campaigns:
+    """The campaigns of a table without faults; another one starts after days missing."""
+    starts = np.array([True, *(table.steps != 1)])
+    spend, counts = np.split(table.values, [len(channels)], axis=1)
+    spent_on, spend, unspent = _used("channel", channels, spend, where)
+    counted, counts, uncounted = _used("metric", metrics, counts, where)
+    opening = table.days[np.searchsorted(table.campaign, table.campaign)]
+    origin = MONDAY if table.order == DATE else opening
+    dates = (table.days - EPOCH).astype(np.int64).astype("datetime64[D]")
+    return Campaigns(
+        names=_names(table, starts),
+        channels=spent_on,
+        metric_names=counted,
+        spend=spend,
+        metrics=counts,
+        weekday=((table.days - origin) % 7).astype(np.int64),
+        starts=starts,
+        dates=dates if table.order == DATE else None,
+        notices=tuple(f"{where}: {notice}" for notice in (*notices, *unspent, *uncounted)),
+    )
+
+
+def _used(
+    kind: str, names: Sequence[str], values: FloatArray, where: str
+) -> tuple[tuple[str, ...], FloatArray, list[str]]:
+    """Names and values of the columns that are not 0 throughout, and what is said of the others."""
+    used = np.any(values != 0, axis=0)
+    if not used.any():
+        raise InputError(f"past {where}: every {kind} is 0 on every day, so nothing is learnt")
+    left_out = [name for name, some in zip(names, used, strict=True) if not some]
+    notices = [f"left out, as it is 0 on every day: {kind} {name}" for name in left_out]
+    return tuple(name for name in names if name not in left_out), values[:, used], notices
+
+
+def _names(table: _Table, starts: NDArray[np.bool_]) -> tuple[str, ...]:
+    """The campaigns' names; a part after days missing is named by its first day too."""
+    is_part = np.array([False, *np.isfinite(table.steps)])
     return tuple(
         table.names[table.campaign[row]]
         + f" from {table.shown(table.days[row])}" * bool(is_part[row])
-        for row in np.flatnonzero(first).tolist()
+        for row in np.flatnonzero(starts).tolist()
     )
