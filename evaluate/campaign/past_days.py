@@ -310,7 +310,7 @@ def message_of(
         )
     ]
     counted = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
-    more = [f"  and {len(lines) - most:,} more"] if len(lines) > most else []
+    more = [f"  and {len(lines) - most} more"] if len(lines) > most else []
     expected = f"expected the header {','.join(wanted)} and a row for each past day"
     is_unknown = any(text.startswith("is missing") for text in faults.values())
     known = [f"  {kind}: {', '.join(names)}" for kind, names in kinds.items()] * is_unknown
