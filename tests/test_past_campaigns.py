@@ -391,6 +391,7 @@ def test_every_fault_is_named_by_row_and_column(data: bytes | str, expected: lis
     assert first.startswith("past past.csv: ")
     assert "expected the header " in first
     assert len(lines) == len(expected), lines
+    assert ("tells campaigns apart" in "".join(lines)) == (AGAIN in "".join(expected))
     for line, start in zip(lines, expected, strict=True):
         assert line.strip().startswith(start)
 

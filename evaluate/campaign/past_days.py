@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import MAXYEAR, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -229,6 +230,7 @@ def _form(decimal: str, thousands: str) -> re.Pattern[str]:
 
 
 FORMS = {".": _form(".", ","), ",": _form(",", ".")}
+PLAIN = {".": str.maketrans("", "", "," + SPACES), ",": str.maketrans(",", ".", "." + SPACES)}
 
 
 SIGN = r"[$\u00a2-\u00a5\u0e3f\u20a0-\u20cf]"
@@ -249,13 +251,14 @@ def currency_of(cell: str) -> tuple[str, str]:
     return before or after, "0" if rest == "-" else sign + rest
 
 
+@lru_cache(maxsize=2**16)  # each is read for its mark and for its value
 def _number(cell: str, mark: str) -> float | None:
     """A cell as a number with this decimal mark, its thousands separated or not."""
     if not FORMS[mark].fullmatch(cell):
         _, cell = currency_of(cell)
     if not FORMS[mark].fullmatch(cell):
         return None
-    return float(re.sub(f"[^0-9eE+{mark}-]", "", cell).replace(mark, "."))
+    return float(cell.translate(PLAIN[mark]))
 
 
 def ordinal(cell: str) -> float | None:
