@@ -1,8 +1,10 @@
 """Past days: what each consists of, and what can be wrong with it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.campaign.params import CampaignParams, FloatArray
 
@@ -50,17 +52,25 @@ def check_past(params: CampaignParams, rows: Any) -> FloatArray:
     return past
 
 
+def number_faults(names: Sequence[str], past: FloatArray) -> Faults:
+    """What is wrong with numbers of past days (past days, names), by row and column."""
+    return {
+        (row, names[column]): f"{past[row, column]:g}, must be a finite number from 0 to {MOST:g}"
+        for row, column in np.argwhere(~_is_possible(past)).tolist()
+    }
+
+
 def past_faults(params: CampaignParams, past: FloatArray) -> Faults:
     """What is wrong with past days (past days, channels + metrics), by row and column."""
-    names, channels = columns(params), len(params.channels)
-    bad = ~(np.isfinite(past) & (past >= 0) & (past <= MOST))
-    faults = {
-        (row, names[column]): f"{past[row, column]:g}, must be a finite number from 0 to {MOST:g}"
-        for row, column in np.argwhere(bad).tolist()
-    }
+    faults = number_faults(columns(params), past)
+    channels = len(params.channels)
     budget = params.daily_budget
-    spent = np.where(bad, 0.0, past)[:, :channels].sum(axis=1)
+    spent = np.where(_is_possible(past), past, 0.0)[:, :channels].sum(axis=1)
     rule = f"must be {budget:,.10g} or less, the day's budget"
     for row in np.flatnonzero(spent > budget * (1 + SPENT_ROUNDING)).tolist():
         faults[row, " + ".join(params.channels)] = f"{spent[row]:,.10g} {params.unit} spent, {rule}"
     return faults
+
+
+def _is_possible(past: FloatArray) -> NDArray[np.bool_]:
+    return np.isfinite(past) & (past >= 0) & (past <= MOST)

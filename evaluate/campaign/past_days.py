@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import MAXYEAR, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +24,9 @@ from train.errors import InputError, nearest
 DAY, DATE = "day", "date"
 SEPARATORS = ",;\t|"
 SEPARATOR_LINE = re.compile(r'\s*"?sep=([^\w\s"]|\t)"?[,;\t]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
-SPACES = " \u00a0\u202f'\u2019"  # group digits by three, as the comma or the point does
-WORKBOOK = b"PK\x03\x04"
+SPACES = " \u00a0\u2009\u202f'\u2019"  # group digits by three, as the comma or the point does
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+MOST_BYTES = 100_000_000
 MOST_SHOWN = 200
 
 Check = Callable[[FloatArray], Faults]
@@ -52,6 +54,7 @@ def read_bytes(path: Path) -> bytes:
         InputError: The file cannot be read.
     """
     try:
+        refuse_large(path.stat().st_size, str(path))
         return path.read_bytes()
     except FileNotFoundError:
         hint = nearest(str(path), sorted(path.parent.glob("*.csv")))
@@ -77,14 +80,12 @@ def parse_past(
     Raises:
         InputError: Something in the file is wrong; all faults are named.
     """
-    if data.startswith(WORKBOOK):
-        raise InputError(f"past {where}: is a workbook, expected a CSV file: save it as CSV")
     columns = [name for names in kinds.values() for name in names]
-    cells, separator, faults = _cells(_decoded(data), (DAY, DATE, *columns))
+    cells, separator, faults = read_cells(decoded(data, where), (DAY, DATE, *columns))
     wanted = (DATE if DATE in cells and DAY not in cells else DAY, *columns)
-    faults |= _header_faults(cells, wanted)
+    faults |= header_faults(cells, wanted)
     cells = cells.loc[:, ~cells.columns.duplicated()]
-    values, cell_faults = _numbers(cells, wanted, separator)
+    values, cell_faults = read_numbers(cells, wanted, separator)
     days, first = _days(values[:, 0], wanted[0])
     wrong = _order_faults(days, wanted[0], first, last_day) | check(values[:, 1:])
     faults |= {
@@ -93,13 +94,13 @@ def parse_past(
         if column in cells or column not in wanted
     }
     if faults:
-        raise InputError(_message(where, wanted, faults, kinds))
+        raise InputError(message_of(where, wanted, faults, kinds))
     others = [str(name) for name in cells if name and name not in wanted]
     notice = f"{where}: columns not used: {', '.join(others)}"
     return PastDays(values[:, 1:], first, (notice,) * bool(others))
 
 
-def _cells(text: str, expected: Sequence[str]) -> tuple[pd.DataFrame, str, Faults]:
+def read_cells(text: str, expected: Sequence[str]) -> tuple[pd.DataFrame, str, Faults]:
     """The cells of a CSV file whose header may have the names expected.
 
     Returns:
@@ -135,10 +136,31 @@ def _rows(text: str, separator: str) -> tuple[dict[int, list[str]], Faults]:
     return rows, {}
 
 
-def _decoded(data: bytes) -> str:
-    """The text: UTF-8 or UTF-16 by its mark, else what Excel writes in Western Europe."""
+def refuse_large(size: int, where: str) -> None:
+    """Refuses a file of so many bytes before anything is done with it.
+
+    Raises:
+        InputError: It is larger than days can be.
+    """
+    if size > MOST_BYTES:
+        raise InputError(
+            f"past {where}: is {size / 1e6:,.1f} MB large, must be {MOST_BYTES / 1e6:g} MB or less"
+        )
+
+
+def decoded(data: bytes, where: str) -> str:
+    """The text: UTF-8 or UTF-16 by its mark, else what Excel writes in Western Europe.
+
+    Raises:
+        InputError: It is no text, or too large.
+    """
+    refuse_large(len(data), where)
+    if data.startswith(WORKBOOKS):
+        raise InputError(f"past {where}: is a workbook, expected a CSV file: save it as CSV")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
+    if b"\0" in data:
+        raise InputError(f"past {where}: is not text, expected a CSV file: save it as CSV")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -152,7 +174,8 @@ def _separator(text: str, expected: Container[str]) -> str:
     return max(SEPARATORS, key=lambda mark: sum(name in expected for name in columns[mark]))
 
 
-def _header_faults(cells: pd.DataFrame, wanted: Sequence[str]) -> Faults:
+def header_faults(cells: pd.DataFrame, wanted: Sequence[str]) -> Faults:
+    """What is wrong with the header of a file that must have the names wanted."""
     header, names = int(str(cells.index.name)), [str(name) for name in cells]
     if not any(names):
         return {(header, ""): "the file is empty, expected at least the header"}
@@ -166,7 +189,7 @@ def _header_faults(cells: pd.DataFrame, wanted: Sequence[str]) -> Faults:
     return missing | {(header, name): "stands twice, expected once" for name in twice}
 
 
-def _numbers(
+def read_numbers(
     cells: pd.DataFrame, wanted: Sequence[str], separator: str
 ) -> tuple[FloatArray, Faults]:
     """The cells as numbers (rows, wanted), NaN where there is none, and what is wrong with them.
@@ -182,7 +205,7 @@ def _numbers(
     for column, name in enumerate(wanted):
         for row, cell in enumerate(cells.get(name, ())):
             marks = "." if likely == ".," and separator == "," and "," not in cell else likely
-            ways = [_ordinal(cell)] if name == DATE else [_number(cell, mark) for mark in marks]
+            ways = [ordinal(cell)] if name == DATE else [_number(cell, mark) for mark in marks]
             readings = sorted({way for way in ways if way is not None})
             if len(readings) == 1:
                 values[row, column] = readings[0]
@@ -207,16 +230,38 @@ def _form(decimal: str, thousands: str) -> re.Pattern[str]:
 
 
 FORMS = {".": _form(".", ","), ",": _form(",", ".")}
+PLAIN = {".": str.maketrans("", "", "," + SPACES), ",": str.maketrans(",", ".", "." + SPACES)}
 
 
+SIGN = r"[$\u00a2-\u00a5\u0e3f\u20a0-\u20cf]"
+CURRENCY = rf"[A-Z]{{1,2}}{SIGN}|{SIGN}|[A-Z]{{3}}|kr\.?|z\u0142|K\u010d|Fr\."
+AMOUNT = re.compile(rf"([+-]?)(?:({CURRENCY})\s*(.*[0-9-].*)|(.*[0-9].*?)\s*({CURRENCY}))")
+
+
+def currency_of(cell: str) -> tuple[str, str]:
+    """The currency before or after a number, empty where there is none, and the rest of the cell.
+
+    Spreadsheets write an amount of 0 as a currency and a dash.
+    """
+    found = AMOUNT.fullmatch(cell)
+    if not found:
+        return "", cell
+    sign, before, after_it, before_it, after = found.groups()
+    rest = after_it or before_it
+    return before or after, "0" if rest == "-" else sign + rest
+
+
+@lru_cache(maxsize=2**16)  # each is read for its mark and for its value
 def _number(cell: str, mark: str) -> float | None:
     """A cell as a number with this decimal mark, its thousands separated or not."""
     if not FORMS[mark].fullmatch(cell):
+        _, cell = currency_of(cell)
+    if not FORMS[mark].fullmatch(cell):
         return None
-    return float(re.sub(f"[^0-9eE+{mark}-]", "", cell).replace(mark, "."))
+    return float(cell.translate(PLAIN[mark]))
 
 
-def _ordinal(cell: str) -> float | None:
+def ordinal(cell: str) -> float | None:
     """The number of an ISO date, with or without a time; not of the last year that there is."""
     try:
         moment = datetime.fromisoformat(cell)
@@ -252,8 +297,12 @@ def _order_faults(days: FloatArray, order: str, first: date | None, last_day: in
     return faults
 
 
-def _message(
-    where: str, wanted: Sequence[str], faults: Faults, kinds: Mapping[str, Sequence[str]]
+def message_of(
+    where: str,
+    wanted: Sequence[str],
+    faults: Faults,
+    kinds: Mapping[str, Sequence[str]],
+    most: int = MOST_SHOWN,
 ) -> str:
     """All faults, ordered as a reader goes through the file; what is known where a name is not."""
     places = {name: place for place, name in enumerate(("", *wanted))}
@@ -264,8 +313,8 @@ def _message(
         )
     ]
     counted = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
-    more = [f"  and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
+    more = [f"  and {len(lines) - most} more"] if len(lines) > most else []
     expected = f"expected the header {','.join(wanted)} and a row for each past day"
     is_unknown = any(text.startswith("is missing") for text in faults.values())
     known = [f"  {kind}: {', '.join(names)}" for kind, names in kinds.items()] * is_unknown
-    return "\n".join([f"past {where}: {counted}; {expected}", *lines[:MOST_SHOWN], *more, *known])
+    return "\n".join([f"past {where}: {counted}; {expected}", *lines[:most], *more, *known])
