@@ -1,4 +1,4 @@
-"""Charts of a campaign fitted to past days: what was learned, what spend earns, what days brought."""
+"""Charts of a campaign fitted to past days: what was learned, and what spend and days earn."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,7 +9,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from envs.campaign.params import FloatArray
 from envs.campaign.rendering import looks
 from evaluate.campaign.charts import bar_style, panels
 from evaluate.campaign.fit_check import FitCheck
@@ -35,6 +34,12 @@ Rows = Sequence[tuple[str, float, float, float]]
 """A label, and low end, middle and high end of an interval."""
 
 
+def interval(label: str, bands: Range, position: int) -> tuple[str, float, float, float]:
+    """A row: a label, and the interval at a position of bands (positions,)."""
+    low, middle, high = (float(part[position]) for part in bands)
+    return label, low, middle, high
+
+
 def learned(groups: Mapping[str, Rows], ends: tuple[float, float]) -> Figure:
     """Intervals of parameters, a panel a group, over the band of all their priors.
 
@@ -52,7 +57,7 @@ def learned(groups: Mapping[str, Rows], ends: tuple[float, float]) -> Figure:
             _intervals(axes, rows, [LEARNED] * len(rows))
             axes.set_title(title, fontsize=10)
             axes.tick_params(axis="y", labelsize=8)
-        grid[-1, 0].set_xlabel("prior standard deviations from what was believed before")
+        grid[-1, 0].set_xlabel("standard deviations of the prior from its median", fontsize=10)
         before = Patch(color=BASELINE_COLOUR, alpha=0.35)
         after = Line2D([], [], color=LEARNED, marker="o", markersize=4)
         legend_of(figure, {"believed before": before, "after these days": after})
@@ -75,10 +80,10 @@ def responses(fitted: Fitted) -> Figure:
             axes.plot(spent, np.full(len(spent), 0.02), "|", color="black", ms=7, transform=rug)
             axes.set(xlim=(0, x[-1]), ylim=(0, None))
             axes.set_title(name, fontsize=10)
+            axes.set_xlabel(f"spend [{fitted.unit}/day]", fontsize=8)
             axes.xaxis.set_major_locator(MaxNLocator(4))
             write_numbers(axes.xaxis)
             write_numbers(axes.yaxis)
-        figure.supxlabel(f"spend on the channel [{fitted.unit}/day]", fontsize=10)
         figure.supylabel("engagement per day", fontsize=10)
         line = Line2D([], [], color=INSIDE)
         marks = {
@@ -100,7 +105,7 @@ def contributions(fitted: Fitted) -> Figure:
         for i, name in reversed(list(enumerate(fitted.sources))):
             style = {"facecolor": BASELINE_COLOUR} if name == BASE else bar_style(styles[name])
             place = {"bottom": tops[:, i] - mean[:, i], "width": 1.0, "label": name}
-            axes.bar(days, mean[:, i], **place, **(style | {"linewidth": 0}))  # type: ignore[arg-type]
+            axes.bar(days, mean[:, i], **place, **(style | {"linewidth": 0}))
         counted = fitted.past.metrics @ np.array(fitted.weights)
         axes.plot(days, counted, ".", color="black", markersize=4, label="counted")
         axes.set(ylabel="engagement per day")
@@ -147,9 +152,9 @@ def observed(fitted: Fitted, check: FitCheck) -> Figure:
 def marginal(fitted: Fitted, order: Iterable[int]) -> Figure:
     """Points with intervals, a row a channel in this order: what one more unit earns."""
     bands, styles, order = range_of(fitted.marginal), looks(fitted), list(order)
-    rows = [(fitted.channels[i], *(float(part[i]) for part in bands)) for i in order]
+    rows = [interval(fitted.channels[i], bands, i) for i in order]
     with axes_of((6, 0.36 * len(rows) + 0.9)) as (figure, axes):
-        _intervals(axes, rows, [styles[name].colour for name, *_ in rows])  # type: ignore[arg-type]
+        _intervals(axes, rows, [styles[row[0]].colour for row in rows])
         axes.set(xlabel=f"engagement of one more {one_of(fitted.unit)}", xlim=(0, None))
         write_numbers(axes.xaxis)
     return figure
@@ -169,7 +174,6 @@ def _band(axes: Axes, band: Range, colour: str) -> None:
     days = np.arange(1, len(band.middle) + 1)
     axes.fill_between(days, band.low, band.high, color=colour, alpha=FAINT, linewidth=0)
     axes.plot(days, band.middle, color=colour, linewidth=1.2)
-    axes.set_ylim(0, None)
     write_numbers(axes.yaxis)
 
 
@@ -180,6 +184,7 @@ def _days(axes: Axes, fitted: Fitted) -> None:
         axes.axvline(start + 0.5, color="black", linewidth=0.8, linestyle=":")
     axes.set_xlim(0.5, len(fitted.past.starts) + 0.5)
     axes.xaxis.grid(False)
+    axes.set_ylim(0, None)
     width = axes.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
     axes.xaxis.set_major_locator(MaxNLocator(max(2, 7 // width), integer=True, prune="both"))
     dates = fitted.dates

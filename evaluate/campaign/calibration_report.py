@@ -1,4 +1,4 @@
-"""The report of a campaign fitted to past days: one page, each section opens with its conclusion."""
+"""The report of a campaign fitted to past days: each section opens with its conclusion."""
 
 from pathlib import Path
 
@@ -37,33 +37,22 @@ GROUPS = {
     ),
     "What comes without spend, and chance": ("base", "weekday", "dispersion", "shock_sd"),
 }
-UNITS = {
-    "counts": "counts per {one}",
-    "half_saturation": "{unit} a day",
-    "carry_over": "share kept a day",
-    "loyalty_lift": "times, at full loyalty",
-    "loyalty_gain": "share a day",
-    "loyalty_decay": "share a day",
-    "fatigue": "log a day of full spend",
-    "fatigue_recovery": "share a day",
-    "base": "counts a day",
-    "weekday": "times the mean day",
-    "dispersion": "size",
-    "shock_sd": "log-sd",
-}
 MEANINGS = {
-    "counts": "the counts of the first unit spent",
-    "half_saturation": "the steady spend at which a channel earns half of the most that it can",
+    "counts": "counts that the first {one} on a channel earns",
+    "half_saturation": "the steady spend at which a channel earns half of the most that it can "
+    "[{unit}/day]",
     "carry_over": "the share of an effect that is still there a day later",
-    "loyalty_lift": "by how many times its strength loyalty lifts a channel at the most",
+    "loyalty_lift": "how many times its strength full loyalty adds to a channel",
     "loyalty_gain": "the share of the disloyal that a full day wins at the most",
     "loyalty_decay": "the share of loyalty lost each day",
-    "fatigue": "how fast spend wears a channel out",
+    "fatigue": "how fast a day of full spend wears a channel out (minus the logarithm of what is "
+    "left)",
     "fatigue_recovery": "the share of the wear that mends each day",
-    "base": "counts without any spend",
+    "base": "counts a day without any spend",
     "weekday": "a weekday against the mean day",
-    "dispersion": "the larger, the less each metric varies by chance",
-    "shock_sd": "how much days vary by what all metrics share",
+    "dispersion": "the larger, the less each metric varies by chance (size of the negative "
+    "binomial)",
+    "shock_sd": "how much days vary by what all metrics share (standard deviation of a logarithm)",
 }
 
 
@@ -137,11 +126,11 @@ def _outcome(fitted: Fitted, check: FitCheck) -> Section:
         ("campaigns", f"{campaigns:,}"),
         (
             "spent in all",
-            f"{wording.totals(past.spend.sum()).number(past.spend.sum())} {fitted.unit}",
+            f"{wording.digits(past.spend.sum()).number(past.spend.sum())} {fitted.unit}",
         ),
         (
             "engagement in all",
-            f"{wording.totals(counted.sum()).number(counted.sum())} ({weighted})",
+            f"{wording.digits(counted.sum()).number(counted.sum())} ({weighted})",
         ),
         (
             "computation",
@@ -152,7 +141,7 @@ def _outcome(fitted: Fitted, check: FitCheck) -> Section:
     facts = table(
         "The days, and how sure the computation is: independent runs of it agree where R-hat is "
         "close to 1.",
-        [[("", label), ("value", text)] for label, text in rows],
+        [[("what", label), ("value", text)] for label, text in rows],
     )
     return Section("What came out", [conclusion, *fitted.notices], [facts], [])
 
@@ -160,10 +149,11 @@ def _outcome(fitted: Fitted, check: FitCheck) -> Section:
 def _learned(fitted: Fitted, parameters: list[Parameter]) -> Section:
     """Each number before and after."""
     halved = sum(parameter.narrowed >= 0.5 for parameter in parameters)
-    most = max(parameters, key=lambda parameter: parameter.narrowed)
+    of_channels = [each for each in parameters if each.block in GROUPS["What a channel earns"]]
+    most = max(of_channels, key=lambda parameter: parameter.narrowed)
     conclusion = (
         f"Of the {len(parameters)} numbers of the campaign, {halved or 'none'} became at least "
-        f"twice as sure as before; most was learned of {_name(fitted, most)}."
+        f"twice as sure as before; of what channels earn, most was learned of {_name(most)}."
     )
     groups = {
         title: chosen
@@ -173,10 +163,7 @@ def _learned(fitted: Fitted, parameters: list[Parameter]) -> Section:
     tables = [_parameters(fitted, title, chosen) for title, chosen in groups.items()]
     points = range_of(fitted.posterior.draws)
     rows = {
-        title: [
-            (_name(fitted, each), *(float(part[each.position]) for part in points))
-            for each in chosen
-        ]
+        title: [charts.interval(_name(each), points, each.position) for each in chosen]
         for title, chosen in groups.items()
     }
     low, _, high = special.ndtri(QUANTILES)
@@ -186,26 +173,24 @@ def _learned(fitted: Fitted, parameters: list[Parameter]) -> Section:
         "believed before, a line as much of what is left. A line as wide as the band: nothing was "
         "learned. A line away from the middle: it differs from what was expected.",
         "Intervals, by how much each is narrower than before: "
-        + "; ".join(f"{_name(fitted, each)} {_percent(each.narrowed)}" for each in parameters)
+        + "; ".join(f"{_name(each)} {_percent(each.narrowed)}" for each in parameters)
         + ".",
         charts.learned(rows, (low, high)),
     )
     return Section("What was learned of each number", [conclusion], tables, [chart])
 
 
-def _name(fitted: Fitted, parameter: Parameter) -> str:
-    title = BLOCKS[parameter.block].format(unit=one_of(fitted.unit))
+def _name(parameter: Parameter) -> str:
+    title = BLOCKS[parameter.block]
     return f"{title}: {', '.join(parameter.places)}" if parameter.places else title
 
 
 def _parameters(fitted: Fitted, title: str, parameters: list[Parameter]) -> Table:
     rows = []
     for each in parameters:
-        unit = UNITS[each.block].format(one=one_of(fitted.unit), unit=fitted.unit)
         rows.append(
             [
-                ("number", _name(fitted, each)),
-                ("unit", unit),
+                ("number", _name(each)),
                 ("before", short(float(each.before.middle))),
                 (RANGE, _ends(each.before)),
                 ("after", short(float(each.after.middle))),
@@ -214,9 +199,8 @@ def _parameters(fitted: Fitted, title: str, parameters: list[Parameter]) -> Tabl
             ]
         )
     blocks = dict.fromkeys(parameter.block for parameter in parameters)
-    meanings = "; ".join(
-        f"{BLOCKS[block].format(unit=one_of(fitted.unit))}: {MEANINGS[block]}" for block in blocks
-    )
+    meanings = "; ".join(f"{BLOCKS[block]}: {MEANINGS[block]}" for block in blocks)
+    meanings = meanings.format(one=one_of(fitted.unit), unit=fitted.unit)
     caption = (
         f"{title}, median and {RANGE} before and after; narrower by: the standard deviation "
         f"of the logarithm (of shares: the logit). {meanings[0].upper()}{meanings[1:]}."
@@ -229,7 +213,7 @@ def _responses(fitted: Fitted) -> Section:
     slopes = range_of(fitted.slope).middle
     flat, usual = int(slopes.argmin()), fitted.past.usual_spend
     conclusion = (
-        f"{fitted.channels[flat]} is closest to its ceiling: at its usual "
+        f"Closest to its ceiling is {fitted.channels[flat]}: at its usual "
         f"{_money(fitted, usual[flat])} a day, one more {one_of(fitted.unit)} earns "
         f"{_with_band(fitted.slope[:, flat], _percent)} of what the first one earned."
     )
@@ -319,10 +303,13 @@ def _observed(fitted: Fitted, check: FitCheck) -> Section:
         f"{verdict} {check.share:.0%} of all counts lie in the band in which {BAND:.0%} were to be "
         "expected."
     )
-    few = [
-        f"Of {listed(check.few)} clearly fewer counts than chance allows lie in the band: these "
-        "days vary by more than the model knows of, and all intervals of this page are too narrow."
-    ] * bool(check.few)
+    few = []
+    if check.few:
+        few.append(
+            f"Of {listed(check.few)} clearly fewer counts than chance allows lie in the band: these "
+            "days vary by more than the model knows of, and all intervals of this page are too "
+            "narrow."
+        )
     rows = [
         [("metric", name), ("days", f"{len(within):,}"), ("in the band", f"{within.mean():.0%}")]
         for name, within in zip(fitted.metrics, check.is_within.T, strict=True)
@@ -399,14 +386,12 @@ def _untold(caveats: tuple[Caveat, ...]) -> Section:
 
 def _provenance(fitted: Fitted) -> dict[str, str]:
     blocks = [block.name for block in fitted.calibration.blocks]
-    sources = "\n".join(
-        f"{BLOCKS[name].format(unit='unit')}: {PRIORS[name].source}" for name in blocks
-    )
+    sources = "\n".join(f"{BLOCKS[name]}: {PRIORS[name].source}" for name in blocks)
     return {
         "model": "adstock, saturation, loyalty and fatigue, weekdays, negative binomial counts with "
         "a shock that the metrics of a day share",
         "computation": f"{len(fitted.posterior.chains)} independent runs of sequential Monte Carlo, "
-        f"{len(fitted.posterior.draws):,} draws from the posterior; intervals leave out 5 % of them "
+        f"{len(fitted.posterior.draws):,} draws from the posterior; intervals leave out 5% of them "
         "at either end",
         "priors": sources,
     }

@@ -296,6 +296,7 @@ def _ink(colour: str) -> str:
 
 
 def bar_style(look: Look) -> dict[str, Any]:
+    """How the bars of a channel or metric look, as Matplotlib takes it."""
     return {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": "white", "linewidth": 0.5}
 
 

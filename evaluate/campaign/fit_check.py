@@ -1,21 +1,22 @@
 """Whether past days look like days of the campaign that was fitted to them.
 
 Each draw from the posterior brings days of its own, with noise: the posterior predictive
-distribution. The past days are compared with them, count by count and by patterns that a right model
-leaves to chance (posterior predictive checks, Gelman, Meng and Stern 1996).
+distribution. The past days are compared with them, count by count and by patterns that a right
+model leaves to chance (posterior predictive checks, Gelman, Meng and Stern 1996).
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from envs.campaign.params import FloatArray
 from evaluate.campaign.fitted import BAND, Fitted, Range, range_of
-from evaluate.report.wording import listed
 
-RARE = 0.01  # probability of a pattern, or of so few counts in the band, under the right model
+RARE = 0.01  # probability of so few counts in the band
+RARE_PATTERN = 0.01  # probability of a pattern under the fitted campaign
 MOST_MEAN = 1e15  # [counts/day]; NumPy draws no Poisson counts of larger means
 LEAST_DAYS = 8  # with which a pattern can be told
 
@@ -31,7 +32,7 @@ class FitCheck(NamedTuple):
     """
 
     bands: Range
-    is_within: FloatArray
+    is_within: NDArray[np.bool_]
     few: tuple[str, ...]
     patterns: tuple[str, ...]
 
@@ -53,7 +54,8 @@ def check_fit(fitted: Fitted, rng: np.random.Generator) -> FitCheck:
     within = (seen >= bands.low) & (seen <= bands.high)
     chances = stats.binom.cdf(within.sum(axis=0), len(seen), BAND)
     few = tuple(name for name, chance in zip(fitted.metrics, chances, strict=True) if chance < RARE)
-    return FitCheck(bands, within, few, tuple(_patterns(fitted, brought)))
+    patterns = tuple(text for chance, text in _patterns(fitted, brought) if chance < RARE_PATTERN)
+    return FitCheck(bands, within, few, patterns)
 
 
 def predicted(fitted: Fitted, rng: np.random.Generator) -> FloatArray:
@@ -67,62 +69,66 @@ def predicted(fitted: Fitted, rng: np.random.Generator) -> FloatArray:
     return counts
 
 
-def _patterns(fitted: Fitted, brought: FloatArray) -> Iterator[str]:
-    """What the past days have and those of the fitted campaign have not, a sentence each.
+def _patterns(fitted: Fitted, brought: FloatArray) -> Iterator[tuple[float, str]]:
+    """What the past days may have and those of the fitted campaign have not.
 
     By the residuals of whole days: what was counted over what was expected, as logarithms.
+
+    Yields:
+        The probability of as much of a pattern under the fitted campaign, and a sentence on it.
     """
     past, expected = fitted.past, np.log1p(fitted.expected)
     seen, usual = (
         (np.log1p(counts) - expected).mean(axis=-1) for counts in (past.metrics, brought)
     )
-    days, follows = np.arange(len(past.starts)), ~past.starts
-    if len(days) < LEAST_DAYS:
+    follows, order = ~past.starts, np.arange(float(len(past.starts)))[:, np.newaxis]
+    if len(order) < LEAST_DAYS:
         return
-    if _is_rare(*(_correlation(part, days[:, np.newaxis])[:, 0] for part in (seen, usual))):
-        rises = "more" if _correlation(seen, days[:, np.newaxis]).mean() > 0 else "less"
-        yield (
-            f"Over time the days bring more and more, or less and less, than the model says: {rises} "
-            "towards the end. Something outside the spends has changed: leave the oldest days out."
-        )
-    if _is_rare(*(_serial(part, follows) for part in (seen, usual))):
-        yield (
-            "Good days follow good days, and bad ones bad ones, more than chance and carry-over "
-            "explain: promotions, seasons or news that the file does not name. Leave such days out."
-        )
-    before = past.spend[np.maximum(days - 1, 0)][follows]
-    if names := _related(fitted, seen[:, follows], usual[:, follows], before):
-        yield (
-            f"What a day brings depends on the spend of the day before on {listed(names)} in "
-            "another way than the model says: its effect may come with a delay."
-        )
+    drift = _correlation(seen, order)
+    rises = "more" if drift.mean() > 0 else "less"
+    yield (
+        _chance(drift, _correlation(usual, order)),
+        f"The longer, the {rises} the days bring than the model says. Something other than the "
+        "spends has changed: leave the oldest days out.",
+    )
+    yield (
+        _chance(_serial(seen, follows), _serial(usual, follows)),
+        "Good days follow good days, or bad ones, more than chance and carry-over explain: "
+        "promotions, seasons or news that the file does not name. Leave such days out.",
+    )
+    before = np.roll(past.spend, 1, axis=0)[follows]
+    chance, channel = _related(seen[:, follows], usual[:, follows], before)
+    yield (
+        chance,
+        f"What a day brings depends on the spend of the day before on {fitted.channels[channel]} "
+        "in another way than the model says: its effect may come with a delay.",
+    )
     square = (past.spend - past.spend.mean(axis=0)) ** 2
-    if names := _related(fitted, seen, usual, square):
-        yield (
-            f"Small and large spends on {listed(names)} earn something else than the response curve "
-            "says: its form does not fit. Trust it only near the usual spend."
-        )
-    far = np.abs(seen)
-    if _is_rare(far.max(axis=1), np.abs(usual).max(axis=1)):
-        day = int(far.mean(axis=0).argmax())
-        when = fitted.dates[day].isoformat() if fitted.dates else f"day {day + 1}"
-        yield (
-            f"The day that is furthest off, {when}, is further off than chance explains. If "
-            "something special happened, leave it out."
-        )
+    chance, channel = _related(seen, usual, square)
+    yield (
+        chance,
+        f"Small and large spends on {fitted.channels[channel]} earn something else than its "
+        "response curve says. Trust it only near the usual spend.",
+    )
+    day = int(np.abs(seen).mean(axis=0).argmax())
+    when = fitted.dates[day].isoformat() if fitted.dates else f"day {day + 1}"
+    yield (
+        _chance(np.abs(seen).max(axis=1), np.abs(usual).max(axis=1)),
+        f"One day, {when}, is further off than chance explains. If something special happened, "
+        "leave it out.",
+    )
 
 
-def _related(fitted: Fitted, seen: FloatArray, usual: FloatArray, columns: FloatArray) -> list[str]:
-    """Channels with whose column (days, channels) the residuals go more than chance explains."""
+def _related(seen: FloatArray, usual: FloatArray, columns: FloatArray) -> tuple[float, int]:
+    """Probability of residuals as much related to a column (days, channels), and that column."""
     of_seen, of_usual = (np.abs(_correlation(part, columns)) for part in (seen, usual))
-    if not _is_rare(of_seen.max(axis=1), of_usual.max(axis=1)):
-        return []
-    return [fitted.channels[int(of_seen.mean(axis=0).argmax())]]
+    column = int(of_seen.mean(axis=0).argmax())
+    return _chance(of_seen.max(axis=1), of_usual.max(axis=1)), column
 
 
-def _is_rare(seen: FloatArray, usual: FloatArray) -> bool:
-    """Whether draws of a statistic (draws,) are as far from 0 as seen in hardly any draw."""
-    return bool(np.mean(np.abs(usual) >= np.abs(seen)) < RARE)
+def _chance(seen: FloatArray, usual: FloatArray) -> float:
+    """Share of draws in which a usual statistic is at least as far from 0 as the one seen [1]."""
+    return float(np.mean(np.abs(usual) >= np.abs(seen)))
 
 
 def _correlation(residuals: FloatArray, columns: FloatArray) -> FloatArray:
@@ -134,7 +140,7 @@ def _correlation(residuals: FloatArray, columns: FloatArray) -> FloatArray:
     return correlation
 
 
-def _serial(residuals: FloatArray, follows: FloatArray) -> FloatArray:
+def _serial(residuals: FloatArray, follows: NDArray[np.bool_]) -> FloatArray:
     """Correlation of each day's residual with that of the day before, (draws,)."""
     centred = residuals - residuals.mean(axis=1, keepdims=True)
     pairs = (centred[:, 1:] * centred[:, :-1])[:, follows[1:]].sum(axis=1)

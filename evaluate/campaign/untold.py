@@ -7,7 +7,7 @@ import numpy as np
 
 from envs.campaign.params import FloatArray
 from evaluate.campaign.fitted import WEEKDAYS, Fitted, places_of
-from evaluate.report.wording import listed, one_of
+from evaluate.report.wording import listed
 
 LEAST_MOVED = 0.05  # of the budget, on an average day
 MOST_TOGETHER = 0.9  # correlation
@@ -15,7 +15,7 @@ LEAST_VARIATION = 0.1  # standard deviation over mean
 MOST_SD = 0.9  # of the prior's
 
 BLOCKS = {
-    "counts": "what the first {unit} earns",
+    "counts": "strength",
     "half_saturation": "half-saturation",
     "carry_over": "carry-over",
     "loyalty_lift": "lift by loyalty",
@@ -100,8 +100,8 @@ def _together(fitted: Fitted) -> Iterator[str]:
             names = listed([fitted.channels[channel] for channel in sorted(group)])
             yield (
                 f"The spends on {names} always rose and fell together (correlation above "
-                f"{MOST_TOGETHER:.1f}): what they earn together is told, which of them earned it is "
-                "not. Raise one of them on days on which another is low."
+                f"{MOST_TOGETHER:.1f}): what they earn together is told, which of them earned it "
+                "is not. Raise one of them on days on which another is low."
             )
 
 
@@ -114,8 +114,8 @@ def _steady(fitted: Fitted) -> Iterator[str]:
     if names:
         yield (
             f"On days with spend, that on {listed(names)} hardly varied (by less than "
-            f"{LEAST_VARIATION:.0%}): how soon more of it earns less is not told. Spend half as much "
-            "on some days and twice as much on others."
+            f"{LEAST_VARIATION:.0%}): how soon more of it earns less is not told. Spend half as "
+            "much on some days and twice as much on others."
         )
 
 
@@ -138,7 +138,7 @@ def _prior(fitted: Fitted) -> Iterator[str]:
         names = [" to ".join(place) for place, same in zip(places, is_prior, strict=True) if same]
         if names:
             which = " of all" if len(names) == len(places) > 1 else f" of {listed(names)}"
-            title = BLOCKS[block.name].format(unit=one_of(fitted.unit))
+            title = BLOCKS[block.name]
             parts.append(title + (which if any(names) else ""))
     if parts:
         yield (
