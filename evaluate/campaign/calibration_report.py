@@ -186,18 +186,17 @@ def _name(parameter: Parameter) -> str:
 
 
 def _parameters(fitted: Fitted, title: str, parameters: list[Parameter]) -> Table:
-    rows = []
-    for each in parameters:
-        rows.append(
-            [
-                ("number", _name(each)),
-                ("before", short(float(each.before.middle))),
-                (RANGE, _ends(each.before)),
-                ("after", short(float(each.after.middle))),
-                (f"{RANGE} ", _ends(each.after)),
-                ("narrower by", _percent(each.narrowed)),
-            ]
-        )
+    rows = [
+        [
+            ("number", _name(each)),
+            ("before", short(float(each.before.middle))),
+            (RANGE, _ends(each.before)),
+            ("after", short(float(each.after.middle))),
+            (f"{RANGE} ", _ends(each.after)),
+            ("narrower by", _percent(each.narrowed)),
+        ]
+        for each in parameters
+    ]
     blocks = dict.fromkeys(parameter.block for parameter in parameters)
     meanings = "; ".join(f"{BLOCKS[block]}: {MEANINGS[block]}" for block in blocks)
     meanings = meanings.format(one=one_of(fitted.unit), unit=fitted.unit)
@@ -230,8 +229,8 @@ def _responses(fitted: Fitted) -> Section:
     chart = Chart(
         "response_curves",
         f"Engagement of an average day with a steady spend on each channel, median and {BAND:.0%} "
-        "band, without loyalty and fatigue. A mark for each day's spend; where it is shaded nothing "
-        f"was ever spent, and the curve rests on its form alone.{loyal}",
+        "band, without loyalty and fatigue. A mark for each day's spend; where it is shaded "
+        f"nothing was ever spent, and the curve rests on its form alone.{loyal}",
         f"Response curves. Spent so far, in {fitted.unit} a day: {ever}.",
         charts.responses(fitted),
     )
@@ -272,12 +271,11 @@ def _contributions(fitted: Fitted) -> Section:
         copy_as="contributions.csv",
     )
     words = "; ".join(f"{row[0][1]} {row[3][1]}" for row in rows)
+    campaigns = " A dotted line marks the start of another campaign."
     stacked = Chart(
         "contributions",
-        "Day by day: mean expected engagement by what it comes from, and what was counted. A dotted "
-        "line marks the start of another campaign."
-        if fitted.past.starts.sum() > 1
-        else "Day by day: mean expected engagement by what it comes from, and what was counted.",
+        "Day by day: mean expected engagement by what it comes from, and what was counted."
+        f"{campaigns * bool(fitted.past.starts.sum() > 1)}",
         f"Stacked bars of engagement by day. Shares of all: {words}.",
         charts.contributions(fitted),
     )
@@ -306,8 +304,8 @@ def _observed(fitted: Fitted, check: FitCheck) -> Section:
     few = []
     if check.few:
         few.append(
-            f"Of {listed(check.few)} clearly fewer counts than chance allows lie in the band: these "
-            "days vary by more than the model knows of, and all intervals of this page are too "
+            f"Of {listed(check.few)} clearly fewer counts than chance allows lie in the band: "
+            "these days vary by more than the model knows, and all intervals of this page are too "
             "narrow."
         )
     rows = [
@@ -388,11 +386,11 @@ def _provenance(fitted: Fitted) -> dict[str, str]:
     blocks = [block.name for block in fitted.calibration.blocks]
     sources = "\n".join(f"{BLOCKS[name]}: {PRIORS[name].source}" for name in blocks)
     return {
-        "model": "adstock, saturation, loyalty and fatigue, weekdays, negative binomial counts with "
-        "a shock that the metrics of a day share",
+        "model": "adstock, saturation, loyalty and fatigue, weekdays, negative binomial counts "
+        "with a shock that the metrics of a day share",
         "computation": f"{len(fitted.posterior.chains)} independent runs of sequential Monte Carlo, "
-        f"{len(fitted.posterior.draws):,} draws from the posterior; intervals leave out 5% of them "
-        "at either end",
+        f"{len(fitted.posterior.draws):,} draws from the posterior; intervals leave out 5% "
+        "of them at either end",
         "priors": sources,
     }
 

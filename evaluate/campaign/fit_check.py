@@ -18,6 +18,7 @@ from evaluate.campaign.fitted import BAND, Fitted, Range, range_of
 RARE = 0.01  # probability of so few counts in the band
 RARE_PATTERN = 0.01  # probability of a pattern under the fitted campaign
 MOST_MEAN = 1e15  # [counts/day]; NumPy draws no Poisson counts of larger means
+WEEK = 7  # days
 LEAST_DAYS = 8  # with which a pattern can be told
 
 
@@ -92,8 +93,8 @@ def _patterns(fitted: Fitted, brought: FloatArray) -> Iterator[tuple[float, str]
         "spends has changed: leave the oldest days out.",
     )
     yield (
-        _chance(_serial(seen, follows), _serial(usual, follows)),
-        "Good days follow good days, or bad ones, more than chance and carry-over explain: "
+        float(np.mean(_serial(usual, past.starts) >= _serial(seen, past.starts))),
+        "Good days come in a row, and so do bad ones, more than chance and carry-over explain: "
         "promotions, seasons or news that the file does not name. Leave such days out.",
     )
     before = np.roll(past.spend, 1, axis=0)[follows]
@@ -140,9 +141,16 @@ def _correlation(residuals: FloatArray, columns: FloatArray) -> FloatArray:
     return correlation
 
 
-def _serial(residuals: FloatArray, follows: NDArray[np.bool_]) -> FloatArray:
-    """Correlation of each day's residual with that of the day before, (draws,)."""
+def _serial(residuals: FloatArray, starts: NDArray[np.bool_]) -> FloatArray:
+    """How far residuals (draws, days) stay on one side for days, (draws,).
+
+    The correlations with up to six days before, in the same campaign, weighted as in the variance
+    of a week's mean (Bartlett).
+    """
     centred = residuals - residuals.mean(axis=1, keepdims=True)
-    pairs = (centred[:, 1:] * centred[:, :-1])[:, follows[1:]].sum(axis=1)
-    correlation: FloatArray = pairs / np.square(centred).sum(axis=1)
-    return correlation
+    campaign, together = np.cumsum(starts), np.zeros(len(residuals))
+    for lag in range(1, WEEK):
+        is_same = campaign[lag:] == campaign[:-lag]
+        pairs = (centred[:, lag:] * centred[:, :-lag])[:, is_same]
+        together += (1.0 - lag / WEEK) * pairs.sum(axis=1)
+    return together / np.square(centred).sum(axis=1)

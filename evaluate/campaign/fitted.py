@@ -118,7 +118,7 @@ class Fitted:
 
     @cached_property
     def slope(self) -> FloatArray:
-        """What one more unit earns, of what the first does: at usual spend, (draws, channels) [1]."""
+        """What one more unit at usual spend earns of what the first does, (draws, channels) [1]."""
         inverse = self.values.latent.inv_half_saturation
         slope: FloatArray = (1.0 + self.past.usual_spend * inverse) ** -2.0
         return slope
