@@ -388,8 +388,8 @@ def _provenance(fitted: Fitted) -> dict[str, str]:
     return {
         "model": "adstock, saturation, loyalty and fatigue, weekdays, negative binomial counts "
         "with a shock that the metrics of a day share",
-        "computation": f"{len(fitted.posterior.chains)} independent runs of sequential Monte Carlo, "
-        f"{len(fitted.posterior.draws):,} draws from the posterior; intervals leave out 5% "
+        "computation": f"{len(fitted.posterior.chains)} independent runs of sequential Monte "
+        f"Carlo, {len(fitted.posterior.draws):,} draws from the posterior; intervals leave out 5% "
         "of them at either end",
         "priors": sources,
     }
