@@ -122,7 +122,8 @@ def test_response_and_margin_are_those_of_long_steady_spend() -> None:
     def steady(spend: FloatArray) -> FloatArray:
         effect = effects(fitted.values, np.tile(spend, (400, 1)), first)[:, -1]
         earned = effect[..., np.newaxis] * fitted.values.latent.counts
-        return (earned * np.array(fitted.weights)).sum(axis=-1)
+        total: FloatArray = (earned * np.array(fitted.weights)).sum(axis=-1)
+        return total
 
     np.testing.assert_allclose(fitted.response(usual), steady(usual), rtol=1e-9)
     slope = (steady(usual + 1e-4) - steady(usual - 1e-4)) / 2e-4

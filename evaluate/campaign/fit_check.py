@@ -153,4 +153,5 @@ def _serial(residuals: FloatArray, starts: NDArray[np.bool_]) -> FloatArray:
         is_same = campaign[lag:] == campaign[:-lag]
         pairs = (centred[:, lag:] * centred[:, :-lag])[:, is_same]
         together += (1.0 - lag / WEEK) * pairs.sum(axis=1)
-    return together / np.square(centred).sum(axis=1)
+    serial: FloatArray = together / np.square(centred).sum(axis=1)
+    return serial
