@@ -1,7 +1,7 @@
 """Pictures of a single campaign: a small table, and the article's daily bars."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,19 @@ class Look(NamedTuple):
     dash: str = "-"
 
 
-def looks(params: CampaignParams) -> dict[str, Look]:
+class Named(Protocol):
+    """Whatever has channels and metrics."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Their names."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Their names."""
+
+
+def looks(params: Named) -> dict[str, Look]:
     """The look of each channel and metric by name; no two channels, or metrics, share theirs."""
     colours = _colours((*params.channels, *params.metrics))
     return {

@@ -67,7 +67,7 @@ def daily_metrics(days: pd.DataFrame, title: str, params: CampaignParams) -> Fig
     mean = days.groupby("day", as_index=False)[list(params.metrics)].mean()
     styles, count = looks(params), len(params.metrics)
     if mean.size - len(mean) > MOST_BARS:
-        with _panels(count, 3, 1.6) as (figure, grid):
+        with panels(count, 3, 1.6) as (figure, grid):
             figure.suptitle(title, fontsize=12)
             for axes, metric in zip(grid, params.metrics, strict=True):
                 axes.bar(mean["day"], mean[metric], color=styles[metric].colour)
@@ -81,7 +81,7 @@ def daily_metrics(days: pd.DataFrame, title: str, params: CampaignParams) -> Fig
         width = 0.8 / count
         for place, metric in enumerate(params.metrics):
             x = mean["day"] + width * (place - (count - 1) / 2)
-            axes.bar(x, mean[metric], width, label=metric, **_bar(styles[metric]))
+            axes.bar(x, mean[metric], width, label=metric, **bar_style(styles[metric]))
         axes.set(title=title, xlabel="day", ylabel="counts per day")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.xaxis.grid(False)
@@ -105,7 +105,7 @@ def cumulative(days: pd.DataFrame, total: str, title: str) -> Figure:
 
 def spend_by_day(days: pd.DataFrame, policies: Sequence[str], params: CampaignParams) -> Figure:
     """Stacked bars, a panel a policy: each day's spend, the mean over what was played."""
-    with _panels(len(policies), 2, 2.5, sharey=True) as (figure, grid):
+    with panels(len(policies), 2, 2.5, sharey=True) as (figure, grid):
         for axes, policy in zip(grid, policies, strict=True):
             _stacked(days[days["policy"] == policy], policy, axes, params)
         legend_below(figure, grid[0])
@@ -144,7 +144,7 @@ def plan(days: pd.DataFrame, params: CampaignParams) -> Figure:
 def audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -> Figure:
     """Lines, a panel for loyalty and for each channel that tires: its course in each plan."""
     states = list(next(iter(diagnostics.values())).audience)
-    with _panels(len(states), 2, 2.6, sharey=True) as (figure, grid):
+    with panels(len(states), 2, 2.6, sharey=True) as (figure, grid):
         for axes, state in zip(grid, states, strict=True):
             for policy, behind in reversed(diagnostics.items()):  # the leading one is on top
                 course = behind.audience[state]
@@ -164,8 +164,8 @@ def marginal_engagement(diagnostics: dict[str, PlanDiagnostics]) -> Figure:
     has_figures = has_room_for_figures(days)
     size = min(10.0, 90.0 / days) if has_figures else 9.0
     height = count * (3.6 * size if has_figures else 1.6 * size) / POINTS + 0.75
-    with _panels(len(values), 1, height) as (figure, panels):
-        for axes, value, (policy, behind) in zip(panels, values, diagnostics.items(), strict=True):
+    with panels(len(values), 1, height) as (figure, grid):
+        for axes, value, (policy, behind) in zip(grid, values, diagnostics.items(), strict=True):
             names = list(behind.params.channels)
             frame = pd.DataFrame(value, names, pd.RangeIndex(1, days + 1))
             limits = behind.active_constraint.T
@@ -224,7 +224,9 @@ def single_campaigns(rows: Sequence[Played], params: CampaignParams) -> Figure:
             part.suptitle(title, fontsize=12, fontweight="bold")
             panels = part.subplots(1, len(row.spends) + 1)
             _single_campaign(row, panels, params, styles)
-        marks: dict[str, Artist] = {name: Patch(**_bar(styles[name])) for name in params.channels}
+        marks: dict[str, Artist] = {
+            name: Patch(**bar_style(styles[name])) for name in params.channels
+        }
         marks |= {name: Line2D([], [], **_line(styles[name])) for name in params.metrics}
         legend_of(figure, marks)
     return figure
@@ -250,7 +252,7 @@ def _single_campaign(
 
 
 @contextmanager
-def _panels(
+def panels(
     count: int, most_columns: int, height: float, sharey: bool = False
 ) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure of panels side by side, each of ``height`` in inches, and their axes."""
@@ -294,7 +296,8 @@ def _ink(colour: str) -> str:
     return "black" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "white"
 
 
-def _bar(look: Look) -> dict[str, Any]:
+def bar_style(look: Look) -> dict[str, Any]:
+    """How the bars of a channel or metric look, as Matplotlib takes it."""
     return {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": "white", "linewidth": 0.5}
 
 
@@ -309,7 +312,7 @@ def _stacked(days: pd.DataFrame, title: str, axes: Axes, params: CampaignParams)
     bottoms, styles = spend.cumsum(axis=1) - spend, looks(params)
     for channel, name in enumerate(params.channels):
         place: dict[str, Any] = {"bottom": bottoms[:, channel], "width": 0.8, "label": name}
-        axes.bar(mean.index, spend[:, channel], **place, **_bar(styles[name]))
+        axes.bar(mean.index, spend[:, channel], **place, **bar_style(styles[name]))
     axes.set(title=title, xlabel="day", ylabel=f"spend [{params.unit}/day]")
     axes.set_xlim(mean.index[0] - 0.6, mean.index[-1] + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -221,13 +221,13 @@ def _swap(new: Path, out: Path, old: Path) -> None:
 def _write_files(
     folder: Path, report: Report, steps: pd.DataFrame, means: pd.DataFrame, statistics: Numbers
 ) -> None:
-    pictures = {chart.name: png(chart.figure) for chart in report.charts}
+    pictures = pictures_of(report)
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(picture)
     steps.to_csv(folder / "results.csv", index=False)
     numbers = {"policies": means.to_dict("index"), "statistics": statistics}
     (folder / "summary.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-    (folder / "index.html").write_text(_html(report, pictures), encoding="utf-8")
+    (folder / "index.html").write_text(html(report, pictures), encoding="utf-8")
     _write_tensorboard(folder / "tensorboard", means, pictures)
 
 
@@ -243,13 +243,19 @@ def _write_tensorboard(folder: Path, means: pd.DataFrame, pictures: dict[str, by
             writer.add_image(f"evaluation/{name}", image, 0, dataformats="HWC")
 
 
-def _html(report: Report, pictures: dict[str, bytes]) -> str:
+def html(report: Report, pictures: dict[str, bytes]) -> str:
+    """The page, its pictures by name inside."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
     )
     sources = {name: _data_address("png", picture) for name, picture in pictures.items()}
     return environment.get_template("report.html.jinja").render(report=report, sources=sources)
+
+
+def pictures_of(report: Report) -> dict[str, bytes]:
+    """Every picture of the page as a PNG file, by name."""
+    return {chart.name: png(chart.figure) for chart in report.charts}
 
 
 def png(figure: Figure) -> bytes:
