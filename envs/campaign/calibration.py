@@ -290,7 +290,7 @@ class Calibration:
 
 
 def effects(values: Values, spend: FloatArray, starts: NDArray[np.bool_]) -> FloatArray:
-    """Effects of days of spend (days, channels) [bu/day] at values (...,), (..., days, channels)."""
+    """Effects of days of spend (days, channels) [bu/day] at values (...,), (..., days, ...)."""
     shape = values.latent.carry_over.shape
     effect = np.empty((*shape[:-1], *spend.shape))
     first = model.State(
@@ -332,8 +332,8 @@ def curvature(calibration: Calibration, point: FloatArray) -> FloatArray:
 def _log_likelihood(metrics: FloatArray, mean: FloatArray, values: Values) -> FloatArray:
     """Log-probability of metrics (days, metrics) with means (..., days, metrics), (...,) [1].
 
-    Equation (5): the Gamma is integrated exactly, which leaves a negative binomial; the shared shock
-    by Gauss-Hermite quadrature around its likeliest value, which Newton's method finds.
+    Equation (5): the Gamma is integrated exactly, which leaves a negative binomial; the shared
+    shock by Gauss-Hermite quadrature around its likeliest value, which Newton's method finds.
     """
     r = values.dispersion[..., np.newaxis, np.newaxis]
     sd = values.shock_sd[..., np.newaxis]  # (..., 1)

@@ -81,6 +81,47 @@ def fit(calibration: Calibration, rng: np.random.Generator, processes: int = RUN
         return Posterior(calibration, np.stack(list(pool.map(run, seeds))))
 
 
+def campaign_fields(posterior: Posterior) -> dict[str, Any]:
+    """The fields of a ``CampaignParams`` that the past days tell of.
+
+    Each parameter has its median as nominal value; ``latent_covariance`` holds how those that may
+    differ between campaigns vary together.
+    """
+    calibration = posterior.calibration
+    center = posterior.draws.mean(axis=0)
+    values = calibration.values(center)
+    weekday = calibration.values(posterior.draws).weekday.mean(axis=0)
+    latent = values.latent
+    return {
+        "counts": latent.counts,
+        "base": values.base,
+        "weekday_factors": weekday,
+        "inv_half_saturation": latent.inv_half_saturation,
+        "carry_over": latent.carry_over,
+        "loyalty_lift": latent.loyalty_lift,
+        "loyalty_gain": values.gain_array,
+        "loyalty_decay": float(values.loyalty_decay),
+        "fatigue": latent.fatigue_rate * calibration.reference_budget,
+        "fatigue_recovery": values.recovery_array,
+        "dispersion": float(values.dispersion),
+        "shock_sd": float(values.shock_sd),
+        "latent_covariance": _latent_covariance(posterior),
+    }
+
+
+def _latent_covariance(posterior: Posterior) -> FloatArray:
+    """Covariance of the latent parameters' logarithms, and of the logits of carry_over."""
+    calibration = posterior.calibration
+    numbers = calibration.scale * posterior.draws
+    ends = np.cumsum([block.median.size for block in calibration.blocks])[:-1]
+    names = [block.name for block in calibration.blocks]
+    parts = dict(zip(names, np.split(numbers, ends, axis=1), strict=True))
+    parts["half_saturation"] = -parts["half_saturation"]
+    drawn = ("counts", "half_saturation", "carry_over", "loyalty_lift", "fatigue")
+    covariance: FloatArray = np.cov(np.hstack([parts[name] for name in drawn if name in parts]).T)
+    return covariance
+
+
 @dataclass(eq=False)
 class Reference:
     """A multivariate t distribution, in the form in which pocoMC takes a prior.
