@@ -12,10 +12,10 @@ import pytest
 from envs.campaign.calibration import Calibration, PastDays, Roles, effects
 from envs.campaign.params import FloatArray
 from envs.campaign.posterior import Posterior
-from evaluate.campaign.calibration_report import report_of, write_report
-from evaluate.campaign.fit_check import check_fit
-from evaluate.campaign.fitted import Fitted, parameters_of, range_of
-from evaluate.campaign.untold import is_split_untold, moved, warnings_of
+from evaluate.campaign.calibrate.report import report_of, write_report
+from evaluate.campaign.calibrate.fit_check import check_fit
+from evaluate.campaign.calibrate.fitted import Fitted, parameters_of, range_of
+from evaluate.campaign.calibrate.untold import is_split_untold, moved, warnings_of
 
 CHANNELS = ("search", "video", "influencers", "email", "rewards", "radio")
 METRICS = ("clicks", "sign-ups", "shares", "orders")
@@ -121,7 +121,7 @@ def test_response_and_margin_are_those_of_long_steady_spend() -> None:
 
     def steady(spend: FloatArray) -> FloatArray:
         effect = effects(fitted.values, np.tile(spend, (400, 1)), first)[:, -1]
-        earned = effect[..., np.newaxis] * fitted.values.latent.counts
+        earned = effect[..., np.newaxis] * fitted.values.nominal.counts
         total: FloatArray = (earned * np.array(fitted.weights)).sum(axis=-1)
         return total
 

@@ -133,8 +133,9 @@ class Values(NamedTuple):
     """Values of all parameters, with leading axes (...,).
 
     Attributes:
-        latent: Those that may differ between campaigns.
-        gain_array, recovery_array: (..., channels) [1/day].
+        nominal: Those that may differ between campaigns.
+        building: Channels that build loyalty: loyalty_gain of each, (...,) [1/day].
+        recovery_array: (..., channels) [1/day].
         loyalty_decay: (...,) [1/day].
         reference_budget: [bu/day].
         base: (..., metrics) [counts/day].
@@ -142,8 +143,8 @@ class Values(NamedTuple):
         dispersion, shock_sd: (...,) [1].
     """
 
-    latent: Latent
-    gain_array: FloatArray
+    nominal: Latent
+    building: dict[int, FloatArray]
     recovery_array: FloatArray
     loyalty_decay: FloatArray
     reference_budget: float
@@ -236,10 +237,12 @@ class Calibration:
         found = self.parameters(points)
         channels = (*points.shape[:-1], self.past.spend.shape[1])
         building, lifted, tiring = map(list, self.roles)
-        gain, lift, fatigue, recovery = (np.zeros(channels) for _ in range(4))
+        lift, fatigue, recovery = (np.zeros(channels) for _ in range(3))
+        gain: dict[int, FloatArray] = {}
         decay = np.zeros(channels[:-1])
         if "loyalty_lift" in found:
-            gain[..., building] = found["loyalty_gain"] / len(building)
+            gains = np.moveaxis(found["loyalty_gain"] / len(building), -1, 0)
+            gain = dict(zip(building, gains, strict=True))
             lift[..., lifted] = found["loyalty_lift"]
             decay = found["loyalty_decay"][..., 0]
         if tiring:
@@ -254,8 +257,8 @@ class Calibration:
         )
         weekday = found["weekday"]
         return Values(
-            latent=latent,
-            gain_array=gain,
+            nominal=latent,
+            building=gain,
             recovery_array=recovery,
             loyalty_decay=decay,
             reference_budget=self.reference_budget,
@@ -266,7 +269,7 @@ class Calibration:
         )
 
     def log_posterior(self, points: FloatArray) -> FloatArray:
-        """Log-density of points (count, size), (count,); the likelihood's constants are left out."""
+        """Log-density of points (count, size) but for a constant, (count,)."""
         chunks = np.array_split(points, -(-len(points) // MOST_ROWS))
         prior: FloatArray = -0.5 * np.square(points).sum(axis=-1)
         return np.concatenate([self._log_likelihood(chunk) for chunk in chunks]) + prior
@@ -275,23 +278,24 @@ class Calibration:
         mean, values = self.expected(points)
         days, metrics = self.past.metrics.shape
         step = max(1, CHUNK // (len(points) * metrics))
-        return sum(
+        parts = [
             _log_likelihood(self.past.metrics[day : day + step], mean[:, day : day + step], values)
             for day in range(0, days, step)
-        )
+        ]
+        return np.sum(parts, axis=0)
 
     def expected(self, points: FloatArray) -> tuple[FloatArray, Values]:
         """Expected metrics of the past days at points, (..., days, metrics), and their values."""
         values = self.values(points)
         effect = effects(values, self.past.spend, self.past.starts)
-        earned = np.einsum("...dc,...ck->...dk", effect, values.latent.counts)
+        earned = np.einsum("...dc,...ck->...dk", effect, values.nominal.counts)
         factors = values.weekday[..., self.past.weekday, np.newaxis]
         return (earned + values.base[..., np.newaxis, :]) * factors, values
 
 
 def effects(values: Values, spend: FloatArray, starts: NDArray[np.bool_]) -> FloatArray:
     """Effects of days of spend (days, channels) [bu/day] at values (...,), (..., days, ...)."""
-    shape = values.latent.carry_over.shape
+    shape = values.nominal.carry_over.shape
     effect = np.empty((*shape[:-1], *spend.shape))
     first = model.State(
         np.zeros(shape[:-1], dtype=np.int64), np.zeros(shape), np.ones(shape), np.zeros(shape[:-1])
@@ -299,7 +303,7 @@ def effects(values: Values, spend: FloatArray, starts: NDArray[np.bool_]) -> Flo
     state = first
     for day, today in enumerate(spend):
         before = first if starts[day] else state
-        effect[..., day, :], state = model.respond(values, before, today, values.latent)
+        effect[..., day, :], state = model.respond(values, before, today)
     return effect
 
 

@@ -5,7 +5,8 @@ The numbers in brackets are those of the seven equations. Forms (1) and (2) are 
 and Wolfe 1957.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,34 @@ class State(NamedTuple):
     adstock: FloatArray
     effectiveness: FloatArray
     loyalty: FloatArray
+
+
+class Response(Protocol):
+    """What the effect of a day's spend depends on: ``CampaignParams``, or a batch of them."""
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether an effect is the spend itself."""
+
+    @property
+    def reference_budget(self) -> float:
+        """Spend of a full day [bu]."""
+
+    @property
+    def building(self) -> Mapping[int, Any]:
+        """loyalty_gain of the channels that build loyalty, (...,) [1/day]."""
+
+    @property
+    def loyalty_decay(self) -> Any:
+        """Share of loyalty that is lost in a day, (...,) [1/day]."""
+
+    @property
+    def recovery_array(self) -> FloatArray:
+        """fatigue_recovery, (..., channels) [1/day]."""
+
+    @property
+    def nominal(self) -> Latent:
+        """The nominal latent parameters."""
 
 
 def initial_state(params: CampaignParams, shape: tuple[int, ...] = ()) -> State:
@@ -71,7 +100,7 @@ def transition(
 
 
 def respond(
-    params: CampaignParams,
+    params: Response,
     state: State,
     spend: FloatArray,
     latent: Latent | None = None,

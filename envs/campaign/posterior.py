@@ -5,7 +5,8 @@ posterior; independent runs of it, which have to agree, are the check.
 """
 
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -24,6 +25,8 @@ START_SD = 0.5  # prior standard deviations
 FREEDOM = 8  # degrees of freedom of the t distribution
 LEAST_CURVATURE = 0.5  # the prior's is 1
 MOST_R_HAT, LEAST_EFFECTIVE = 1.05, 400
+POLLED = 0.5  # seconds
+FIRST_BETA = 1e-3  # about where the way to the posterior starts
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,18 +49,12 @@ class Posterior:
     @cached_property
     def r_hat(self) -> FloatArray:
         """How much wider the draws of all runs are than those of each, (size,) [1]."""
-        from arviz_stats.base import array_stats
-
-        r_hat: FloatArray = array_stats.rhat(self.chains, chain_axis=0, draw_axis=1)
-        return r_hat
+        return _diagnostic("rhat", self.chains)
 
     @cached_property
     def effective(self) -> FloatArray:
         """How many independent draws would tell the mean as well, (size,)."""
-        from arviz_stats.base import array_stats
-
-        size: FloatArray = array_stats.ess(self.chains, chain_axis=0, draw_axis=1)
-        return size
+        return _diagnostic("ess", self.chains)
 
     @property
     def is_converged(self) -> bool:
@@ -66,60 +63,82 @@ class Posterior:
         return bool(agree and self.effective.min() >= LEAST_EFFECTIVE)
 
 
-def fit(calibration: Calibration, rng: np.random.Generator, processes: int = RUNS) -> Posterior:
-    """Draws from the posterior."""
+def _diagnostic(name: str, chains: FloatArray) -> FloatArray:
+    """A diagnostic of ArviZ for each parameter of chains (runs, draws, size), (size,)."""
+    import arviz_stats.base
+
+    stats: Any = vars(arviz_stats.base)["array_stats"]  # it does not say what it exports
+    value: FloatArray = getattr(stats, name)(chains, chain_axis=0, draw_axis=1)
+    return value
+
+
+def fit(
+    calibration: Calibration,
+    rng: np.random.Generator,
+    processes: int = RUNS,
+    on_progress: Callable[[float], object] = bool,
+) -> Posterior:
+    """Draws from the posterior.
+
+    Args:
+        calibration: What is fitted to what.
+        rng: Seeds the runs.
+        processes: How many runs are computed at a time.
+        on_progress: Told twice a second which share is done, roughly.
+    """
     starts = START_SD * rng.standard_normal((STARTS, calibration.size))
     starts[0] = 0.0
     with threadpool_limits(1, user_api="blas"):
         center = mode(calibration, list(starts))
         values, vectors = np.linalg.eigh(curvature(calibration, center))
-        factor = vectors / np.sqrt(np.maximum(values, LEAST_CURVATURE))
+    factor = vectors / np.sqrt(np.maximum(values, LEAST_CURVATURE))
     run = partial(_run, calibration, center, factor)
-    seeds = [int(seed) for seed in rng.integers(2**31, size=RUNS)]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, RUNS), context) as pool:
-        return Posterior(calibration, np.stack(list(pool.map(run, seeds))))
+    done = context.Array("d", RUNS)
+    with ProcessPoolExecutor(min(processes, RUNS), context, _share_progress, (done,)) as pool:
+        seeds = rng.integers(2**31, size=RUNS).tolist()
+        chains = [pool.submit(run, seed, place) for place, seed in enumerate(seeds)]
+        while wait(chains, POLLED).not_done:
+            on_progress(float(np.mean(done[:])))
+        return Posterior(calibration, np.stack([chain.result() for chain in chains]))
 
 
 def campaign_fields(posterior: Posterior) -> dict[str, Any]:
     """The fields of a ``CampaignParams`` that the past days tell of.
 
-    Each parameter has its median as nominal value; ``latent_covariance`` holds how those that may
-    differ between campaigns vary together.
+    Each parameter has its posterior mean, of logarithms or logits, as nominal value;
+    ``latent_covariance`` holds how those that may differ between campaigns vary together.
     """
     calibration = posterior.calibration
-    center = posterior.draws.mean(axis=0)
-    values = calibration.values(center)
-    weekday = calibration.values(posterior.draws).weekday.mean(axis=0)
-    latent = values.latent
+    values = calibration.values(posterior.draws.mean(axis=0))
+    latent, gain = values.nominal, np.zeros(calibration.past.spend.shape[1])
+    gain[list(values.building)] = list(values.building.values())
     return {
         "counts": latent.counts,
         "base": values.base,
-        "weekday_factors": weekday,
+        "weekday_factors": values.weekday,
         "inv_half_saturation": latent.inv_half_saturation,
         "carry_over": latent.carry_over,
         "loyalty_lift": latent.loyalty_lift,
-        "loyalty_gain": values.gain_array,
+        "loyalty_gain": gain,
         "loyalty_decay": float(values.loyalty_decay),
         "fatigue": latent.fatigue_rate * calibration.reference_budget,
         "fatigue_recovery": values.recovery_array,
         "dispersion": float(values.dispersion),
         "shock_sd": float(values.shock_sd),
-        "latent_covariance": _latent_covariance(posterior),
+        "latent_covariance": np.cov(_latent_numbers(calibration, posterior.draws).T),
     }
 
 
-def _latent_covariance(posterior: Posterior) -> FloatArray:
-    """Covariance of the latent parameters' logarithms, and of the logits of carry_over."""
-    calibration = posterior.calibration
-    numbers = calibration.scale * posterior.draws
+def _latent_numbers(calibration: Calibration, points: FloatArray) -> FloatArray:
+    """Logarithms of the latent parameters at points (count, size), logits of carry_over."""
+    numbers = calibration.scale * points
     ends = np.cumsum([block.median.size for block in calibration.blocks])[:-1]
     names = [block.name for block in calibration.blocks]
     parts = dict(zip(names, np.split(numbers, ends, axis=1), strict=True))
     parts["half_saturation"] = -parts["half_saturation"]
     drawn = ("counts", "half_saturation", "carry_over", "loyalty_lift", "fatigue")
-    covariance: FloatArray = np.cov(np.hstack([parts[name] for name in drawn if name in parts]).T)
-    return covariance
+    return np.hstack([parts[name] for name in drawn if name in parts])
 
 
 @dataclass(eq=False)
@@ -161,16 +180,26 @@ class Reference:
         return density
 
 
-def _run(calibration: Calibration, center: FloatArray, factor: FloatArray, seed: int) -> FloatArray:
+_done: Any = None  # which share of each run is computed, in the processes of the pool
+
+
+def _share_progress(done: Any) -> None:
+    global _done  # noqa: PLW0603 - how a pool hands its processes something shared
+    _done = done
+
+
+def _run(
+    calibration: Calibration, center: FloatArray, factor: FloatArray, seed: int, place: int = 0
+) -> FloatArray:
     """Draws (draws, size) of one run."""
     import pocomc
-    import torch
 
-    torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
     reference: Any = Reference(center, factor, rng)
 
     def gain(points: FloatArray) -> FloatArray:
+        if _done is not None and sampler.pbar is not None:
+            _done[place] = _share(sampler.pbar.info)
         density: FloatArray = calibration.log_posterior(points) - reference.logpdf(points)
         return density
 
@@ -188,3 +217,10 @@ def _run(calibration: Calibration, center: FloatArray, factor: FloatArray, seed:
     points, weights, *_ = sampler.posterior()
     drawn: FloatArray = points[rng.choice(len(points), DRAWS, p=weights / weights.sum())]
     return drawn
+
+
+def _share(info: dict[str, float]) -> float:
+    """Which share of a run is done: half of it leads to the posterior, half draws from it."""
+    beta = max(info.get("beta", 0.0), FIRST_BETA)
+    drawn = info.get("ESS", 0.0) / DRAWS if beta >= 1.0 else 0.0
+    return float(1.0 - np.log(beta) / np.log(FIRST_BETA) + min(drawn, 1.0)) / 2

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.campaign.params import FloatArray
-from evaluate.campaign.fitted import WEEKDAYS, Fitted, places_of
+from evaluate.campaign.calibrate.fitted import WEEKDAYS, Fitted, places_of
 from evaluate.report.wording import listed
 
 LEAST_MOVED = 0.05  # of the budget, on an average day

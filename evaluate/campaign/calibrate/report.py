@@ -7,9 +7,9 @@ from scipy import special
 
 from envs.campaign.calibration import PRIORS
 from envs.campaign.params import FloatArray
-from evaluate.campaign import calibration_charts as charts
-from evaluate.campaign.fit_check import FitCheck, check_fit
-from evaluate.campaign.fitted import (
+from evaluate.campaign.calibrate import charts
+from evaluate.campaign.calibrate.fit_check import FitCheck, check_fit
+from evaluate.campaign.calibrate.fitted import (
     BAND,
     BASE,
     QUANTILES,
@@ -19,7 +19,7 @@ from evaluate.campaign.fitted import (
     parameters_of,
     range_of,
 )
-from evaluate.campaign.untold import BLOCKS, Caveat, warnings_of
+from evaluate.campaign.calibrate.untold import BLOCKS, Caveat, warnings_of
 from evaluate.report import wording
 from evaluate.report.page import Chart, Report, Section, Table, html, pictures_of, table
 from evaluate.report.wording import listed, one_of, short

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from envs.campaign.params import FloatArray
-from evaluate.campaign.fitted import BAND, Fitted, Range, range_of
+from evaluate.campaign.calibrate.fitted import BAND, Fitted, Range, range_of
 
 RARE = 0.01  # probability of so few counts in the band
 RARE_PATTERN = 0.01  # probability of a pattern under the fitted campaign

@@ -78,7 +78,7 @@ class Fitted:
     @cached_property
     def strength(self) -> FloatArray:
         """Engagement of the first unit on each channel, (draws, channels) [1/bu]."""
-        strength: FloatArray = self.values.latent.counts @ np.array(self.weights)
+        strength: FloatArray = self.values.nominal.counts @ np.array(self.weights)
         return strength
 
     @cached_property
@@ -110,16 +110,16 @@ class Fitted:
         """
         inverse, strength = (
             part.reshape(len(part), *(1,) * (spend.ndim - 1), -1)
-            for part in (self.values.latent.inv_half_saturation, self.strength)
+            for part in (self.values.nominal.inv_half_saturation, self.strength)
         )
-        latent = self.values.latent._replace(inv_half_saturation=inverse)
+        latent = self.values.nominal._replace(inv_half_saturation=inverse)
         earned: FloatArray = model.saturate(latent, spend) * strength
         return earned
 
     @cached_property
     def slope(self) -> FloatArray:
         """What one more unit at usual spend earns of what the first does, (draws, channels) [1]."""
-        inverse = self.values.latent.inv_half_saturation
+        inverse = self.values.nominal.inv_half_saturation
         slope: FloatArray = (1.0 + self.past.usual_spend * inverse) ** -2.0
         return slope
 

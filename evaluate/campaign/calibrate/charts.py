@@ -10,9 +10,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from envs.campaign.rendering import looks
+from evaluate.campaign.calibrate.fit_check import FitCheck
+from evaluate.campaign.calibrate.fitted import BASE, Fitted, Range, range_of
 from evaluate.campaign.charts import bar_style, panels
-from evaluate.campaign.fit_check import FitCheck
-from evaluate.campaign.fitted import BASE, Fitted, Range, range_of
 from evaluate.report.charts import (
     BASELINE_COLOUR,
     DPI,
