@@ -19,7 +19,7 @@ from envs.campaign.latent import (
     sample_noise,
     select,
 )
-from envs.campaign.params import PRIOR_WIDTHS
+from envs.campaign.checks import PRIOR_WIDTHS
 from envs.campaign.poisson import poisson
 from envs.campaign.presets import PRESETS, make_params
 from evaluate.campaign import policies
