@@ -2,8 +2,9 @@
 
 The state is relative to the nominal campaign: the log strength of each channel, and the log
 loyalty_lift of each channel that loyalty lifts. A week says next to nothing about the other latent
-parameters, but for what a posterior knows of them together. What is observed is the logarithm of the day's metrics. The prior and the noise are
-those of the parameters, the noise at least as large as what the filter leaves out.
+parameters, but for what a posterior knows of them together. What is observed is the logarithm of
+the day's metrics. The prior and the noise are those of the parameters, the noise at least as large
+as what the filter leaves out.
 """
 
 from functools import cache
@@ -122,7 +123,9 @@ def _independent(params: CampaignParams) -> Prior:
         covariance=np.diag(sd**2),
         counts=np.repeat(np.eye(channels, size)[:, np.newaxis], len(params.metrics), axis=1),
         moving=np.arange(channels, size),
-        moved=params.nominal._replace(loyalty_lift=params.nominal.loyalty_lift * np.exp(log_factor)),
+        moved=params.nominal._replace(
+            loyalty_lift=params.nominal.loyalty_lift * np.exp(log_factor)
+        ),
         error=np.full(len(params.metrics), _model_error(params)),
     )
 
@@ -197,11 +200,16 @@ def _gap(
     """Log metrics less the expected ones, (rows, metrics), and their covariance."""
     r = params.dispersion
     bias = (0.0 if r is None else float(special.psi(r)) - np.log(r)) - params.shock_sd**2 / 2
-    spread = 0.0 if r is None else special.polygamma(1, r)
+    spread = _spread(params)
     counting = 1.0 / (expected + 0.5) if params.is_noisy else np.zeros_like(expected)
     own = np.maximum(spread + counting, known.error)
     noise = own[:, :, np.newaxis] * np.eye(len(params.metrics)) + params.shock_sd**2
     return np.log(metrics + 0.5) - np.log(expected + 0.5) - bias, noise
+
+
+def _spread(params: CampaignParams) -> float:
+    """Variance of the logarithm of a day's heterogeneity [1]."""
+    return 0.0 if params.dispersion is None else float(special.polygamma(1, params.dispersion))
 
 
 def _model_error(params: CampaignParams) -> float:
@@ -219,6 +227,8 @@ def _model_error(params: CampaignParams) -> float:
 def _error_left(params: CampaignParams, left: FloatArray, strengths: FloatArray) -> FloatArray:
     """The same of each metric, (metrics,), from the variances that the regression leaves.
 
+    The noise of a day is added, as what is left lasts for the whole campaign.
+
     Args:
         params: The campaign.
         left: Of the rows of ``latent_covariance``.
@@ -232,7 +242,8 @@ def _error_left(params: CampaignParams, left: FloatArray, strengths: FloatArray)
     curvature = (strengths[: len(alpha)] / 2) ** 2
     own = parts[0].reshape(nominal.counts.shape) + (others + curvature)[:, np.newaxis]
     total = np.maximum(nominal.counts.sum(axis=0), np.finfo(np.float64).tiny)
-    return 1e-6 + (own * nominal.counts / total).sum(axis=0)
+    error: FloatArray = 1e-6 + _spread(params) + (own * nominal.counts / total).sum(axis=0)
+    return error
 
 
 def _update(

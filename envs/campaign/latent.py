@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.campaign.model import Noise
 from envs.campaign.checks import LATENT_FIELDS, PRIOR_WIDTHS
+from envs.campaign.model import Noise
 from envs.campaign.params import CampaignParams, FloatArray, Latent
 from envs.campaign.presets import make_params
 

@@ -24,6 +24,7 @@ PerWeekday = tuple[
 ]
 Limits = PerChannel | tuple[PerChannel, ...]
 
+
 class Latent(NamedTuple):
     """The parameters that may differ between campaigns, arrays with leading axes (...,).
 
