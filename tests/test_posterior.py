@@ -296,3 +296,19 @@ def test_draws_twice_as_wide_have_four_times_the_covariance() -> None:
     env = make_vec(ID, 2, latent_covariance=(20 * covariance).tolist())
     for true_params in cases.values():
         env.reset(seed=0, options={"true_params": true_params})
+
+
+def test_a_metric_that_is_certain_teaches_nothing() -> None:
+    unsure = np.array([float(name == "counts[posts][shares]") for name in NAMES])
+    params = make_params("uncertain", latent_covariance=0.25 * np.diag(unsure))
+    means = []
+    for played in (
+        [[50.0, 0, 0, 30, 15, 6]],
+        [[50.0, 0, 0, 90, 15, 6]],
+        [[50.0, 0, 0, 30, 15, 24]],
+    ):
+        known = belief.start(params, 1)
+        belief.learn(params, known, slice(None), 0, np.array(played))
+        means.append(known.mean[0, 0])
+    usual, many_likes, many_shares = means
+    assert many_likes <= usual < many_shares  # many likes speak of a good day for all metrics
