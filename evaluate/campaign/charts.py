@@ -276,10 +276,11 @@ def _days_of_panel(axes: Axes, days: pd.Series) -> None:
 def _worth(value: FloatArray, limits: NDArray[np.str_]) -> NDArray[np.str_]:
     """The worth of a unit in few digits, and the limit that the spend stands at under it."""
     exact = np.where(np.abs(value) < 1e-9 * np.abs(value).max(), 0.0, value)
-    significant = 3 if value.shape[1] <= 7 else 2
+    has_room = value.shape[1] <= 7
 
     def cell(worth: float, limit: str) -> str:
-        return f"{short(worth, significant)}\n{limit}".strip()
+        word = limit if has_room else limit.removeprefix("at ")
+        return f"{short(worth, 3 if has_room else 2)}\n{word}".strip()
 
     texts: NDArray[np.str_] = np.vectorize(cell)(exact, limits)
     return texts
