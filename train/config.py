@@ -176,7 +176,8 @@ def parse_config(data: Any, where: str) -> TrainConfig:
 
 def dump_config(config: TrainConfig) -> str:
     """The config in full as YAML; ``parse_config`` reads it back unchanged."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    values = config.model_dump(mode="json")
+    return yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=100)
 
 
 def parse_yaml(text: str, where: str) -> Any:

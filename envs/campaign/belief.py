@@ -67,6 +67,17 @@ def prior(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
     return full.mean, np.sqrt(np.diag(full.covariance))
 
 
+def log_strengths(params: CampaignParams, latent: Latent) -> FloatArray:
+    """The log strength of each channel: what the belief is about, (count, channels) [1].
+
+    That of a channel is the mean of its log counts over the nominal ones, weighted by their worth.
+    """
+    ratio = latent.counts / np.where(params.counts_array > 0, params.counts_array, 1.0)
+    logs = np.log(np.where(ratio > 0, ratio, 1.0))
+    strengths: FloatArray = (logs * _worth(params)).sum(axis=-1)
+    return strengths
+
+
 def start(params: CampaignParams, count: int) -> Belief:
     """The belief before the first day."""
     known = _prior(params)
@@ -133,8 +144,7 @@ def _independent(params: CampaignParams) -> Prior:
 def _correlated(params: CampaignParams) -> Prior:
     """Strengths and lifts under ``latent_covariance``, which the others follow by regression.
 
-    A channel's strength is the mean of its log counts, weighted by what they are worth. What the
-    regression leaves of the other parameters is the error of the filter's model.
+    What the regression leaves of the other parameters is the error of the filter's model.
     """
     covariance, weights = params.covariance_array, _weights(params)
     states = weights @ covariance @ weights.T
@@ -159,11 +169,8 @@ def _correlated(params: CampaignParams) -> Prior:
 
 def _weights(params: CampaignParams) -> FloatArray:
     """Strengths and lifts from the rows of ``latent_covariance``, (size, rows)."""
-    counts, lifted = params.counts_array, _lifted(params)
-    channels, size = len(counts), params.is_differing.size
-    worth = counts * params.weights_array
-    worth = np.where(worth.sum(axis=1, keepdims=True) > 0, worth, counts)
-    worth /= np.maximum(worth.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    lifted, worth = _lifted(params), _worth(params)
+    channels, size = len(worth), params.is_differing.size
     weights = np.zeros((channels + len(lifted), size))
     for channel in range(channels):
         start = channel * len(params.metrics)
@@ -171,6 +178,16 @@ def _weights(params: CampaignParams) -> FloatArray:
     first_lift = size - 2 * channels
     weights[channels + np.arange(len(lifted)), first_lift + lifted] = 1.0
     return weights[:, params.is_differing]
+
+
+def _worth(params: CampaignParams) -> FloatArray:
+    """What each count of a channel is worth, as shares of all of them, (channels, metrics) [1]."""
+    counts = params.counts_array
+    worth = counts * params.weights_array
+    worth = np.where(worth.sum(axis=1, keepdims=True) > 0, worth, counts)
+    total: FloatArray = worth.sum(axis=1, keepdims=True)
+    shares: FloatArray = worth / np.maximum(total, np.finfo(np.float64).tiny)
+    return shares
 
 
 def _expected(
