@@ -205,8 +205,9 @@ def _expected(
     base = params.base_array * params.day_factors[day]
     expected = np.maximum(earned.sum(axis=1) + base, 1e-6)
     slope = np.einsum("nck,ckj->nkj", earned, known.counts)
-    strength *= params.counts_array
-    slope[:, :, known.moving] += np.einsum("njc,nck->nkj", change, strength)
+    slope[:, :, known.moving] += np.einsum(
+        "njc,nck,ck->nkj", change, strength, params.counts_array
+    )
     slope /= expected[:, :, np.newaxis]
     return expected, slope
 
