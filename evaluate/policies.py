@@ -1,5 +1,6 @@
 """The trained policies of runs, ready to be played, and whether they may be compared."""
 
+import reprlib
 from functools import partial
 
 from gymnasium import spaces
@@ -58,4 +59,6 @@ def _candidates(run: Run, name: str) -> list[Candidate]:
 
 
 def _short(env: EnvConfig) -> str:
-    return f"{env.id} {env.kwargs}" if env.kwargs else env.id
+    """The environment in a line; of a long list no more than its beginning."""
+    values = ", ".join(f"{name}: {reprlib.repr(value)}" for name, value in env.kwargs.items())
+    return f"{env.id} {{{values}}}" if values else env.id

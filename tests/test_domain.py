@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from envs.campaign import planner
-from envs.campaign.params import PRIOR_WIDTHS, CampaignParams
+from envs.campaign.checks import PRIOR_WIDTHS
+from envs.campaign.params import CampaignParams
 from envs.campaign.presets import make_params
 from evaluate import domain
 from evaluate.__main__ import main

@@ -528,7 +528,8 @@ def test_a_run_of_another_campaign_is_refused_and_the_report_stays(
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     both = [str(runs / "linear/a2c-seed0-1"), str(tmp_path / "runs/short/reference-seed0-1")]
     assert main([*both, "--out", str(out)]) == 2
-    assert "was trained on another campaign" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "was trained on another campaign, envs:LinearCampaign-v0 {days: 3}, than" in error
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 

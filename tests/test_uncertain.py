@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from envs.campaign import baselines, belief, model, planner, robust_planner
+from envs.campaign.checks import PRIOR_WIDTHS
 from envs.campaign.latent import (
     batch_latent,
     latent_from_features,
@@ -19,7 +20,6 @@ from envs.campaign.latent import (
     sample_noise,
     select,
 )
-from envs.campaign.params import PRIOR_WIDTHS
 from envs.campaign.poisson import poisson
 from envs.campaign.presets import PRESETS, make_params
 from evaluate.campaign import policies

@@ -282,7 +282,8 @@ class Calibration:
             _log_likelihood(self.past.metrics[day : day + step], mean[:, day : day + step], values)
             for day in range(0, days, step)
         ]
-        return np.sum(parts, axis=0)
+        total: FloatArray = np.sum(parts, axis=0)
+        return total
 
     def expected(self, points: FloatArray) -> tuple[FloatArray, Values]:
         """Expected metrics of the past days at points, (..., days, metrics), and their values."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.campaign.limits import LIMITS, ROUNDING, clashes
 
@@ -18,6 +19,18 @@ PER_CHANNEL = (
     "fatigue_recovery",
 )
 PER_METRIC = ("metric_weights", "base")
+OBSERVED = ("min_observed_spend", "max_observed_spend")
+LATENT_FIELDS = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "fatigue")
+"""Fields of ``CampaignParams`` in which campaigns may differ, in the order of ``Latent``."""
+
+PRIOR_WIDTHS = (
+    "counts_log_sd",
+    "inv_half_saturation_log_sd",
+    "carry_over_range",
+    "loyalty_lift_log_sd",
+    "fatigue_log_sd",
+)
+MOST_VARIANCE = 9.0  # of the logarithm of a latent parameter
 RESERVED = frozenset(
     (
         *("campaign", "episode", "seed", "policy", "run", "number", "plan"),
@@ -55,7 +68,7 @@ def faults(values: Values, bad: Set[str] = frozenset()) -> list[str]:
 def _wrong_sizes(values: Values, bad: Set[str]) -> dict[str, list[str]]:
     """Sentences about the fields without exactly one number for each channel or metric."""
     places: dict[tuple[str, str, str, int], list[str]] = {}
-    for field in ("counts", *PER_CHANNEL, *PER_METRIC, *LIMITS):
+    for field in ("counts", *PER_CHANNEL, *PER_METRIC, *LIMITS, *OBSERVED):
         if field not in bad:
             for entry, kind, place, listed in _lists(field, values):
                 if len(listed) != len(values[kind]):
@@ -86,8 +99,12 @@ def _lists(field: str, values: Values) -> Iterator[tuple[str, str, str, Sequence
 
 
 def _places(where: list[str]) -> str:
-    more = f" and {len(where) - 3} more" if len(where) > 3 else ""
-    return f" of {', '.join(where[:3])}{more}" if any(where) else ""
+    return f" of {_listed(where)}" if any(where) else ""
+
+
+def _listed(places: list[str]) -> str:
+    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+    return ", ".join(places[:3]) + more
 
 
 def _name_faults(values: Values) -> Iterator[str]:
@@ -137,6 +154,16 @@ def _limit_faults(values: Values) -> list[str]:
     return clashes(values["channels"], values["days"], values["daily_budget"], *limits)
 
 
+def _observed_faults(values: Values) -> Iterator[str]:
+    least, most = (values[name] for name in OBSERVED)
+    if (least is None) != (most is None):
+        yield f"{' and '.join(OBSERVED)}: must be given together, or neither"
+    elif least is not None:
+        for name, low, high in zip(values["channels"], least, most, strict=True):
+            if low > high:
+                yield f"min_observed_spend of {name}: {low:g}: must be {high:g}, its most, or less"
+
+
 def _weekday_faults(values: Values) -> Iterator[str]:
     days, factors = values["days"], values["weekday_factors"]
     if not any(factors[(values["start_weekday"] + day) % 7] for day in range(days)):
@@ -171,13 +198,80 @@ def _earning_faults(values: Values) -> Iterator[str]:
         )
 
 
+def differing(values: Values) -> list[str]:
+    """Names of the latent parameters that are not 0, in the order of ``latent_covariance``."""
+    axes = (values["channels"], values["metrics"])
+    return [
+        field + "".join(f"[{axis[place]}]" for axis, place in zip(axes, index, strict=False))
+        for field in LATENT_FIELDS
+        for index in np.argwhere(np.array(values[field]))
+    ]
+
+
+def _covariance_faults(values: Values) -> Iterator[str]:
+    rows, names = values["latent_covariance"], differing(values)
+    if rows is None:
+        return
+    widths = [f"{name}={values[name]:g}" for name in PRIOR_WIDTHS if values[name]]
+    if widths:
+        yield (
+            f"latent_covariance: says alone how campaigns differ: {', '.join(widths)} must be 0 "
+            "beside it"
+        )
+    lengths = {len(row) for row in rows}
+    if {len(rows), *lengths} - {len(names)}:
+        numbers = " or ".join(map(str, sorted(lengths)))
+        counts = {name: np.count_nonzero(values[name]) for name in LATENT_FIELDS}
+        parts = ", ".join(f"{count} of {name}" for name, count in counts.items() if count)
+        yield (
+            f"latent_covariance: {len(rows)} rows{' of ' * bool(numbers)}{numbers}: must be "
+            f"{len(names)} rows of {len(names)} numbers, one for each latent parameter that is not "
+            f"0: {parts or 'none'}"
+        )
+    elif rows:
+        fault = _wrong_covariance(np.array(rows), names)
+        if fault:
+            yield f"latent_covariance: {fault}"
+
+
+def _wrong_covariance(covariance: NDArray[Any], names: list[str]) -> str:
+    """What keeps a square matrix from being a covariance; empty where nothing does."""
+    least = np.where(np.eye(len(names)), 0.0, -MOST_VARIANCE)
+    beyond = np.argwhere((covariance < least) | (covariance > MOST_VARIANCE))
+    if len(beyond):
+        places = [f"{names[i]} and {names[j]}: {covariance[i, j]:g}" for i, j in beyond]
+        return (
+            f"{_listed(places)}: must be {-MOST_VARIANCE:g} to {MOST_VARIANCE:g}, a variance 0 or "
+            "more"
+        )
+    unlike = np.abs(covariance - covariance.T)
+    if unlike.max() > 1e-9 * np.abs(covariance).max():
+        i, j = np.unravel_index(unlike.argmax(), unlike.shape)
+        return (
+            f"{names[i]} and {names[j]}: {covariance[i, j]:.10g}, but {covariance[j, i]:.10g} the "
+            "other way round: must be symmetric"
+        )
+    least_eigenvalue, greatest = np.linalg.eigvalsh(covariance)[[0, -1]]
+    if least_eigenvalue < -1e-6 * greatest:
+        return (
+            f"its least eigenvalue is {least_eigenvalue:.3g}: must be 0 or more (positive "
+            "semi-definite), but for rounding"
+        )
+    return ""
+
+
 _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Values], Iterable[str]]], ...] = (
     (("channels", "metrics"), _name_faults),
     (("unit",), _unit_faults),
     (("channels", "loyalty_gain"), _gain_faults),
     (("channels", "days", "daily_budget", *LIMITS), _limit_faults),
+    (("channels", *OBSERVED), _observed_faults),
     (("days", "start_weekday", "weekday_factors"), _weekday_faults),
     (("metric_weights",), _weight_faults),
     (("channels", "metrics", "counts", "max_spend", *PER_METRIC), _earning_faults),
+    (
+        ("channels", "metrics", *LATENT_FIELDS, *PRIOR_WIDTHS, "latent_covariance"),
+        _covariance_faults,
+    ),
 )
 """The fields that a check needs, and the check."""

@@ -193,10 +193,11 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
                 ``inv_half_saturation``, ``carry_over``, ``loyalty_lift`` or ``fatigue`` to their
                 values in this campaign; the others are nominal. ``true_params`` draws from other
                 parameters than the assumed ones: a mapping of the same fields, of the widths of the
-                prior (``counts_log_sd`` and so on), or of ``dispersion`` and ``shock_sd`` to their
-                true values; beliefs and rewards keep the assumed ones. ``past`` starts after some
-                days: a row for each, spend [bu/day] and metrics [counts/day]; latent parameters
-                are then sampled from the posterior given those days.
+                prior (``counts_log_sd`` and so on), of ``latent_covariance``, or of ``dispersion``
+                and ``shock_sd`` to their true values; beliefs and rewards keep the assumed ones.
+                ``past`` starts after some days: a row for each, spend [bu/day] and metrics
+                [counts/day]; latent parameters are then sampled from the posterior given those
+                days.
 
         Raises:
             ValueError: An unknown option or a bad value.

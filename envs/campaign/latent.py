@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.campaign.checks import LATENT_FIELDS, PRIOR_WIDTHS
 from envs.campaign.model import Noise
-from envs.campaign.params import PRIOR_WIDTHS, CampaignParams, FloatArray, Latent
+from envs.campaign.params import CampaignParams, FloatArray, Latent
 from envs.campaign.presets import make_params
-
-LATENT_FIELDS = ("counts", "inv_half_saturation", "carry_over", "loyalty_lift", "fatigue")
-"""Fields of ``CampaignParams`` in which campaigns may differ, in the order of ``Latent``."""
 
 SPARSE_FIELDS = ("loyalty_lift", "fatigue")
 """Those of them in which a channel that has 0 has it in every campaign."""
@@ -23,7 +21,13 @@ MOST_CARRY_OVER = 0.95
 
 
 def sample_latent(params: CampaignParams, rng: np.random.Generator, count: int) -> Latent:
-    """Samples the latent parameters of some campaigns from the prior, arrays (count, ...)."""
+    """Samples the latent parameters of some campaigns from the prior, arrays (count, ...).
+
+    With ``latent_covariance`` that is a joint distribution; without it they are independent.
+    """
+    if params.latent_covariance is not None:
+        normal = rng.standard_normal((count, len(params.covariance_root)))
+        return moved(params, np.einsum("nj,jk->nk", normal, params.covariance_root))
     nominal, channels = params.nominal, (count, len(params.channels))
     carry_over = nominal.carry_over + params.carry_over_range * rng.uniform(-1.0, 1.0, channels)
     most = np.maximum(MOST_CARRY_OVER, nominal.carry_over)
@@ -38,6 +42,23 @@ def sample_latent(params: CampaignParams, rng: np.random.Generator, count: int) 
         loyalty_lift=lift,
         fatigue_rate=fatigue,
     )
+
+
+def moved(params: CampaignParams, distance: FloatArray) -> Latent:
+    """The latent parameters at a distance from the nominal ones, arrays (count, ...).
+
+    Args:
+        params: The nominal parameters.
+        distance: In logarithms, in logits for carry_over, (count, rows of ``latent_covariance``).
+    """
+    every = np.zeros((len(distance), params.is_differing.size))
+    every[:, params.is_differing] = distance
+    changes = _unraveled(params, every)
+    values = [part * np.exp(change) for part, change in zip(params.nominal, changes, strict=True)]
+    latent, alpha = Latent(*values), params.nominal.carry_over
+    carry_over = latent.carry_over / (1.0 + alpha * np.expm1(changes.carry_over))
+    most = np.maximum(MOST_CARRY_OVER, alpha)
+    return latent._replace(carry_over=np.minimum(carry_over, most))
 
 
 def sample_noise(params: CampaignParams, rng: np.random.Generator, count: int) -> Noise | None:
@@ -64,7 +85,7 @@ def parse_true_params(params: CampaignParams, fields: Any) -> CampaignParams:
     Args:
         params: The assumed parameters.
         fields: A mapping of fields to their true values: those of ``LATENT_FIELDS``,
-            ``PRIOR_WIDTHS``, ``dispersion`` and ``shock_sd``.
+            ``PRIOR_WIDTHS``, ``latent_covariance``, ``dispersion`` and ``shock_sd``.
 
     Raises:
         ValueError: Not a mapping, an unknown field, a bad value, or noise in campaigns without it.
@@ -75,7 +96,7 @@ def parse_true_params(params: CampaignParams, fields: Any) -> CampaignParams:
             f"reset: true_params: must be a mapping of fields to values; got {fields!r}"
         )
     noise = {"dispersion": params.is_noisy, "shock_sd": params.shock_sd > 0}
-    known = (*LATENT_FIELDS, *PRIOR_WIDTHS, *noise)
+    known = (*LATENT_FIELDS, *PRIOR_WIDTHS, "latent_covariance", *noise)
     true_params = _changed(params, fields, "true_params", known)
     for name, is_part in noise.items():
         if getattr(true_params, name) != getattr(params, name) and not is_part:
@@ -166,14 +187,20 @@ def latent_from_features(params: CampaignParams, features: FloatArray) -> Latent
     """The inverse of ``privileged_features``, from (count, ``privileged_size``)."""
     every = np.zeros((len(features), _is_privileged(params).size))
     every[:, _is_privileged(params)] = features
-    ends = np.cumsum([values.size for values in params.nominal])[:-1]
-    parts = zip(params.nominal, np.split(every, ends, axis=1), strict=True)
-    return Latent(
-        *(
-            np.where(nominal, nominal, 1.0) * part.reshape(-1, *nominal.shape)
-            for nominal, part in parts
-        )
-    )
+    parts = zip(params.nominal, _unraveled(params, every), strict=True)
+    return Latent(*(np.where(nominal, nominal, 1.0) * part for nominal, part in parts))
+
+
+def latent_ends(params: CampaignParams) -> list[int]:
+    """Where the flat fields of ``Latent`` end in a row of them all, but for the last."""
+    ends: list[int] = np.cumsum([values.size for values in params.nominal])[:-1].tolist()
+    return ends
+
+
+def _unraveled(params: CampaignParams, every: FloatArray) -> Latent:
+    """A number for each latent parameter, (count, all of them), in the form of ``Latent``."""
+    parts = zip(params.nominal, np.split(every, latent_ends(params), axis=1), strict=True)
+    return Latent(*(part.reshape(-1, *nominal.shape) for nominal, part in parts))
 
 
 def _is_privileged(params: CampaignParams) -> NDArray[np.bool_]:
@@ -185,8 +212,9 @@ def _is_privileged(params: CampaignParams) -> NDArray[np.bool_]:
 
 def _given_latent(params: CampaignParams, fields: Mapping[str, Any]) -> Latent:
     """The nominal latent parameters but for the given fields of one campaign."""
+    drawn = dataclasses.replace(params, latent_covariance=None)  # it need not fit what is given
     with_base = {"base": (1.0,) * len(params.metrics)}  # so that its channels may earn nothing
-    return _changed(params, fields, "latent", LATENT_FIELDS, **with_base).nominal
+    return _changed(drawn, fields, "latent", LATENT_FIELDS, **with_base).nominal
 
 
 def _changed(
@@ -203,7 +231,13 @@ def _changed(
                 f"reset: {option}: {name!r} does not differ between campaigns; "
                 f"known: {', '.join(known)}"
             )
-    changed = make_params("linear", **(dataclasses.asdict(params) | others | dict(fields)))
+    values = dataclasses.asdict(params) | others
+    if fields.get("latent_covariance") is not None:
+        values |= dict.fromkeys(PRIOR_WIDTHS, 0.0)
+    changed = make_params("linear", **(values | {"latent_covariance": None} | dict(fields)))
+    if params.latent_covariance is not None and "latent_covariance" not in fields:
+        values = dataclasses.asdict(changed) | {"latent_covariance": _refitted(params, changed)}
+        changed = make_params("linear", **values)
     for name in set(SPARSE_FIELDS) & set(fields):
         for channel, now, then in zip(
             params.channels, getattr(params, name), getattr(changed, name), strict=True
@@ -214,6 +248,15 @@ def _changed(
                     "campaigns of this environment"
                 )
     return changed
+
+
+def _refitted(params: CampaignParams, changed: CampaignParams) -> FloatArray:
+    """The covariance without the rows of what has become 0; what was 0 is certain."""
+    old, new = params.is_differing, changed.is_differing
+    every = np.zeros((old.size, old.size))
+    every[np.ix_(old, old)] = params.covariance_array
+    kept: FloatArray = every[np.ix_(new, new)]
+    return kept
 
 
 def _factors(log_sd: float, rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:

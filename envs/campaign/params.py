@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from envs.campaign.checks import MOST_NAMES, faults
+from envs.campaign.checks import LATENT_FIELDS, MOST_NAMES, PRIOR_WIDTHS, faults
 
 FloatArray = NDArray[np.float64]
 
@@ -23,13 +23,6 @@ PerWeekday = tuple[
     _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative, _NonNegative
 ]
 Limits = PerChannel | tuple[PerChannel, ...]
-PRIOR_WIDTHS = (
-    "counts_log_sd",
-    "inv_half_saturation_log_sd",
-    "carry_over_range",
-    "loyalty_lift_log_sd",
-    "fatigue_log_sd",
-)
 
 
 class Latent(NamedTuple):
@@ -195,6 +188,17 @@ class CampaignParams:
             "of the user"
         ),
     )
+    min_observed_spend: PerChannel | None = Field(
+        default=None,
+        description=(
+            "least that a past day spent on each channel, with which the campaign was calibrated "
+            "[bu/day]; only marks plans that leave what was observed"
+        ),
+    )
+    max_observed_spend: PerChannel | None = Field(
+        default=None,
+        description=("most that a past day spent on each channel [bu/day]; as min_observed_spend"),
+    )
     dispersion: float | None = Field(
         default=None,
         gt=0,
@@ -248,6 +252,15 @@ class CampaignParams:
     fatigue_log_sd: float = Field(
         default=0.0, ge=0, le=3, description="log-sd of fatigue, mean kept [1]; uncertain: a choice"
     )
+    latent_covariance: tuple[tuple[float, ...], ...] | None = Field(
+        default=None,
+        description=(
+            "covariance of the latent parameters about the nominal ones, in place of the five "
+            "widths above: of logarithms, of logits for carry_over; a row for each that is not 0, "
+            "in the order counts (a channel's metrics at a time), inv_half_saturation, carry_over, "
+            "loyalty_lift, fatigue; medians kept [1]; for a posterior"
+        ),
+    )
     reward_scale: float = Field(
         default=1.0,
         gt=0,
@@ -293,7 +306,30 @@ class CampaignParams:
     @cached_property
     def is_drawn(self) -> bool:
         """Whether latent parameters are drawn for each campaign."""
-        return any(getattr(self, name) > 0 for name in PRIOR_WIDTHS)
+        has_widths = any(getattr(self, name) > 0 for name in PRIOR_WIDTHS)
+        return has_widths or self.latent_covariance is not None
+
+    @cached_property
+    def is_differing(self) -> NDArray[np.bool_]:
+        """Which latent parameters ``latent_covariance`` has a row for: those that are not 0.
+
+        In the order of ``Latent``, each field flat.
+        """
+        return np.concatenate([np.ravel(getattr(self, name)) for name in LATENT_FIELDS]) > 0
+
+    @cached_property
+    def covariance_array(self) -> FloatArray:
+        """``latent_covariance`` as an array; of no rows where it is None."""
+        size = len(self.latent_covariance or ())
+        return np.array(self.latent_covariance or (), dtype=np.float64).reshape(size, size)
+
+    @cached_property
+    def covariance_root(self) -> FloatArray:
+        """The symmetric square root of ``latent_covariance``, read-only."""
+        values, vectors = np.linalg.eigh(self.covariance_array)
+        root: FloatArray = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+        root.flags.writeable = False
+        return root
 
     @cached_property
     def limits(self) -> tuple[FloatArray, FloatArray] | None:

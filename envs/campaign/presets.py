@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from envs.campaign.checks import MOST_NAMES, PER_CHANNEL, PER_METRIC, faults
+from envs.campaign.checks import MOST_NAMES, OBSERVED, PER_CHANNEL, PER_METRIC, PRIOR_WIDTHS, faults
 from envs.campaign.limits import LIMITS
 from envs.campaign.params import FIELDS, CampaignParams
 
@@ -52,7 +52,8 @@ def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> Cam
     """Builds the parameters of a preset with some fields changed.
 
     Fields that are 0 for every channel or metric of the preset are 0 for other channels and
-    metrics, too; those that are not must be given with them.
+    metrics, too; those that are not must be given with them. With ``latent_covariance`` the
+    preset's widths of the prior are 0.
 
     Args:
         preset: A name of ``PRESETS``.
@@ -65,7 +66,10 @@ def make_params(preset: str, known: tuple[str, ...] = (), **changes: Any) -> Cam
     if not isinstance(preset, str) or preset not in PRESETS:
         raise ValueError(f"preset={preset!r}: unknown; known: {', '.join(sorted(PRESETS))}")
     given = {name: _plain(value) for name, value in changes.items()}
-    values = dataclasses.asdict(PRESETS[preset]) | given
+    values = dataclasses.asdict(PRESETS[preset])
+    if given.get("latent_covariance") is not None:
+        values |= dict.fromkeys(PRIOR_WIDTHS, 0.0)
+    values |= given
     unfit = _fit(PRESETS[preset], values, given)
     details: list[Any] = []
     try:
@@ -164,7 +168,7 @@ def _named(field: str) -> tuple[str, ...]:
         return ("channels", "metrics")
     if field in PER_METRIC:
         return ("metrics",)
-    return ("channels",) if field in PER_CHANNEL or field in LIMITS else ()
+    return ("channels",) if field in (*PER_CHANNEL, *LIMITS, *OBSERVED) else ()
 
 
 def _labels(field: str, index: list[Any], values: dict[str, Any]) -> list[Any]:
@@ -188,6 +192,10 @@ def _needed(field: str, values: dict[str, Any]) -> str:
         return f"must be None, a number of 0 or more for {each[0]}, or such a row for each day"
     if field == "counts":
         return f"must be a row for {each[0]} with a number for {each[1]}"
+    if field in OBSERVED:
+        return f"must be None, or a number of 0 or more for {each[0]}"
+    if field == "latent_covariance":
+        return "must be None, or rows of numbers"
     return f"must be a number for {each[0]}" if each else "must be 7 numbers"
 
 

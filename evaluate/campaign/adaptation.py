@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from envs.campaign import belief
 from envs.campaign.params import CampaignParams
 from evaluate import statistics
 from evaluate.campaign import charts
@@ -119,12 +120,11 @@ def strengths_of(env: EnvConfig, evaluation: EvaluationConfig) -> Strengths | No
         envs.reset(seed=evaluation.seed)
         campaigns: Any = envs.unwrapped
         params, latent = campaigns.params, campaigns.latent_params
-    if latent is None or not params.counts_log_sd:
+    mean, sd = (part[: len(params.channels)] for part in belief.prior(params))
+    if latent is None or not sd.any():
         return None
-    earned, nominal = latent.counts.sum(axis=-1), params.counts_array.sum(axis=-1)
-    strength = np.divide(earned, nominal, out=np.ones_like(earned), where=nominal > 0)
-    logs, sd = np.log(np.maximum(strength, np.finfo(np.float64).tiny)), params.counts_log_sd
-    return Strengths(strength, (logs + sd**2 / 2) / sd)
+    logs = belief.log_strengths(params, latent)
+    return Strengths(np.exp(logs), (logs - mean) / np.where(sd > 0, sd, 1.0))
 
 
 def _scores(campaigns: pd.DataFrame, policy: str, count: int) -> Scores:
@@ -162,9 +162,9 @@ def _gain_section(
     leading, first, last = names[0], quarters[0].gain, quarters[-1].gain
     text = (
         "How unusual a campaign is: the distance of its channels' log strengths from what is "
-        "expected, in standard deviations. In the quarter of campaigns nearest to that, "
-        f"{leading} earns {_more(first[leading], form)} than the {BEST_FIXED}, in the furthest "
-        f"{_more(last[leading], form)}; knowing the draw would be worth "
+        "expected, each in standard deviations of its own. In the quarter of campaigns nearest to "
+        f"that, {leading} earns {_more(first[leading], form)} than the {BEST_FIXED}, in the "
+        f"furthest {_more(last[leading], form)}; knowing the draw would be worth "
         f"{form.number(first[CLAIRVOYANT].value)} and {form.number(last[CLAIRVOYANT].value)}."
     )
     title = "Where adapting pays, and where it does not"

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from envs.campaign.params import FIELDS, PRIOR_WIDTHS, CampaignParams
+from envs.campaign.checks import MOST_VARIANCE, PRIOR_WIDTHS
+from envs.campaign.params import FIELDS, CampaignParams
 from evaluate.campaign.domain import DOMAIN, params_of
 from evaluate.campaign.policies import BEST_FIXED, CLAIRVOYANT, REPLANNER
 from evaluate.domain import domain_of
@@ -65,7 +66,7 @@ def shifts(params: CampaignParams) -> dict[str, dict[str, Any]]:
 
     A field that would leave its range is set to the end of it, and the name of the case says so.
     """
-    wide, at_most = _doubled(params, PRIOR_WIDTHS)
+    wide, at_most = _widened(params)
     noisy, loudest = _doubled(params, ["shock_sd"])
     if params.dispersion is not None:
         noisy["dispersion"] = params.dispersion / 4  # the sd is 1 / sqrt(dispersion)
@@ -108,6 +109,16 @@ def robustness(args: Args) -> pd.DataFrame:
         policies = policy_results(episodes, agents, METRIC, DOMAIN.baselines)
         rows += [_row(case, policy, agents[0]) for policy in policies]
     return pd.DataFrame(rows)
+
+
+def _widened(params: CampaignParams) -> tuple[dict[str, Any], str]:
+    """Draws twice as wide within their range, and what had to be brought into it."""
+    if params.latent_covariance is None:
+        return _doubled(params, PRIOR_WIDTHS)
+    covariance = params.covariance_array
+    most = MOST_VARIANCE / max(np.diag(covariance).max(initial=0.0), MOST_VARIANCE / 4)
+    at_most = f" (variances at most {MOST_VARIANCE:g})" if most < 4 else ""
+    return {"latent_covariance": (most * covariance).tolist()}, at_most
 
 
 def _doubled(params: CampaignParams, fields: Iterable[str]) -> tuple[dict[str, float], str]:

@@ -21,8 +21,8 @@ from evaluate.report.page import Chart, Section, Table
 
 TOTAL = "engagement"
 NOMINAL = (
-    "Campaigns differ in how strong their channels are. The text and the worth of one more unit "
-    "below are those of the nominal campaign, and of the mean of what a policy spends."
+    "Campaigns differ in what their channels do. The text and the worth of one more unit below "
+    "are those of the nominal campaign, and of the mean of what a policy spends."
 )
 SIGNS = (
     " There are too many days for figures: 0 marks a channel at 0, an arrow down one at its least, "

@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from envs.campaign import model
+from envs.campaign.checks import LATENT_FIELDS, PRIOR_WIDTHS
 from envs.campaign.latent import select
 
 
@@ -18,7 +19,17 @@ def campaigns(draw: st.DrawFn) -> dict[str, Any]:
     """Fields of a campaign: channels in random roles, with or without each part of the model."""
     channels, metrics = draw(st.sampled_from([1, 2, 3, 5, 12])), draw(st.integers(1, 12))
     days, budget = draw(st.integers(1, 4)), draw(st.sampled_from([0.01, 100.0, 2000.0, 3e8]))
-    names = ("saturating", "carrying", "loyal", "tiring", "noisy", "shocked", "drawn", "limited")
+    names = (
+        "saturating",
+        "carrying",
+        "loyal",
+        "tiring",
+        "noisy",
+        "shocked",
+        "drawn",
+        "limited",
+        "joint",
+    )
     has = {name: draw(st.booleans()) for name in names}
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 
@@ -53,6 +64,11 @@ def campaigns(draw: st.DrawFn) -> dict[str, Any]:
     }
     fields["counts"][0, 0] += 1.0 / budget  # so that something can be earned
     fields["metric_weights"][0] += 1.0
+    if has["joint"]:  # a posterior in place of the widths
+        fields |= dict.fromkeys(PRIOR_WIDTHS, 0.0)
+        size = sum(np.count_nonzero(fields[name]) for name in LATENT_FIELDS)
+        loadings = rng.normal(0.0, 0.3, (size, 4))
+        fields["latent_covariance"] = loadings @ loadings.T
     if has["limited"]:
         shape = draw(st.sampled_from([(channels,), (days, channels)]))
         fields["min_spend"] = budget * some(True, 1.0 / channels, *shape)

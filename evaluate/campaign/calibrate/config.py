@@ -46,7 +46,8 @@ def config_of(fitted: Fitted, days: int, daily_budget: float, where: str) -> str
         "daily_budget": daily_budget,
         "reference_budget": fitted.calibration.reference_budget,
         "metric_weights": fitted.weights,
-        "observed_spend": np.array([past.spend.min(axis=0), past.spend.max(axis=0)]),
+        "min_observed_spend": past.spend.min(axis=0),
+        "max_observed_spend": past.spend.max(axis=0),
         "reward_scale": DAY_OF_AGENTS / float(past.usual_metrics @ fitted.weights),
         **campaign_fields(fitted.posterior),
     }
@@ -58,7 +59,7 @@ def config_of(fitted: Fitted, days: int, daily_budget: float, where: str) -> str
     head = (
         f"{MADE_BY} {len(past.spend)} days of {where}. Nominal values are posterior means (of\n"
         "# logarithms or logits); latent_covariance is how what differs between campaigns varies\n"
-        "# about them; observed_spend is the least and the most that a past day spent.\n"
+        "# about them; observed spends are the least and the most of the past days.\n"
     )
     return head + dump_config(values.model_copy(update={"env": env, **agents}))
 
