@@ -12,9 +12,9 @@ import pytest
 from envs.campaign.calibration import Calibration, PastDays, Roles, effects
 from envs.campaign.params import FloatArray
 from envs.campaign.posterior import Posterior
-from evaluate.campaign.calibrate.report import report_of, write_report
 from evaluate.campaign.calibrate.fit_check import check_fit
 from evaluate.campaign.calibrate.fitted import Fitted, parameters_of, range_of
+from evaluate.campaign.calibrate.report import report_of, write_report
 from evaluate.campaign.calibrate.untold import is_split_untold, moved, warnings_of
 
 CHANNELS = ("search", "video", "influencers", "email", "rewards", "radio")
