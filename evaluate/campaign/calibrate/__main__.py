@@ -119,6 +119,8 @@ def calibrate(args: Args) -> int:
     fitted = _fitted(posterior, campaigns, settings)
     for caveat in warnings_of(fitted):
         print(f"warning: {caveat.text}")
+    for file in (config, report):
+        file.parent.mkdir(parents=True, exist_ok=True)
     write_text(config, config_of(fitted, settings.days, budget, where))
     write_report(fitted, report, title=f"Calibration: {name}")
     print(f"config: {config}\nreport: {report}\nnext: make train CONFIG={config}")
