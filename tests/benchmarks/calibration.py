@@ -19,7 +19,7 @@ from envs.campaign import planner
 from envs.campaign.calibration import Calibration, Roles
 from envs.campaign.checks import PRIOR_WIDTHS
 from envs.campaign.params import CampaignParams, FloatArray
-from envs.campaign.posterior import Posterior, campaign_fields, fields_at, fit
+from envs.campaign.posterior import Posterior, fields_at, fit
 from envs.campaign.presets import make_params
 from evaluate.campaign.calibrate.fit_check import check_fit
 from evaluate.campaign.calibrate.fitted import Fitted
@@ -64,13 +64,13 @@ class Found(NamedTuple):
 
 def campaign(channels: int, metrics: int, **fields: Any) -> CampaignParams:
     """A campaign to come, of a week."""
-    names = {
+    names: dict[str, Any] = {
         "channels": [f"channel_{place}" for place in range(channels)],
         "metrics": [f"metric_{place}" for place in range(metrics)],
         "metric_weights": WEIGHTS[:metrics],
     }
-    money = {"days": LENGTH, "daily_budget": BUDGET, "reference_budget": BUDGET}
-    return make_params("uncertain", **dict.fromkeys(PRIOR_WIDTHS, 0.0), **names, **money, **fields)
+    money: dict[str, Any] = {"days": LENGTH, "daily_budget": BUDGET, "reference_budget": BUDGET}
+    return make_params("uncertain", **(dict.fromkeys(PRIOR_WIDTHS, 0.0) | names | money | fields))
 
 
 def find(past: History, rng: np.random.Generator, is_scaled: bool = True) -> Found:
@@ -191,7 +191,7 @@ def summary(found: Sequence[Found]) -> dict[str, Any]:
 
 def coverage(args: argparse.Namespace) -> None:
     """Simulation-based calibration (Talts et al. 2018): ranks, and how often intervals hold."""
-    form = {"channels": 2, "metrics": 2, "roles": Roles((1,), (0,), (0,))}
+    form: dict[str, Any] = {"channels": 2, "metrics": 2, "roles": Roles((1,), (0,), (0,))}
     study = partial(
         _study, seed=args.seed, days=args.days[0], split=histories.varied, is_scaled=False, **form
     )
@@ -213,7 +213,7 @@ def coverage(args: argparse.Namespace) -> None:
     )
 
 
-def _trend(mean: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _trend(mean: FloatArray, _: np.random.Generator) -> FloatArray:
     return mean * np.linspace(0.7, 1.3, len(mean))[:, np.newaxis]
 
 
@@ -223,7 +223,7 @@ def _promotions(mean: FloatArray, rng: np.random.Generator) -> FloatArray:
     return mean * np.where(days < 7, 1.5, 1.0)[:, np.newaxis]
 
 
-def _delayed(mean: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _delayed(mean: FloatArray, _: np.random.Generator) -> FloatArray:
     """What is earned comes two days later."""
     return np.concatenate([mean[:1], mean[:1], mean[:-2]])
 
