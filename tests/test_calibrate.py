@@ -14,6 +14,7 @@ from envs.campaign.posterior import Posterior
 from evaluate.campaign.calibrate import __main__ as program
 from evaluate.campaign.domain import params_of
 from evaluate.campaign.plan import main as plan
+from tests.tools import sample
 from tests.tools.histories import history
 from train.__main__ import main as train
 from train.config import load_config
@@ -128,12 +129,14 @@ def test_a_channel_without_spend_is_left_out_and_said_so(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--tiring", "adds"], "--tiring adds: is not a channel; did you mean 'ads'?"),
+        (["--tiring", "adds"], "--tiring adds: is not a channel (did you mean 'ads'?)"),
         (["--weights", "1", "2"], "--weights: 2 numbers for 3 metrics"),
         (["--budget", "20"], "was spent on one day: must be that or more"),
         (["--channels", "posts", "add"], "did you mean 'ads'?"),
         (["--like", "none.yaml"], "config none.yaml: no such file"),
         (["--days", "99"], "days=99"),
+        (["--weights", "0", "0", "0"], "all 0, so that nothing can be earned"),
+        (["--metrics", "likes", "likes"], "'likes'"),
     ],
 )
 def test_wrong_options_exit_2_and_write_nothing(
@@ -178,3 +181,9 @@ def test_a_config_written_by_hand_is_not_overwritten(capsys: pytest.CaptureFixtu
     assert program.main([str(write())]) == 2
     assert "choose another --name" in capsys.readouterr().err
     assert own.read_text() == "# mine\n"
+
+
+def test_the_sample_file_is_what_the_simulator_makes(tmp_path: Path) -> None:
+    sample.write(tmp_path / "past_days.csv")
+    shipped = Path(__file__).parents[1] / "docs" / "past_days.csv"
+    assert shipped.read_bytes() == (tmp_path / "past_days.csv").read_bytes()
