@@ -108,21 +108,21 @@ def test_the_mode_is_flat_and_its_curvature_positive() -> None:
 
 @pytest.mark.slow
 def test_draws_are_those_of_importance_sampling() -> None:
-    """An independent computation: 200,000 draws from a t distribution, weighted."""
-    calibration = small(days=30, metrics=1)
+    """An independent computation: 400,000 draws from a t distribution, weighted."""
+    calibration = small(days=30)
     fitted = posterior.fit(calibration, np.random.default_rng(0), processes=1)
     assert fitted.is_converged
-    factor: FloatArray = 1.1 * np.linalg.cholesky(np.cov(fitted.draws.T))
+    factor = 1.3 * np.asarray(np.linalg.cholesky(np.cov(fitted.draws.T)), dtype=np.float64)
     reference = Reference(fitted.draws.mean(axis=0), factor, np.random.default_rng(1))
-    points = reference.rvs(200_000)
+    points = reference.rvs(400_000)
     logs = calibration.log_posterior(points) - reference.logpdf(points)
     weights = np.exp(logs - logs.max())
     weights /= weights.sum()
-    assert 1 / np.square(weights).sum() > 500
+    assert 1 / np.square(weights).sum() > 300
     mean = weights @ points
     sd = np.sqrt(weights @ np.square(points - mean))
-    assert fitted.draws.mean(axis=0) == pytest.approx(mean, abs=0.15)
-    assert fitted.draws.std(axis=0) == pytest.approx(sd, rel=0.15)
+    assert fitted.draws.mean(axis=0) == pytest.approx(mean, abs=0.2)
+    assert fitted.draws.std(axis=0) == pytest.approx(sd, rel=0.2)
 
 
 def test_runs_that_disagree_have_not_converged() -> None:
