@@ -122,7 +122,7 @@ def test_draws_are_those_of_importance_sampling() -> None:
     mean = weights @ points
     sd = np.sqrt(weights @ np.square(points - mean))
     assert fitted.draws.mean(axis=0) == pytest.approx(mean, abs=0.2)
-    assert fitted.draws.std(axis=0) == pytest.approx(sd, rel=0.2)
+    assert fitted.draws.std(axis=0) == pytest.approx(sd, rel=0.25)
 
 
 def test_runs_that_disagree_have_not_converged() -> None:

@@ -24,6 +24,7 @@ STARTS = 3
 START_SD = 0.5  # prior standard deviations
 FREEDOM = 8  # degrees of freedom of the t distribution
 LEAST_CURVATURE = 0.5  # the prior's is 1
+SPREAD = 1.5  # of the t distribution, so that it reaches where the posterior has long tails
 MOST_R_HAT, LEAST_EFFECTIVE = 1.05, 400
 POLLED = 0.5  # seconds
 FIRST_BETA = 1e-3  # about where the way to the posterior starts
@@ -91,7 +92,7 @@ def fit(
     with threadpool_limits(1, user_api="blas"):
         center = mode(calibration, list(starts))
         values, vectors = np.linalg.eigh(curvature(calibration, center))
-    factor = vectors / np.sqrt(np.maximum(values, LEAST_CURVATURE))
+    factor = SPREAD * vectors / np.sqrt(np.maximum(values, LEAST_CURVATURE))
     run = partial(_run, calibration, center, factor)
     seeds = rng.integers(2**31, size=RUNS).tolist()
     if processes == 1:
@@ -220,7 +221,7 @@ def _run(
         precondition=False,
         random_state=seed,
         n_prior=FIRST,
-        n_steps=calibration.size * 3 // 4,
+        n_steps=calibration.size,
     )
     with threadpool_limits(1, user_api="blas"):
         sampler.run(n_total=DRAWS, n_evidence=0, progress=False)
