@@ -18,65 +18,40 @@ Unfinished = dict[str, dict[int, str]]  # {"a2c": {3: "diverged"}}
 
 
 class BaselineNames(NamedTuple):
-    """What baselines with a part of their own in the report are called; none where there is none.
+    """What baselines with a part of their own in the report are called; none where there is none."""
 
-    Attributes:
-        optimum: Earns the most that is possible.
-        best_fixed: The best policy that does not adapt; the lower end of the gap.
-        clairvoyant: Knows the latent parameters; the upper end of the gap.
-        replanner: Adapts without being trained.
-        planners: All that are not simple rules.
-    """
-
-    optimum: str | None = None
-    best_fixed: str | None = None
-    clairvoyant: str | None = None
-    replanner: str | None = None
-    planners: tuple[str, ...] = ()
+    optimum: str | None = None  # earns the most that is possible
+    best_fixed: str | None = None  # the best one that does not adapt: the lower end of the gap
+    clairvoyant: str | None = None  # knows the latent parameters: the upper end of the gap
+    replanner: str | None = None  # adapts without being trained
+    planners: tuple[str, ...] = ()  # all that are not simple rules
 
 
 NO_NAMES = BaselineNames()
 
 
 class PolicyResult(NamedTuple):
-    """One policy.
-
-    Attributes:
-        name: Label of the policy.
-        is_trained: Whether it was trained.
-        seeds: Its training seeds, in the order of the rows of its scores; none for a baseline.
-        scores: Its totals, in the unit of the metric.
-        mean: Mean total.
-        iqm: Interquartile mean of the total.
-        share_of_optimum: Mean share; none where there is no optimum, or a gap is what counts.
-        gap_closed: The part of the gap between best fixed policy and clairvoyant; none without one.
-        gap_closed_by_seed: The same of each training seed, (seeds,).
-        optimality_gap: How far it stays below the optimum; none without ``share_of_optimum``.
-        difference: By how much the leading agent earns more on an episode; none for itself.
-        probability_of_improvement: The chance that it earns more there; none for itself.
-        failures: How many training seeds failed; none where nothing says what a failure is.
-    """
+    """What one policy earns in total on an episode, in the unit of the metric."""
 
     name: str
     is_trained: bool
-    seeds: list[int]
+    seeds: list[int]  # in the order of the rows of its scores; none for a baseline
     scores: Scores
     mean: Interval
-    iqm: Interval
-    share_of_optimum: Interval | None
-    gap_closed: Interval | None
-    gap_closed_by_seed: FloatArray | None
-    optimality_gap: Interval | None
-    difference: Interval | None
-    probability_of_improvement: Interval | None
-    failures: FailureRate | None
+    iqm: Interval  # interquartile mean
+    share_of_optimum: Interval | None  # none where there is no optimum, or a gap is what counts
+    gap_closed: Interval | None  # from the best fixed policy to the clairvoyant
+    gap_closed_by_seed: FloatArray | None  # (seeds,)
+    optimality_gap: Interval | None  # how far it stays below the optimum
+    difference: Interval | None  # by how much the leading agent earns more; none for itself
+    probability_of_improvement: Interval | None  # the chance that it earns more; none for itself
+    failures: FailureRate | None  # none where nothing says what a failure is
 
 
 def means(episodes: pd.DataFrame) -> pd.DataFrame:
     """A row per policy in the order played: each metric's mean, the worst seed, how many seeds.
 
-    Args:
-        episodes: A row per policy, training seed and episode.
+    ``episodes`` has a row per policy, training seed and episode.
     """
     metrics = [name for name in episodes.columns if name not in KEYS]
     worst = SHARE if SHARE in metrics else metrics[0]
@@ -105,12 +80,9 @@ def policy_results(
 ) -> list[PolicyResult]:
     """The leading agent, the other agents, then every baseline with the best one first.
 
-    Args:
-        episodes: A row per policy, training seed and episode.
-        trained: Names of the trained policies, the leading one first.
-        metric: Column of the total that is compared.
-        names: Which of the baselines have a part of their own.
-        unfinished: Training seeds without a finished run and what became of them, by policy.
+    ``trained`` names the agents in that order, ``metric`` the column of ``episodes`` (a row per
+    policy, training seed and episode) that is compared, ``unfinished`` the training seeds without
+    a finished run and what became of them, by policy.
     """
     totals = _totals(episodes, metric)
     baselines = [name for name in totals if name not in trained]

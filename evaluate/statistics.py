@@ -31,22 +31,16 @@ _NO_SPREAD = 1e-9  # relative; rounding differs by as much between batches
 
 
 class Interval(NamedTuple):
-    """An estimate and the interval around it.
+    """An estimate and the interval around it; its ``kind`` says what it covers.
 
-    Attributes:
-        value: The estimate from all scores.
-        low: Lower end; none where the scores say nothing about the spread.
-        high: Upper end.
-        kind: What the interval covers. ``exact``: nothing varies. ``episodes``: other episodes,
-            for policies without training. ``one episode``: nothing, as only one was played.
-            ``one seed``: other episodes, where they vary, but not other training seeds.
-            ``one seed on one episode``: nothing.
-            ``seeds``: other training seeds, and other episodes where they vary.
-            ``seeds on one episode``: other training seeds alone.
+    ``exact``: nothing varies. ``episodes``: other episodes, for policies without training. ``one
+    episode``: nothing, as only one was played. ``one seed``: other episodes, where they vary, but
+    not other training seeds. ``one seed on one episode``: nothing. ``seeds``: other training seeds,
+    and other episodes where they vary. ``seeds on one episode``: other training seeds alone.
     """
 
-    value: float
-    low: float | None
+    value: float  # the estimate from all scores
+    low: float | None  # none where the scores say nothing about the spread
     high: float | None
     kind: Kind
 
@@ -64,17 +58,11 @@ class Interval(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What one policy scored.
+    """What one policy scored."""
 
-    Attributes:
-        values: A row for each training seed, a column for each episode, (seeds, episodes).
-        is_trained: Whether its rows are training seeds; otherwise there is one row.
-        is_deterministic: Whether several episodes gave the same scores; one column stands for all.
-    """
-
-    values: FloatArray
-    is_trained: bool = True
-    is_deterministic: bool = False
+    values: FloatArray  # (seeds, episodes)
+    is_trained: bool = True  # else it has no seeds, and one row
+    is_deterministic: bool = False  # several episodes gave the same: one column stands for all
 
     @property
     def by_seed(self) -> FloatArray:
@@ -83,21 +71,13 @@ class Scores(NamedTuple):
 
 
 class FailureRate(NamedTuple):
-    """How many training seeds failed, with the Clopper-Pearson interval of the chance to fail.
+    """How many training seeds failed, with the Clopper-Pearson interval of the chance to fail."""
 
-    Attributes:
-        failed: Seeds that scored too little or did not finish.
-        seeds: All seeds, those that did not finish included.
-        low: Lower end of the chance.
-        high: Upper end of the chance.
-        unfinished: Seeds that did not finish, and what became of them: ``{3: "diverged"}``.
-    """
-
-    failed: int
-    seeds: int
+    failed: int  # scored too little or did not finish
+    seeds: int  # those that did not finish included
     low: float
     high: float
-    unfinished: dict[int, str]
+    unfinished: dict[int, str]  # what became of those: {3: "diverged"}
 
 
 class _Layer(NamedTuple):
@@ -167,9 +147,6 @@ def difference(first: Scores, second: Scores) -> Interval:
 
     Episodes are paired, so what an episode does to both cancels. Seeds are not: those of two
     agents share nothing but their number.
-
-    Raises:
-        ValueError: They did not play the same number of episodes.
     """
     first, second = _on_same_episodes(first, second)
     return _interval([first, second._replace(values=-second.values)])
@@ -182,9 +159,6 @@ def probability_of_improvement(first: Scores, second: Scores) -> Interval:
     episodes. Its interval is that of a proportion of as many trials as would spread as much (Korn
     and Graubard 1998, "Confidence intervals for proportions with small expected number of positive
     counts estimated from survey data"); where all agree, of a trial for each seed or episode.
-
-    Raises:
-        ValueError: They did not play the same number of episodes.
     """
     first, second = _on_same_episodes(first, second)
     pairs = first.values[:, np.newaxis] - second.values  # (seeds, other seeds, episodes)
@@ -206,17 +180,12 @@ def probability_of_improvement(first: Scores, second: Scores) -> Interval:
 def gap_closed(scores: Scores, floor: Scores, ceiling: Scores) -> Interval:
     """Which part of the way from one baseline to another a policy earns on the same episodes.
 
-    (policy - floor) / (ceiling - floor), each a mean over episodes. The interval is that of a
-    ratio estimator, from numerator - ratio * denominator (Cochran 1977, chapter 6).
-
-    Args:
-        scores: The policy.
-        floor: What it should beat, without training.
-        ceiling: The most that is possible, without training.
+    (policy - floor) / (ceiling - floor), each a mean over episodes; floor and ceiling are not
+    trained. The interval is that of a ratio estimator, from numerator - ratio * denominator
+    (Cochran 1977, chapter 6).
 
     Raises:
-        ValueError: They did not play the same number of episodes, or the ceiling is not above the
-            floor.
+        ValueError: The ceiling is not above the floor.
     """
     scores, ceiling, floor = _on_same_episodes(scores, ceiling, floor)
     gap = ceiling.values - floor.values  # (1, episodes)
@@ -231,11 +200,7 @@ def gap_closed(scores: Scores, floor: Scores, ceiling: Scores) -> Interval:
 
 
 def band(curves: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean over training seeds at each point, and the ends of its interval; NaN ends below 3 seeds.
-
-    Args:
-        curves: A row for each seed, (seeds, points).
-    """
+    """Mean of curves (seeds, points) over seeds, and its ends: NaN below 3 seeds; each (points,)."""
     centre = curves.mean(axis=0)
     half = np.full_like(centre, np.nan)
     if len(curves) >= LEAST_BAND:
