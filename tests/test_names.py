@@ -179,7 +179,9 @@ def test_short_numbers_have_no_exponents(value: float, text: str) -> None:
 
 
 def test_one_of_a_unit_and_lists_are_english() -> None:
-    assert [wording.one_of(unit) for unit in ("budget units", "EUR")] == ["budget unit", "EUR"]
+    units = ("budget units", "EUR", "points", "pennies", "ARS", "Swiss")
+    ones = ["budget unit", "EUR", "point", "penny", "ARS", "Swiss"]
+    assert list(map(wording.one_of, units)) == ones
     lists = [wording.listed(["a", "b", "c"][:count]) for count in (1, 2, 3)]
     assert lists == ["a", "a and b", "a, b and c"]
 

@@ -20,8 +20,9 @@ from envs.campaign.presets import PRESETS
 from evaluate.campaign.fit import fit_of
 from evaluate.campaign.past_days import PastDays, parse_past, read_bytes
 from evaluate.campaign.plan import main, parse_campaign_past
-from evaluate.campaign.rounding import column, grouped, in_text, rounded, written
+from evaluate.campaign.rounding import grouped, rounded, written
 from evaluate.policies import load_candidates
+from evaluate.report.wording import column, in_text
 from tests.tools.programs import ROOT, run
 from train.__main__ import main as train
 from train.config import EnvConfig

@@ -18,7 +18,7 @@ import numpy as np
 from envs.campaign.latent import sample_latent
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.robust_planner import POSTERIOR_PARTICLES, importance_weights
-from evaluate.campaign.rounding import in_text
+from evaluate.report.wording import in_text
 from train.config import EnvConfig
 from train.environment import make_env
 
@@ -34,27 +34,18 @@ RANGE = (1 - SHARE) / 2, (1 + SHARE) / 2  # its ends as quantiles
 class Fit(NamedTuple):
     """How past days compare with what a campaign brings for their spends.
 
-    Attributes:
-        is_usual: Whether such days are to be expected.
-        as_far: Share of simulated campaigns that stray as far [1]; 0 or 1 where chance has no part.
-        day: Day of the count that is furthest off, from 1.
-        metric: Its name.
-        counted: The count itself [1/day].
-        low: What a tenth of the simulated campaigns stay below, or the one count expected [1/day].
-        high: What nine tenths stay below, or the same [1/day].
-        has_chance: Whether simulated campaigns differ.
-        alike: How many of the campaigns drawn explain the past days (effective sample size); None
-            where campaigns do not differ.
+    ``alike`` is how many of the campaigns drawn explain the past days (effective sample size); None
+    where campaigns do not differ.
     """
 
-    is_usual: bool
-    as_far: float
-    day: int
-    metric: str
-    counted: float
-    low: float
-    high: float
-    has_chance: bool
+    is_usual: bool  # such days are to be expected
+    as_far: float  # share of simulated campaigns that stray as far [1]; 0 or 1 without chance
+    day: int  # of the count that is furthest off, from 1
+    metric: str  # of that count
+    counted: float  # that count [1/day]
+    low: float  # a tenth of the simulated campaigns stay below, or the count expected [1/day]
+    high: float  # what nine tenths stay below, or the same [1/day]
+    has_chance: bool  # simulated campaigns differ
     alike: float | None = None
 
     @property

@@ -32,17 +32,11 @@ Check = Callable[[FloatArray], Faults]
 
 
 class PastDays(NamedTuple):
-    """What a file says.
+    """What a file says."""
 
-    Attributes:
-        values: (past days, columns).
-        first_date: The date of the first day, where the file has dates.
-        notices: What was left aside, a sentence each.
-    """
-
-    values: FloatArray
-    first_date: date | None = None
-    notices: tuple[str, ...] = ()
+    values: FloatArray  # (past days, columns)
+    first_date: date | None = None  # of the first day, where the file has dates
+    notices: tuple[str, ...] = ()  # what was left aside, a sentence each
 
 
 def read_bytes(path: Path) -> bytes:
@@ -69,8 +63,7 @@ def parse_past(
     Args:
         data: The content of the file.
         where: Names the file in messages.
-        kinds: The columns wanted by what they are (``channels``), for messages; others are left
-            aside with a notice.
+        kinds: The columns wanted by what they are; others are left aside with a notice.
         last_day: The day that ends an episode, from 1; past days come before it.
         check: Looks at the values; NaN stands for what cannot be read.
 

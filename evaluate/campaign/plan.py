@@ -20,8 +20,9 @@ from envs.campaign.planner import limits_of
 from evaluate.campaign.domain import DOMAIN, params_of
 from evaluate.campaign.fit import RANGE, SHARE, Fit, fit_of, warning_of
 from evaluate.campaign.past_days import DAY, PastDays, parse_past, read_bytes
-from evaluate.campaign.rounding import column, grouped, in_text, written
+from evaluate.campaign.rounding import grouped, written
 from evaluate.domain import domain_of
+from evaluate.report.wording import column, in_text
 from evaluate.rollouts import Candidate
 from evaluate.targets import DEFAULT_TARGET, find_target
 from train.config import EnvConfig
@@ -61,27 +62,18 @@ class Args(NamedTuple):
 class Plan(NamedTuple):
     """What an agent would do on the days left, and what that earns.
 
-    Attributes:
-        run: Folder of the run that was asked.
-        agent: Name of the agent.
-        params: The campaign.
-        days: A row for each day left: the day, the split [bu/day] and the expected engagement
-            [1/day], averaged over the campaigns; the first split is the same in all of them.
-        low: Engagement of the days left that a tenth of the campaigns stay below [1].
-        high: The same of nine tenths [1].
-        campaigns: How many campaigns were played, all of them after the past days; 1 where chance
-            has no part.
-        fit: How the past days fit the campaign; None without past days.
+    ``days`` has a row for each day left: the day, the split [bu/day] and the expected engagement
+    [1/day], averaged over the campaigns; the first split is the same in all of them.
     """
 
-    run: Path
+    run: Path  # folder of the run that was asked
     agent: str
     params: CampaignParams
     days: pd.DataFrame
-    low: float
-    high: float
-    campaigns: int
-    fit: Fit | None
+    low: float  # engagement of the days left that a tenth of the campaigns stay below [1]
+    high: float  # the same of nine tenths [1]
+    campaigns: int  # played, all of them after the past days; 1 where chance has no part
+    fit: Fit | None  # of the past days; None without any
 
     @property
     def split(self) -> FloatArray:

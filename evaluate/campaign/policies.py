@@ -35,13 +35,10 @@ Decision = Callable[[NDArray[Any], NDArray[np.int64], Any], tuple[FloatArray, An
 class SpendPolicy(NamedTuple):
     """A policy as Stable-Baselines3 plays it, from a function of observation, day and state.
 
-    Attributes:
-        days: Length of the campaign [days]; observations start with the day one-hot, as those of
-            the kinds ``day`` and ``history`` do.
-        decide: What it does.
+    Observations start with the day one-hot, as those of the kinds ``day`` and ``history`` do.
     """
 
-    days: int
+    days: int  # of the campaign
     decide: Decision
 
     def predict(

@@ -73,10 +73,20 @@ def why_charts(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str])
     )
     courses = [course for behind in diagnostics.values() for course in behind.audience.values()]
     moves = any(np.ptp(course) > 0 for course in courses)
-    return [*([_audience(diagnostics, colours)] if moves else []), why]
+    return [*([_audience(diagnostics, colours, params)] if moves else []), why]
 
 
-def _audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -> Chart:
+def _audience(
+    diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str], params: CampaignParams
+) -> Chart:
+    """The course of loyalty and fatigue; its caption says what the channels do to them."""
+    building, lifted, tiring = (
+        wording.listed([params.channels[channel] for channel in channels]) if channels else ""
+        for channels in roles_of(params)
+    )
+    recovers = ", and recovers with time" if any(params.fatigue_recovery) else ""
+    parts = [f"spend on {building} builds loyalty, which lifts {lifted}"] * bool(building)
+    parts += [f"it tires of {tiring}{recovers}"] * bool(tiring)
     ends = (
         f"{name}: "
         + ", ".join(
@@ -85,28 +95,12 @@ def _audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) 
         )
         for name, behind in diagnostics.items()
     )
-    params = next(iter(diagnostics.values())).params
     return Chart(
         "audience",
-        f"What the plan does to the audience: {_what_moves_it(params)}.",
+        f"What the plan does to the audience: {'; '.join(parts)}.",
         "; ".join(ends),
-        charts.audience(diagnostics, {name: colours[name] for name in diagnostics}),
+        charts.audience(diagnostics, colours),
     )
-
-
-def _what_moves_it(params: CampaignParams) -> str:
-    """The roles of the channels: spend on rewards builds loyalty, which lifts posts."""
-    building, lifted, tiring = (
-        [params.channels[channel] for channel in channels] for channels in roles_of(params)
-    )
-    parts = []
-    if building:
-        lifts = wording.listed(lifted)
-        parts.append(f"spend on {wording.listed(building)} builds loyalty, which lifts {lifts}")
-    if tiring:
-        recovers = ", and recovers with time" if any(params.fatigue_recovery) else ""
-        parts.append(f"it tires of {wording.listed(tiring)}{recovers}")
-    return "; ".join(parts)
 
 
 def _spend(days: pd.DataFrame, drawn: list[str], params: CampaignParams) -> Chart:
@@ -128,7 +122,12 @@ def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
         f"{days[name].nunique()} {label}" for name, label in VARIED if _varies(days, name, params)
     ]
     mean = f", the mean over {' and '.join(counted)}" if counted else ""
-    rows = _plan_rows(_plan(days, params), params)
+    limits, spend = limits_of(params), _plan(days, params)
+    digits = places(spend, *limits)
+    rows = [
+        [str(day), *(f"{value:,.{digits}f}" for value in (*split, split.sum()))]
+        for day, split in enumerate(rounded(spend, *limits), 1)
+    ]
     caption = (
         f"Spend in {params.unit} by day and channel, as {leading} decides{mean}, rounded so that "
         "no day costs more."
@@ -142,16 +141,6 @@ def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
     title, alternative = f"The plan of {leading}{mean}.", f"Stacked bars of spend by day. {words}."
     picture = Chart("plan", title, alternative, charts.plan(days, params))
     return Section("The plan", [], [table], [picture])
-
-
-def _plan_rows(spend: FloatArray, params: CampaignParams) -> list[list[str]]:
-    """Day, rounded spend on each channel and their sum, from spend (days, channels) [bu/day]."""
-    limits = limits_of(params)
-    digits = places(spend, *limits)
-    return [
-        [str(day), *(f"{value:,.{digits}f}" for value in (*split, split.sum()))]
-        for day, split in enumerate(rounded(spend, *limits), 1)
-    ]
 
 
 def _varies(days: pd.DataFrame, by: str, params: CampaignParams) -> bool:
@@ -171,6 +160,8 @@ def _the_days(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
     )
     sums = earned[TOTAL].cumsum()
     together = ", ".join(map(wording.digits(sums.max()).number, sums))
+    weights = zip(params.metric_weights, params.metrics, strict=True)
+    weighted = " + ".join(name if w == 1 else f"{form(w)} {name}" for w, name in weights if w)
     daily = Chart(
         "daily_metrics",
         f"What each day of the campaign earns when {leading} decides.",
@@ -179,18 +170,11 @@ def _the_days(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
     )
     total = Chart(
         "cumulative_engagement",
-        f"How the engagement adds up over the campaign: {_weighted(params)}.",
+        f"How the engagement adds up over the campaign: {weighted}.",
         f"A rising line of cumulative engagement for {leading}: {together}.",
         charts.cumulative(days, TOTAL, f"Cumulative engagement: {leading}"),
     )
     return Section("Day by day", [], [], [daily, total])
-
-
-def _weighted(params: CampaignParams) -> str:
-    """What engagement is: likes + 2 comments + 3 shares."""
-    weights = zip(params.metric_weights, params.metrics, strict=True)
-    parts = [name if w == 1 else f"{wording.short(w)} {name}" for w, name in weights if w]
-    return " + ".join(parts)
 
 
 def _plan(days: pd.DataFrame, params: CampaignParams) -> FloatArray:

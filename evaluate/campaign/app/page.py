@@ -21,10 +21,10 @@ from evaluate.campaign.charts import spend_by_day
 from evaluate.campaign.domain import params_of
 from evaluate.campaign.past_days import DAY
 from evaluate.campaign.plan import WEEKDAYS, parse_campaign_past
-from evaluate.campaign.rounding import in_text
 from evaluate.campaign.sections import why_charts
 from evaluate.report import charts
 from evaluate.report.page import png
+from evaluate.report.wording import in_text
 from evaluate.targets import DEFAULT_TARGET
 from train.errors import InputError
 from train.play import percent

@@ -22,9 +22,10 @@ from evaluate.campaign.fit import warning_of
 from evaluate.campaign.past_days import DAY
 from evaluate.campaign.plan import EXPECTED, make_plan, play_days_left
 from evaluate.campaign.policies import BEST_FIXED, best_name, planned
-from evaluate.campaign.rounding import Limit, column, grouped, in_text, written
+from evaluate.campaign.rounding import Limit, grouped, written
 from evaluate.domain import domain_of
 from evaluate.policies import load_candidates
+from evaluate.report.wording import column, in_text
 from evaluate.rollouts import Candidate
 from train.agents.registry import REGISTRY
 from train.config import EnvConfig
@@ -37,43 +38,25 @@ Days = tuple[tuple[float, ...], ...]
 
 
 class Change(NamedTuple):
-    """What is set by hand.
+    """What is set by hand: least and most are those of each channel on every day [bu/day]."""
 
-    Attributes:
-        daily_budget: Most that can be spent in a day [bu/day].
-        start_weekday: Weekday of the first day, 0 = Monday.
-        least: Least spend of each channel on every day [bu/day]; None leaves the config's.
-        most: Most spend of each channel on every day [bu/day]; None leaves the config's.
-    """
-
-    daily_budget: float
-    start_weekday: int
-    least: tuple[float | None, ...]
+    daily_budget: float  # [bu/day]
+    start_weekday: int  # of the first day, 0 = Monday
+    least: tuple[float | None, ...]  # None leaves the config's
     most: tuple[float | None, ...]
 
 
 class Outcome(NamedTuple):
-    """A plan, and what it brings.
+    """A plan, and what it brings."""
 
-    Attributes:
-        name: Who made it.
-        channels: Names of the channels.
-        spend: All days, past ones included, (days, channels) [bu/day].
-        engagement: Expected on each day left, (days left,) [1/day].
-        diagnostics: What stands behind the plan.
-        written: The spend in few digits, within limits and budget.
-        notes: What has to be said about it.
-        warning: What has to be said before anything else.
-    """
-
-    name: str
+    name: str  # who made it
     channels: tuple[str, ...]
-    spend: FloatArray
-    engagement: FloatArray
+    spend: FloatArray  # past days included, (days, channels) [bu/day]
+    engagement: FloatArray  # expected on each day left, (days left,) [1/day]
     diagnostics: PlanDiagnostics
-    written: list[list[str]]
-    notes: tuple[str, ...] = ()
-    warning: str = ""
+    written: list[list[str]]  # the spend in few digits, within limits and budget
+    notes: tuple[str, ...] = ()  # what has to be said about it
+    warning: str = ""  # what has to be said before anything else
 
     @property
     def total(self) -> float:
@@ -104,17 +87,11 @@ class Outcome(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A campaign with changed settings, and its past days.
+    """A campaign with changed settings, and its past days."""
 
-    Attributes:
-        env: The environment that the run was trained in, with the settings changed.
-        past: The past days.
-        seed: Random seed of the campaigns that are played where chance has a part.
-    """
-
-    env: EnvConfig
+    env: EnvConfig  # that the run was trained in, with the settings changed
     past: Days
-    seed: int
+    seed: int  # of the campaigns that are played where chance has a part
 
     def __hash__(self) -> int:
         """A hash of the values, so that plans are solved once for each problem."""
