@@ -19,11 +19,7 @@ def label(run: Run, main: str) -> str:
 
 
 def load_candidates(runs: list[Run], main: str) -> list[Candidate]:
-    """The policies of every run; those of the config ``main`` go by their plain names.
-
-    Raises:
-        InputError: A run's model cannot be loaded.
-    """
+    """The policies of every run; those of the config ``main`` go by their plain names."""
     return [candidate for run in runs for candidate in _candidates(run, label(run, main))]
 
 

@@ -18,7 +18,7 @@ Unfinished = dict[str, dict[int, str]]  # {"a2c": {3: "diverged"}}
 
 
 class BaselineNames(NamedTuple):
-    """What baselines with a part of their own in the report are called; none where there is none."""
+    """What baselines with a part of their own in the report are called, if they exist."""
 
     optimum: str | None = None  # earns the most that is possible
     best_fixed: str | None = None  # the best one that does not adapt: the lower end of the gap

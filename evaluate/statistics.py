@@ -200,7 +200,7 @@ def gap_closed(scores: Scores, floor: Scores, ceiling: Scores) -> Interval:
 
 
 def band(curves: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean of curves (seeds, points) over seeds, and its ends: NaN below 3 seeds; each (points,)."""
+    """Mean over seeds of curves (seeds, points), and its ends, NaN below 3 seeds; all (points,)."""
     centre = curves.mean(axis=0)
     half = np.full_like(centre, np.nan)
     if len(curves) >= LEAST_BAND:
@@ -296,11 +296,7 @@ def _proportion_interval(count: float, trials: float) -> tuple[float, float]:
 
 
 def _on_same_episodes(*samples: Scores) -> list[Scores]:
-    """All with the same episodes; the one column of a deterministic policy fits any number.
-
-    Raises:
-        ValueError: Some have several episodes, but not as many.
-    """
+    """All with the same episodes; the one column of a deterministic policy fits any number."""
     counts = dict.fromkeys(scores.values.shape[1] for scores in samples)
     several = [str(count) for count in counts if count > 1]
     if len(several) > 1:

@@ -23,11 +23,7 @@ from train.play import Step
 
 
 def params_of(env: EnvConfig) -> CampaignParams:
-    """The parameters of a campaign environment.
-
-    Raises:
-        InputError: A keyword argument is refused.
-    """
+    """The parameters of a campaign environment."""
     with opened(env) as campaign:
         params: CampaignParams = campaign.params
         return params

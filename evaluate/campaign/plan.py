@@ -8,11 +8,12 @@ import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import tyro
+from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, Positional
 
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.past import columns, past_faults
@@ -38,25 +39,16 @@ TOTAL, EXPECTED = "engagement", "expected_engagement"
 class Args(NamedTuple):
     """Prints tomorrow's split of the budget, and what the days left will earn."""
 
-    run: Annotated[
-        Path,
-        tyro.conf.Positional,
-        tyro.conf.arg(help="folder of a run, or a config (its newest finished run of an agent)"),
-    ] = DEFAULT_TARGET
-    past: Annotated[
-        Path | None,
-        tyro.conf.arg(
-            help="CSV file with a row for each past day: day, then the spend on each channel and "
-            "each metric by its name; a column 'date' (such as 2026-03-31) serves instead of "
-            "'day'; default: nothing is played yet"
-        ),
-    ] = None
-    agent: Annotated[
-        str | None,
-        tyro.conf.arg(help="agent to ask, where a config has several; default: its first one"),
-    ] = None
-    json: Annotated[bool, tyro.conf.arg(help="print JSON for programs instead of a table")] = False
-    runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
+    # folder of a run, or a config (its newest finished run of an agent)
+    run: Positional[Path] = DEFAULT_TARGET
+    # CSV file with a row for each past day: day, then the spend on each channel and each metric by
+    # its name; a column 'date' (such as 2026-03-31) serves instead of 'day'; default: nothing is
+    # played yet
+    past: Path | None = None
+    # agent to ask, where a config has several; default: its first one
+    agent: str | None = None
+    json: bool = False  # print JSON for programs instead of a table
+    runs_dir: Path = Path("runs")  # folder of the runs
 
 
 class Plan(NamedTuple):
@@ -99,12 +91,16 @@ class Plan(NamedTuple):
 def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    flags = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
+    flags = (AvoidSubcommands, FlagCreatePairsOff)
     try:
-        _refuse_old_names(arguments)
+        if any(word.partition("=")[0] == "--history" for word in arguments):
+            raise InputError("--history is now called --past")
         args = tyro.cli(Args, args=arguments, prog="python -m evaluate.campaign.plan", config=flags)
         runs = find_target((args.run,), (), args.runs_dir).runs
-        past = _read_past(args.past, campaign_of(runs[0].config.env))
+        params = campaign_of(runs[0].config.env)
+        past = PastDays(np.zeros((0, len(columns(params)))))
+        if args.past is not None:
+            past = parse_campaign_past(read_bytes(args.past), str(args.past), params)
         plan = make_plan(runs, args.agent, past.values)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -132,11 +128,7 @@ def campaign_of(env: EnvConfig) -> CampaignParams:
 
 
 def parse_campaign_past(data: bytes, where: str, params: CampaignParams) -> PastDays:
-    """Past days of a campaign out of a CSV file, (past days, channels + metrics).
-
-    Raises:
-        InputError: Something in it is wrong; all faults are named.
-    """
+    """Past days of a campaign out of a CSV file, (past days, channels + metrics)."""
     kinds = {"channels": params.channels, "metrics": params.metrics}
     past = parse_past(data, where, kinds, params.days, partial(past_faults, params))
     weekday = params.start_weekday if past.first_date is None else past.first_date.weekday()
@@ -151,9 +143,6 @@ def make_plan(runs: list[Run], agent: str | None, past: FloatArray) -> Plan:
     """Asks a policy, by default the first, of a config's runs for the days left.
 
     They come after the past ones (past days, channels + metrics).
-
-    Raises:
-        InputError: There is no such agent, or its run cannot be loaded.
     """
     run, candidate = _choose(runs, agent)
     params, seed = campaign_of(candidate.env), run.config.evaluation.seed
@@ -224,17 +213,6 @@ def as_table(plan: Plan) -> str:
         f"Decided by {plan.agent}, {plan.run}.",
     ]
     return "\n".join(lines)
-
-
-def _refuse_old_names(arguments: list[str]) -> None:
-    if any(word.partition("=")[0] == "--history" for word in arguments):
-        raise InputError("--history is now called --past")
-
-
-def _read_past(path: Path | None, params: CampaignParams) -> PastDays:
-    if path is None:
-        return PastDays(np.zeros((0, len(columns(params)))))
-    return parse_campaign_past(read_bytes(path), str(path), params)
 
 
 def _choose(runs: list[Run], agent: str | None) -> tuple[Run, Candidate]:

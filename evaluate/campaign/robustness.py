@@ -7,12 +7,13 @@ parameters; only the clairvoyant knows each campaign. It belongs to campaigns th
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import annotated_types
 import numpy as np
 import pandas as pd
 import tyro
+from tyro.conf import Positional
 
 from envs.campaign.params import FIELDS, PRIOR_WIDTHS, CampaignParams
 from evaluate.campaign.domain import DOMAIN, params_of
@@ -33,17 +34,11 @@ METRIC = "expected_engagement"
 class Args(NamedTuple):
     """Plays trained runs and baselines where draws are wider, days noisier or a channel is dead."""
 
-    target: Annotated[
-        Path,
-        tyro.conf.Positional,
-        tyro.conf.arg(help="config or folder of a run"),
-    ] = DEFAULT_TARGET
-    seeds: Annotated[
-        tuple[str, ...],
-        tyro.conf.arg(help="training seeds to take, or 'all'; default: the newest run alone"),
-    ] = ()
-    campaigns: Annotated[int, tyro.conf.arg(help="campaigns to play in each case")] = 300
-    runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
+    target: Positional[Path] = DEFAULT_TARGET  # config or folder of a run
+    # training seeds to take, or 'all'; default: the newest run alone
+    seeds: tuple[str, ...] = ()
+    campaigns: int = 300  # campaigns to play in each case
+    runs_dir: Path = Path("runs")  # folder of the runs
 
 
 def main(argv: list[str] | None = None) -> int:

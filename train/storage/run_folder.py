@@ -84,11 +84,7 @@ def write_state(folder: Path, state: RunState) -> None:
 
 
 def lock(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Holds the folder of a run.
-
-    Raises:
-        InputError: Another process is writing the run.
-    """
+    """Holds the folder of a run."""
     busy = f"run {folder}: another process is writing it; wait for its end, or end it"
     return files.lock(folder, busy)
 

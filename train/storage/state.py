@@ -50,11 +50,7 @@ def dump(state: Any) -> bytes:
 
 
 def load(content: bytes) -> Any:
-    """Returns the data that ``dump`` was given.
-
-    Raises:
-        ValueError: The bytes are damaged, or hold something that ``dump`` does not write.
-    """
+    """Returns the data that ``dump`` was given."""
     return load_weights(content, _RESTORERS)
 
 
