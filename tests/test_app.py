@@ -41,7 +41,7 @@ from evaluate.campaign.app.what_if import (
 )
 from evaluate.campaign.explain import plan_diagnostics
 from evaluate.campaign.plan import make_plan
-from tests.test_plan import COUNTED, FIVE, make_five
+from tests.tools.five import COUNTED, FIVE, make_five
 from tests.tools.programs import ROOT
 from train.__main__ import main as train
 from train.config import EnvConfig
