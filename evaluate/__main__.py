@@ -17,8 +17,8 @@ from train.parallel import ONE_THREAD
 class Args(NamedTuple):
     """Plays trained runs and baselines on the same episodes and writes a report."""
 
-    # configs (the newest finished run of each agent) or folders of runs; the first one leads the
-    # report; default: configs/dynamic.yaml
+    # configs (the newest finished run of each agent) or folders of runs; the first one
+    # leads the report; default: configs/dynamic.yaml
     targets: Positional[tuple[Path, ...]] = ()
     # training seeds to take of each config, or 'all'; default: the newest run alone
     seeds: tuple[str, ...] = ()

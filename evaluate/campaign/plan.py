@@ -93,8 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     flags = (AvoidSubcommands, FlagCreatePairsOff)
     try:
-        if any(word.partition("=")[0] == "--history" for word in arguments):
-            raise InputError("--history is now called --past")
+        _refuse_old_names(arguments)
         args = tyro.cli(Args, args=arguments, prog="python -m evaluate.campaign.plan", config=flags)
         runs = find_target((args.run,), (), args.runs_dir).runs
         params = campaign_of(runs[0].config.env)
@@ -213,6 +212,11 @@ def as_table(plan: Plan) -> str:
         f"Decided by {plan.agent}, {plan.run}.",
     ]
     return "\n".join(lines)
+
+
+def _refuse_old_names(arguments: list[str]) -> None:
+    if any(word.partition("=")[0] == "--history" for word in arguments):
+        raise InputError("--history is now called --past")
 
 
 def _choose(runs: list[Run], agent: str | None) -> tuple[Run, Candidate]:
