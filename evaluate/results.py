@@ -150,8 +150,12 @@ def _policy_result(
     failures: FailureRate | None,
 ) -> PolicyResult:
     scores, leading = totals[name], totals[trained[0]]
-    gap, optimum = _gap(totals, names), _optimum(totals, names)
-    shares = _shares(episodes, name) if not gap else None
+    gap, optimal, optimum = _gap(totals, names), totals.get(names.optimum or ""), None
+    if optimal and optimal.is_deterministic:  # where episodes vary luck may pass it
+        optimum = float(optimal.values.mean())
+    shares = scores_of(episodes, name, SHARE) if SHARE in episodes and not gap else None
+    if shares and not np.isfinite(shares.values).all():  # the optimum is 0
+        shares = None
     least, most = (side.values.mean() for side in gap) if gap else (0.0, 1.0)
     is_led = name != trained[0]
     seeds = episodes.loc[episodes["policy"] == name, "seed"].dropna().unique()
@@ -172,15 +176,3 @@ def _policy_result(
         ),
         failures=failures,
     )
-
-
-def _optimum(totals: dict[str, Scores], names: BaselineNames) -> float | None:
-    """The most that a policy can earn; none where episodes vary, as luck may then pass it."""
-    optimal = totals.get(names.optimum or "")
-    return float(optimal.values.mean()) if optimal and optimal.is_deterministic else None
-
-
-def _shares(episodes: pd.DataFrame, name: str) -> Scores | None:
-    """Shares of the optimum; none where there is no optimum, or it is 0."""
-    shares = scores_of(episodes, name, SHARE) if SHARE in episodes else None
-    return shares if shares and np.isfinite(shares.values).all() else None

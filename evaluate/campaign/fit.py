@@ -73,7 +73,12 @@ def fit_of(env: EnvConfig, params: CampaignParams, past: FloatArray, seed: int) 
     logs = np.log1p(usual)
     off = (np.log1p(counts) - logs.mean(axis=0)) / np.hypot(logs.std(axis=0), ROUNDING)
     furthest = _furthest(np.abs(off), params.metrics, counts, *np.quantile(usual, RANGE, axis=0))
-    alike = _alike(params, past, seed) if params.is_drawn else None
+    alike = None
+    if params.is_drawn:  # the effective sample size is 1 / sum of squares
+        rng = np.random.default_rng(seed)
+        particles = sample_latent(params, rng, POSTERIOR_PARTICLES)
+        weights, _ = importance_weights(params, particles, past[np.newaxis])
+        alike = float(1.0 / (weights**2).sum())
     return Fit(as_far > RARE, as_far, *furthest, has_chance=True, alike=alike)
 
 
@@ -128,13 +133,6 @@ def _share_as_far(usual: FloatArray, ranked: FloatArray, counts: FloatArray) -> 
         return squares
 
     return float(np.mean(distance(ranked) >= distance(counts)))
-
-
-def _alike(params: CampaignParams, past: FloatArray, seed: int) -> float:
-    """Effective sample size of draws from the prior after the past days: 1 / sum of squares."""
-    particles = sample_latent(params, np.random.default_rng(seed), POSTERIOR_PARTICLES)
-    weights, _ = importance_weights(params, particles, past[np.newaxis])
-    return float(1.0 / (weights**2).sum())
 
 
 def warning_of(fit: Fit | None) -> str:

@@ -78,7 +78,10 @@ def parse_past(
     faults |= _header_faults(cells, wanted)
     cells = cells.loc[:, ~cells.columns.duplicated()]
     values, cell_faults = _numbers(cells, wanted, separator)
-    days, first = _days(values[:, 0], wanted[0])
+    days, first = values[:, 0], None
+    if wanted[0] == DATE and len(days):
+        first = None if np.isnan(days[0]) else date.fromordinal(int(days[0]))
+        days = days - days[0] + 1  # from 1
     wrong = _order_faults(days, wanted[0], first, last_day) | check(values[:, 1:])
     faults |= {
         (cells.index[row], column): text
@@ -216,14 +219,6 @@ def _ordinal(cell: str) -> float | None:
     except ValueError:
         return None
     return float(moment.toordinal()) if moment.year < MAXYEAR else None
-
-
-def _days(values: FloatArray, order: str) -> tuple[FloatArray, date | None]:
-    """Days from 1, and the date of the first where they are given by date."""
-    if order != DATE or not len(values):
-        return values, None
-    first = None if np.isnan(values[0]) else date.fromordinal(int(values[0]))
-    return values - values[0] + 1, first
 
 
 def _order_faults(days: FloatArray, order: str, first: date | None, last_day: int) -> Faults:

@@ -107,18 +107,16 @@ def robustness(args: Args) -> pd.DataFrame:
 
 def _doubled(params: CampaignParams, fields: Iterable[str]) -> tuple[dict[str, float], str]:
     """Twice the value of each field within its range, and which had to be brought into it."""
-    doubled = {name: 2 * getattr(params, name) for name in fields}
-    values = {name: min(value, _greatest(name)) for name, value in doubled.items()}
-    clipped = [
-        f"{name} at most {values[name]:g}" for name in values if values[name] < doubled[name]
-    ]
+    values: dict[str, float] = {}
+    clipped = []
+    for name in fields:
+        bounds: list[Any] = FIELDS[name].metadata
+        most = next(float(bound.le) for bound in bounds if isinstance(bound, annotated_types.Le))  # type: ignore[arg-type]
+        values[name] = 2 * getattr(params, name)
+        if values[name] > most:
+            values[name] = most
+            clipped.append(f"{name} at most {most:g}")
     return values, f" ({', '.join(clipped)})" if clipped else ""
-
-
-def _greatest(field: str) -> float:
-    """The greatest value that a field of the parameters may have."""
-    bounds: list[Any] = FIELDS[field].metadata
-    return next(float(bound.le) for bound in bounds if isinstance(bound, annotated_types.Le))  # type: ignore[arg-type]
 
 
 def _row(case: str, policy: PolicyResult, leading: str) -> dict[str, str]:
