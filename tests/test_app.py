@@ -412,7 +412,7 @@ def test_a_browser_shows_the_page_and_a_slider_moves_the_numbers(
     for words in (
         "Stacked bars of spend on posts, ads, rewards",
         "loyalty",
-        "Heat maps of the worth of one more unit",
+        "Heat maps of the worth of one more budget unit",
     ):
         assert any(words in alternative for alternative in alternatives), words
     with page.expect_download() as download:
