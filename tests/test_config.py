@@ -1,14 +1,18 @@
 """Configs: shipped files are good, defaults are SB3's, and every fault is named."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from stable_baselines3 import A2C
 from stable_baselines3.common.policies import ActorCriticPolicy
 
+from envs.campaign import baselines, model
+from envs.campaign.presets import make_params
 from train.agents import a2c
 from train.cli import parse_args, parse_resume
 from train.config import AgentConfig, dump_config, load_config, parse_config, parse_yaml
@@ -26,6 +30,38 @@ def check(text: str) -> Any:
 def test_every_config_is_good_and_survives_being_written(path: Path) -> None:
     config = load_config(path)
     assert parse_config(parse_yaml(dump_config(config), "dump"), "dump") == config
+
+
+def test_the_brands_campaign_is_what_its_page_says() -> None:
+    params = make_params("dynamic", **load_config(Path("configs/brand.yaml")).env.kwargs)
+    text = Path("docs/brand.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip().replace(",", "") for cell in row.split("|")[1:-1]]
+        for row in re.findall(r"^\|.*\|$", text, re.MULTILINE)
+    ]
+    for index, channel in enumerate(params.channels):
+        counts, behaviour = (row[1:] for row in rows if row[0] == channel)
+        assert tuple(map(float, counts[:4])) == params.counts[index], channel
+        assert 1 / params.inv_half_saturation[index] == pytest.approx(float(behaviour[0]), abs=0.5)
+        fields = ("carry_over", "fatigue", "fatigue_recovery", "loyalty_lift", "loyalty_gain")
+        for name, written in zip(fields, behaviour[1:6], strict=True):
+            assert float(written) == getattr(params, name)[index], (channel, name)
+    best = baselines.best_found(params)
+    plans = {
+        "best plan": best,
+        "best constant split": baselines.best_constant_split(params),
+        "even split": baselines.even_split(params),
+        "myopic": baselines.myopic(params),
+    }
+    for name, plan in plans.items():
+        metrics = model.rollout(params, plan)[0]
+        (row,) = (row for row in rows if row[0] == name)
+        assert float(row[1]) == round(model.engagement(params, metrics).sum()), name
+        assert list(map(float, row[3:])) == metrics.sum(axis=0).round().tolist(), name
+    days = {int(row[0]) - 1: list(map(float, row[1:])) for row in rows if row[0].isdigit()}
+    metrics = model.rollout(params, best)[0]
+    table = np.column_stack([best, metrics, model.engagement(params, metrics)])
+    np.testing.assert_allclose(table[list(days)], list(days.values()), atol=0.5)
 
 
 def test_what_a_file_leaves_out_is_sb3s_default() -> None:

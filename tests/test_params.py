@@ -246,7 +246,8 @@ def test_faults_of_any_campaign_are_named_all_at_once(
 
 @pytest.mark.parametrize("name", ["müsli", "Ⅳ", "東京", "1st", "a_b", "A1"])
 def test_names_may_have_letters_of_any_language(name: str) -> None:
-    assert make_params("linear", channels=[name, "ads", "tv"]).channels[0] == name
+    own: dict[str, Any] = {"channels": [name, "ads", "tv"], "counts": np.ones((3, 3))}
+    assert make_params("linear", **own).channels[0] == name
 
 
 def test_every_reserved_name_gets_a_free_one_suggested() -> None:
@@ -254,7 +255,9 @@ def test_every_reserved_name_gets_a_free_one_suggested() -> None:
         with pytest.raises(ValueError, match="column of the results") as error:
             make_params("linear", metrics=[name, "b", "c"])
         free = str(error.value).rsplit("'", 2)[1]
-        assert make_params("linear", metrics=[free, "b", "c"]).metrics[0] == free
+        own: dict[str, Any] = {"metrics": [free, "b", "c"], "counts": np.ones((3, 3))}
+        own["metric_weights"] = [1, 1, 1]
+        assert make_params("linear", **own).metrics[0] == free
 
 
 def test_zeros_of_a_preset_follow_the_number_of_names() -> None:

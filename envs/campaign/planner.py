@@ -1,16 +1,14 @@
 """The best plan found for the mean model, with a check that says how far it can be trusted.
 
 SLSQP climbs from many starts, each after a local search over whole days, which leads to where no
-gradient does. Gradients are exact: the complex-step derivatives of each day alone, and the chain
-rule through the days, so that the formulas stand in the model alone.
+gradient does.
 """
 
 import math
 import threading
 import warnings
-from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any, NamedTuple
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from envs.campaign import model
 from envs.campaign.limits import fill, nearest
 from envs.campaign.params import CampaignParams, FloatArray
+from envs.campaign.program import Program, derivatives, full_days
 
 STARTS, MORE_STARTS, MOST_STARTS = 10, 3, 13
 FOUND_BY = 2
@@ -28,36 +27,37 @@ ROUNDS = 5
 ITERATIONS = 100
 HOPS = 50
 SIMPLE = 6  # of the simple starts, those that earn most
-LARGE = 120  # coordinates
-FAR_LESS = 0.5  # share of what another spend of the day earns at least
+LARGE = 120  # coordinates: a climb of more takes so long that the number of climbs matters
 PULSES = 0.3  # share of days on which a channel that tires keeps its spend in drawn starts
 TOLERANCE = 1e-6
 GAIN = 1e-7  # what a leap from the end of a climb has to gain, as a share of engagement
 STALLED = 1e-9  # a round of leap and climb that gains no more is the last
 COARSE, FINE = 1e-8, 1e-13  # a climb ends where a step gains less, as a share of engagement
-TINY = 1e-30  # far below rounding: nothing is subtracted, so there is nothing to cancel
 
 _ONE_SOLVE = threading.Lock()  # the number of BLAS threads belongs to the whole process
 
 
 class _Effort(NamedTuple):
-    """How much of a search is done: shares of engagement or of the starts [1], and numbers.
+    """How much of a search is done.
 
     Attributes:
-        gain: What a leap from a start has to gain.
-        climbed: Share of the starts to climb from: those that earn most after a leap.
+        gain: What a leap from a start has to gain, as a share of engagement [1].
+        climbed: Share of the starts to climb from [1]: those that earn most after a leap.
         improved: How many of the ends are improved.
-        hopeless: How far below the best an end is not improved.
+        hopeless: How far below the best an end is not improved, as a share of engagement [1].
+        far_less: An unused channel that earns less than this share [1] of what another spend of
+            the day earns is left out of a climb; 0 if none is.
     """
 
     gain: float
     climbed: float
     improved: int
     hopeless: float
+    far_less: float
 
 
-_THOROUGH = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0)
-_FRUGAL = _Effort(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01)
+_THOROUGH = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0, far_less=0.0)
+_FRUGAL = _Effort(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01, far_less=0.5)
 
 
 class OptimalityCheck(NamedTuple):
@@ -118,7 +118,7 @@ def plan(params: CampaignParams, seed: int = 0) -> Plan:
         seed: Random seed of the starts that are drawn.
     """
     with _ONE_SOLVE, threadpool_limits(1, user_api="blas"):
-        best = _search(_Program(params), np.random.default_rng(seed))
+        best = _search(Program(params, *limits_of(params)), np.random.default_rng(seed))
     if not best.check.is_supported:
         residual, _, found_by, starts, tolerance = best.check
         warnings.warn(
@@ -153,7 +153,7 @@ def engagement_and_gradient(
     Returns:
         Engagement, (...,) [1], and its exact gradient, (..., days, channels) [1/bu].
     """
-    return _derivatives(params, spend, None)
+    return derivatives(params, spend)
 
 
 def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
@@ -162,252 +162,11 @@ def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
     return params.limits or (np.zeros(shape), np.full(shape, params.daily_budget))
 
 
-def _derivatives(
-    params: CampaignParams, spend: FloatArray, levels: FloatArray | None
-) -> tuple[FloatArray, FloatArray]:
-    """Engagement (...,) [1] and its gradient by the spends, and by any loyalty levels after them.
-
-    Each number that a day starts from is nudged alone, all days at once; the chain rule goes back
-    through the days.
-
-    Args:
-        params: The campaign.
-        spend: Plans, (..., days, channels) [bu/day].
-        levels: Loyalty levels, (..., days, channels that build loyalty) [1], where they are chosen.
-
-    Returns:
-        Engagement and gradient, (..., days, channels, and the levels if any).
-    """
-    built = None if levels is None else _every_channel(params, levels)
-    metrics, states = model.rollout(params, spend, loyalty_levels=built)
-    total: FloatArray = model.engagement(params, metrics).sum(axis=-1)
-    day, adstock, effectiveness, loyalty = map(np.stack, zip(*states[:-1], strict=True))
-    chosen = spend if levels is None else np.concatenate([spend, levels], axis=-1)
-    given = [np.moveaxis(chosen, -2, 0), adstock, effectiveness, loyalty[..., np.newaxis]]
-    numbers = np.concatenate(given, axis=-1)  # (days, ..., numbers)
-    size, channels, choices = numbers.shape[-1], len(params.channels), chosen.shape[-1]
-    matters = np.concatenate([np.ones(choices, dtype=bool), _lasting(params)])
-    nudge = (-1j * TINY) * np.eye(size)[matters].reshape(-1, *(1,) * (spend.ndim - 1), size)
-    nudged: Any = numbers + nudge  # complex: the model takes any number
-    ends = np.cumsum([choices, channels, channels])
-    choice, worked, left, fans = np.split(nudged, ends, axis=-1)
-    if levels is not None:
-        built = _every_channel(params, choice[..., channels:])
-    state = model.State(day, worked, left, fans[..., 0])
-    earned, after = model.transition(params, state, choice[..., :channels], loyalty_levels=built)
-    now = model.engagement(params, earned).imag / -TINY  # (numbers, days, ...)
-    later = [*np.moveaxis(after.adstock, -1, 0), *np.moveaxis(after.effectiveness, -1, 0)]
-    after_it = np.stack([*later, after.loyalty])[matters[choices:]]
-    slopes = after_it.imag / -TINY  # (leading to, numbers, days, ...)
-    worth = np.zeros((len(now), *total.shape))
-    gradient = np.empty((len(day), *total.shape, choices))
-    for past in range(len(day) - 1, -1, -1):
-        carried = slopes[:, :, past] * worth[choices:, np.newaxis]
-        worth = now[:, past] + carried.sum(axis=0)
-        gradient[past] = np.moveaxis(worth[:choices], 0, -1)
-    return total, np.moveaxis(gradient, 0, -2)
-
-
-def _lasting(params: CampaignParams) -> NDArray[np.bool_]:
-    """Which adstocks, effectivenesses and loyalty a day can change for the next, (numbers,)."""
-    latent = params.nominal
-    can_build = bool(any(params.loyalty_gain))
-    return np.concatenate([latent.carry_over > 0, latent.fatigue_rate > 0, [can_build]])
-
-
-def _building(params: CampaignParams) -> NDArray[np.intp]:
-    """The channels that build loyalty."""
-    return np.flatnonzero(params.gain_array)
-
-
-def _every_channel(params: CampaignParams, levels: NDArray[Any]) -> NDArray[Any]:
-    """Loyalty levels of all channels, (..., channels) [1], from those that build loyalty."""
-    every = np.zeros((*levels.shape[:-1], len(params.channels)), dtype=levels.dtype)
-    every[..., _building(params)] = levels
-    return every
-
-
-@dataclass(frozen=True)
-class _Program:
-    """The campaign as a smooth nonlinear program, in coordinates in which solvers do well.
-
-    A spend is solved for as effort, its logarithm beyond where the channel bends. Where a full day
-    of a channel that builds loyalty is within reach, loyalty has a kink there: the levels m of
-    these channels on each day are then coordinates of their own, m <= 1 and m <= effect / B0. That
-    is smooth, and exact on days on which loyalty is worth gaining; on others, where more of it
-    today leaves less tomorrow, m is what the spend makes it. A point is the efforts (days x
-    channels) and then the levels (days x building channels), if any.
-    """
-
-    params: CampaignParams
-
-    @cached_property
-    def building(self) -> NDArray[np.intp]:
-        """The channels whose loyalty levels are coordinates, (building,)."""
-        matters = bool(any(self.params.loyalty_lift))
-        is_near = bool((_full_days(self.params) <= self.params.daily_budget).any())
-        return _building(self.params) if matters and is_near else np.zeros(0, dtype=np.intp)
-
-    @cached_property
-    def has_kink(self) -> bool:
-        """Whether some day can have a full day of a channel that builds loyalty, or more."""
-        return self.building.size > 0
-
-    @cached_property
-    def is_large(self) -> bool:
-        """Whether a climb takes so long that it matters how many there are, and of what."""
-        return len(self.bounds) > LARGE
-
-    @property
-    def effort(self) -> _Effort:
-        """How thoroughly the program is searched."""
-        return _FRUGAL if self.is_large else _THOROUGH
-
-    @cached_property
-    def curve(self) -> FloatArray:
-        """1 / the spend where each channel bends, (channels,) [1/bu]; nearly 0 for a line."""
-        nominal, kinks = self.params.nominal, np.zeros(len(self.params.channels))
-        kinks[self.building] = 1.0 / self.params.reference_budget
-        bends = np.maximum(np.maximum(nominal.fatigue_rate, kinks), nominal.inv_half_saturation)
-        return np.maximum(bends, 1e-6 / self.params.daily_budget)
-
-    @cached_property
-    def length(self) -> FloatArray:
-        """Logarithm of the whole budget, by which efforts are divided, (channels,) [1]."""
-        return np.log1p(self.curve * self.params.daily_budget)
-
-    @cached_property
-    def bounds(self) -> FloatArray:
-        """Least and most of each coordinate, (coordinates, 2) [1]."""
-        efforts = [self._effort(limit).ravel() for limit in limits_of(self.params)]
-        levels = np.tile([0.0, 1.0], (self.params.days * self.building.size, 1))
-        return np.concatenate([np.stack(efforts, axis=1), levels])
-
-    @cached_property
-    def kept(self) -> FloatArray:
-        """How much of each day's spend works on each day, (building, on day, of day) [1]."""
-        pulses = np.eye(self.params.days)[..., np.newaxis] * self._unit[:, np.newaxis, np.newaxis]
-        _, states = model.rollout(self.params, pulses)  # (building, of day, on day)
-        adstocks = np.stack([state.adstock for state in states[1:]], axis=1)
-        kept: FloatArray = np.einsum("bijc,bc->bij", adstocks, self._unit)
-        return kept
-
-    @cached_property
-    def _unit(self) -> FloatArray:
-        """A unit on each channel that builds loyalty, (building, channels)."""
-        unit: FloatArray = np.eye(len(self.params.channels))[self.building]
-        return unit
-
-    def point(self, spend: FloatArray) -> FloatArray:
-        """The coordinates of a plan (days, channels) [bu/day]."""
-        effort = self._effort(spend).ravel()
-        if not self.has_kink:
-            return effort
-        return np.concatenate([effort, np.minimum(self._levels(spend)[0], 1.0).ravel()])
-
-    def spend(self, point: FloatArray) -> FloatArray:
-        """The plan (days, channels) [bu/day] at a point."""
-        channels = len(self.params.channels)
-        effort = point[: channels * self.params.days].reshape(-1, channels)
-        spend: FloatArray = np.expm1(self.length * effort) / self.curve
-        return spend
-
-    def gains(self, spend: FloatArray) -> NDArray[np.bool_]:
-        """Where in a plan (days, channels) [bu/day] loyalty is worth gaining, (days, building)."""
-        if not self.has_kink:
-            return np.zeros((self.params.days, 0), dtype=bool)
-        levels = np.minimum(self._levels(spend)[0], 1.0)
-        by_level = _derivatives(self.params, spend, levels)[1][:, len(self.params.channels) :]
-        gains: NDArray[np.bool_] = by_level >= 0.0
-        return gains
-
-    def moving(self, spend: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """The efforts (days, channels) and levels (days, building) that a climb moves.
-
-        Levels move where loyalty is worth gaining. Of a large program those efforts that are at
-        their least and earn far less than another on that day stay there, and the levels that
-        follow from them: the time of a step grows with the cube of what moves.
-        """
-        moves, free = np.ones(spend.shape, dtype=bool), self.gains(spend)
-        if self.is_large:
-            low = limits_of(self.params)[0]
-            marginal = _derivatives(self.params, spend, None)[1]
-            spends = spend > low + 1e-9 * self.params.daily_budget
-            least = np.where(spends, marginal, np.inf).min(axis=1, keepdims=True)
-            moves = spends | (marginal >= FAR_LESS * least)
-            free &= np.logical_or.accumulate(moves[:, self.building], axis=0)
-        return moves, free
-
-    def engagement(self, point: FloatArray, free: NDArray[np.bool_]) -> tuple[float, FloatArray]:
-        """What the plan at a point earns [1], and its gradient (coordinates,) [1].
-
-        Args:
-            point: Efforts and levels, (coordinates,) [1].
-            free: Where the level is a coordinate of its own, (days, building).
-        """
-        spend, channels = self.spend(point), len(self.params.channels)
-        if not self.has_kink:
-            total, gradient = _derivatives(self.params, spend, None)
-            return float(total), (gradient * self._slope(spend)).ravel()
-        reached, slopes = self._levels(spend)
-        chosen = point[spend.size :].reshape(free.shape)
-        levels = np.where(free, chosen, np.minimum(reached, 1.0))
-        total, gradient = _derivatives(self.params, spend, levels)
-        by_level = gradient[:, channels:]
-        follows = np.where(free | (reached >= 1.0), 0.0, by_level)
-        for place, channel in enumerate(self.building):
-            gradient[:, channel] += follows[:, place] @ slopes[place]
-        by_effort = (gradient[:, :channels] * self._slope(spend)).ravel()
-        return float(total), np.concatenate([by_effort, np.where(free, by_level, 0.0).ravel()])
-
-    def slack(self, point: FloatArray) -> FloatArray:
-        """What each day leaves of its budget, and effect above its level, (constraints,) [1]."""
-        spend = self.spend(point)
-        money: FloatArray = 1.0 - spend.sum(axis=1) / self.params.daily_budget
-        if not self.has_kink:
-            return money
-        return np.concatenate([money, self._levels(spend)[0].ravel() - point[spend.size :]])
-
-    def slack_slopes(self, point: FloatArray) -> FloatArray:
-        """Derivatives of the slack, (constraints, coordinates) [1]."""
-        spend, days = self.spend(point), self.params.days
-        slope = self._slope(spend)
-        share = np.ones(spend.shape[1])
-        spent: FloatArray = np.kron(np.eye(days), share) * slope.ravel()
-        money = -spent / self.params.daily_budget
-        if not self.has_kink:
-            return money
-        levels = days * self.building.size
-        by_spend = np.einsum("bij,bc->ibjc", self._levels(spend)[1], self._unit)
-        by_effort = (by_spend * slope).reshape(levels, spend.size)
-        return np.block([[money, np.zeros((days, levels))], [by_effort, -np.eye(levels)]])
-
-    def _effort(self, spend: FloatArray) -> FloatArray:
-        effort: FloatArray = np.log1p(self.curve * spend) / self.length
-        return effort
-
-    def _slope(self, spend: FloatArray) -> FloatArray:
-        return self.length * (1.0 / self.curve + spend)
-
-    def _levels(self, spend: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Effects as shares of a full day, (days, building), and (building, days, days) slopes.
-
-        The slopes are by the channel's spend on each day [1/bu].
-        """
-        carried: Any = np.zeros(spend.shape, dtype=complex)
-        working = np.einsum("bij,jb->ib", self.kept, spend[:, self.building])
-        carried[:, self.building] = working + 1j * TINY
-        effect = model.saturate(self.params.nominal, carried)[:, self.building]
-        level = effect / self.params.reference_budget
-        slopes: FloatArray = (level.imag / TINY).T[..., np.newaxis] * self.kept
-        return level.real, slopes
-
-
-def _search(program: _Program, rng: np.random.Generator) -> Plan:
+def _search(program: Program, rng: np.random.Generator) -> Plan:
     """The best plan that many starts lead to; more are drawn where few of them reached it."""
     params = program.params
-    starts = [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
-    effort = program.effort
+    starts = first_starts(params, rng)
+    effort = _effort(program)
     ends: list[FloatArray] = []
     leading: list[int] = []  # how many starts lead to each end
     drawn = 0
@@ -428,6 +187,15 @@ def _search(program: _Program, rng: np.random.Generator) -> Plan:
         starts = _drawn_starts(params, rng, MORE_STARTS)
 
 
+def first_starts(params: CampaignParams, rng: np.random.Generator) -> list[FloatArray]:
+    """The plans (days, channels) [bu/day] that a search starts from: simple ones and drawn ones."""
+    return [*_simple_starts(params), *_drawn_starts(params, rng, STARTS)][:STARTS]
+
+
+def _effort(program: Program) -> _Effort:
+    return _FRUGAL if len(program.bounds) > LARGE else _THOROUGH
+
+
 def _distinct(
     params: CampaignParams, plans: list[FloatArray]
 ) -> tuple[FloatArray, NDArray[np.intp]]:
@@ -442,13 +210,13 @@ def _distinct(
     return stacked[first[order]], counts[order]
 
 
-def _improve(program: _Program, ends: list[FloatArray]) -> None:
+def _improve(program: Program, ends: list[FloatArray]) -> None:
     """Leaps and climbs on, in their place, from the best end and the most promising below it."""
-    earned = expected_engagement(program.params, np.stack(ends))
+    earned, effort = expected_engagement(program.params, np.stack(ends)), _effort(program)
     most = 0.0
-    for place in np.argsort(-earned)[: program.effort.improved]:
+    for place in np.argsort(-earned)[: effort.improved]:
         is_there = earned[place] >= most * (1.0 - TOLERANCE)
-        is_hopeless = earned[place] < most * (1.0 - program.effort.hopeless)
+        is_hopeless = earned[place] < most * (1.0 - effort.hopeless)
         if most > 0.0 and (is_there or is_hopeless):
             continue
         for _ in range(ROUNDS):
@@ -459,7 +227,7 @@ def _improve(program: _Program, ends: list[FloatArray]) -> None:
         most = max(most, earned[place])
 
 
-def _climb(program: _Program, start: FloatArray, precision: float) -> FloatArray:
+def _climb(program: Program, start: FloatArray, precision: float) -> FloatArray:
     """Where SLSQP ends, or the start if that earns more; plans (days, channels) [bu/day].
 
     It ends where a step gains less than the share ``precision`` of engagement [1].
@@ -467,7 +235,7 @@ def _climb(program: _Program, start: FloatArray, precision: float) -> FloatArray
     params = program.params
     earned = float(expected_engagement(params, start))
     scale, at = max(earned, 1e-300), program.point(start)
-    moves, free = program.moving(start)
+    moves, free = _moving(program, start)
     moving = np.concatenate([moves.ravel(), free.ravel()])
     held = np.concatenate([np.ones(params.days, dtype=bool), free.ravel()])
 
@@ -497,11 +265,29 @@ def _climb(program: _Program, start: FloatArray, precision: float) -> FloatArray
     return end if expected_engagement(params, end) >= earned else start
 
 
+def _moving(program: Program, spend: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The efforts (days, channels) and levels (days, building) that a climb moves.
+
+    Levels move where loyalty is worth gaining. Of a large program those efforts that are at their
+    least and earn far less than another on that day stay there, and the levels that follow from
+    them: the time of a step grows with the cube of what moves.
+    """
+    moves, free = np.ones(spend.shape, dtype=bool), program.gains(spend)
+    far_less = _effort(program).far_less
+    if far_less > 0.0:
+        marginal = derivatives(program.params, spend)[1]
+        spends = spend > program.low + 1e-9 * program.params.daily_budget
+        least = np.where(spends, marginal, np.inf).min(axis=1, keepdims=True)
+        moves = spends | (marginal >= far_less * least)
+        free &= np.logical_or.accumulate(moves[:, program.building], axis=0)
+    return moves, free
+
+
 def _within(params: CampaignParams, spend: FloatArray) -> FloatArray:
     return nearest(spend, *limits_of(params), params.daily_budget)
 
 
-def _best(program: _Program, ends: FloatArray, leading: NDArray[np.intp]) -> Plan:
+def _best(program: Program, ends: FloatArray, leading: NDArray[np.intp]) -> Plan:
     """The best of some plans (ends, days, channels) [bu/day], with its check.
 
     Each counts as often as starts lead to it.
@@ -519,7 +305,7 @@ def _best(program: _Program, ends: FloatArray, leading: NDArray[np.intp]) -> Pla
     return Plan(spend, most, check)
 
 
-def _residual(program: _Program, spend: FloatArray) -> float:
+def _residual(program: Program, spend: FloatArray) -> float:
     """The most that a first-order move still promises [1]; 0 where the KKT conditions hold.
 
     It is the gap of Frank and Wolfe 1956, a linear program over the linearised constraints.
@@ -561,8 +347,9 @@ def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
     """
     budget, days = params.daily_budget, np.arange(len(spend))
     some = np.append(budget * 10.0 ** -np.arange(7), 0.0)
-    full = np.minimum(_full_days(params), budget)
-    levels = np.concatenate([np.tile(some, (len(full), 1)), full[:, np.newaxis]], axis=1)
+    full = full_days(params)  # day after day, and on a day of its own
+    fulls = np.minimum([full, full / (1.0 - params.nominal.carry_over)], budget).T
+    levels = np.concatenate([np.tile(some, (len(full), 1)), fulls], axis=1)
     level = levels[..., np.newaxis, np.newaxis]  # (leaping, levels, 1, 1)
     channel = np.eye(len(full))[:, np.newaxis, np.newaxis, :]  # (leaping, 1, 1, channels)
     others = (1.0 - channel) * spend  # (leaping, 1, days, channels)
@@ -603,16 +390,6 @@ def _levelled(params: CampaignParams, spend: FloatArray) -> FloatArray:
     return plans if params.limits is None else _within(params, plans)
 
 
-def _full_days(params: CampaignParams) -> FloatArray:
-    """Spend of a full day of each channel, if none is carried over, (channels,) [bu/day].
-
-    Infinite for channels that build no loyalty, or can never have a full day.
-    """
-    left = 1.0 / params.reference_budget - params.nominal.inv_half_saturation
-    reaches = (left > 0) & (params.gain_array > 0)
-    return np.where(reaches, 1.0 / np.where(reaches, left, 1.0), np.inf)
-
-
 def _simple_starts(params: CampaignParams) -> list[FloatArray]:
     """An even split, each channel alone, and what builds loyalty first and another channel last.
 
@@ -626,7 +403,7 @@ def _simple_starts(params: CampaignParams) -> list[FloatArray]:
         *corners,
         *(
             early * corners[first] + (1 - early) * corner
-            for first in _building(params)
+            for first in params.building
             for last, corner in enumerate(corners)
             if last != first
         ),

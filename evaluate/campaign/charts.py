@@ -153,12 +153,16 @@ def marginal_engagement(diagnostics: dict[str, PlanDiagnostics]) -> Figure:
     values = [behind.marginal_engagement.T for behind in diagnostics.values()]  # (channels, days)
     scale: dict[str, Any] = {"vmin": min(map(np.min, values)), "vmax": max(map(np.max, values))}
     count, days = values[0].shape
-    has_figures, significant = has_room_for_figures(days), 3 if days <= 7 else 2
+    has_figures, has_room = has_room_for_figures(days), days <= 7
     size = min(10.0, 90.0 / days) if has_figures else 9.0
     height = count * (3.6 * size if has_figures else 1.6 * size) / POINTS + 0.75
 
     def cell(worth: float, limit: str) -> str:
-        return f"{short(worth, significant)}\n{limit}".strip() if has_figures else SIGNS[limit]
+        """The worth of a unit in few digits, and the limit that the spend stands at under it."""
+        if not has_figures:
+            return SIGNS[limit]
+        word = limit if has_room else limit.removeprefix("at ")
+        return f"{short(worth, 3 if has_room else 2)}\n{word}".strip()
 
     with _panels(len(values), 1, height) as (figure, panels):
         for axes, value, (policy, behind) in zip(panels, values, diagnostics.items(), strict=True):

@@ -32,11 +32,17 @@ Check = Callable[[FloatArray], Faults]
 
 
 class PastDays(NamedTuple):
-    """What a file says."""
+    """What a file says.
 
-    values: FloatArray  # (past days, columns)
-    first_date: date | None = None  # of the first day, where the file has dates
-    notices: tuple[str, ...] = ()  # what was left aside, a sentence each
+    Attributes:
+        values: (past days, columns).
+        first_date: The date of the first day, where the file has dates.
+        notices: What was left aside, a sentence each.
+    """
+
+    values: FloatArray
+    first_date: date | None = None
+    notices: tuple[str, ...] = ()
 
 
 def read_bytes(path: Path) -> bytes:
@@ -63,7 +69,8 @@ def parse_past(
     Args:
         data: The content of the file.
         where: Names the file in messages.
-        kinds: The columns wanted by what they are; others are left aside with a notice.
+        kinds: The columns wanted by what they are (``channels``), for messages; others are left
+            aside with a notice.
         last_day: The day that ends an episode, from 1; past days come before it.
         check: Looks at the values; NaN stands for what cannot be read.
 
@@ -78,10 +85,7 @@ def parse_past(
     faults |= _header_faults(cells, wanted)
     cells = cells.loc[:, ~cells.columns.duplicated()]
     values, cell_faults = _numbers(cells, wanted, separator)
-    days, first = values[:, 0], None
-    if wanted[0] == DATE and len(days):
-        first = None if np.isnan(days[0]) else date.fromordinal(int(days[0]))
-        days = days - days[0] + 1  # from 1
+    days, first = _days(values[:, 0], wanted[0])
     wrong = _order_faults(days, wanted[0], first, last_day) | check(values[:, 1:])
     faults |= {
         (cells.index[row], column): text
@@ -219,6 +223,14 @@ def _ordinal(cell: str) -> float | None:
     except ValueError:
         return None
     return float(moment.toordinal()) if moment.year < MAXYEAR else None
+
+
+def _days(values: FloatArray, order: str) -> tuple[FloatArray, date | None]:
+    """Days from 1, and the date of the first where they are given by date."""
+    if order != DATE or not len(values):
+        return values, None
+    first = None if np.isnan(values[0]) else date.fromordinal(int(values[0]))
+    return values - values[0] + 1, first
 
 
 def _order_faults(days: FloatArray, order: str, first: date | None, last_day: int) -> Faults:
