@@ -96,7 +96,11 @@ class Domain:
 
 
 def domain_of(env: EnvConfig) -> Domain:
-    """The domain of an environment's family, by the package that its entry point lies in."""
+    """The domain of an environment's family, by the package that its entry point lies in.
+
+    Raises:
+        InputError: The id is unknown.
+    """
     entry: Any = find_spec(env.id).entry_point
     module = entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
     for package, name in DOMAINS.items():

@@ -27,7 +27,11 @@ from train.storage.run_folder import Run
 
 
 def evaluate_runs(target: EvaluationTarget, out: Path, command: str, brand: Brand) -> None:
-    """Plays the runs and their baselines and writes the report into ``out``, a locked folder."""
+    """Plays the runs and their baselines and writes the report into ``out``, a locked folder.
+
+    Raises:
+        InputError: The runs cannot be compared or loaded, or ``out`` cannot be written.
+    """
     check_comparable(target.env, f"the config {target.name}", target.runs)
     progress = learning.read_progress(target.runs, target.name)
     _check_alike(target.runs)

@@ -30,6 +30,9 @@ def read_progress(runs: list[Run], main: str) -> pd.DataFrame:
     """Every run's ``progress.csv`` with ``seconds`` of its ``timing.csv``, its policy and seed.
 
     A run in which no episode ended has an empty ``progress.csv``, and only the seconds here.
+
+    Raises:
+        InputError: A file is missing, empty or damaged.
     """
     frames = []
     for run in runs:

@@ -19,7 +19,11 @@ def label(run: Run, main: str) -> str:
 
 
 def load_candidates(runs: list[Run], main: str) -> list[Candidate]:
-    """The policies of every run; those of the config ``main`` go by their plain names."""
+    """The policies of every run; those of the config ``main`` go by their plain names.
+
+    Raises:
+        InputError: A run's model cannot be loaded.
+    """
     return [candidate for run in runs for candidate in _candidates(run, label(run, main))]
 
 

@@ -147,6 +147,9 @@ def difference(first: Scores, second: Scores) -> Interval:
 
     Episodes are paired, so what an episode does to both cancels. Seeds are not: those of two
     agents share nothing but their number.
+
+    Raises:
+        ValueError: They did not play the same number of episodes.
     """
     first, second = _on_same_episodes(first, second)
     return _interval([first, second._replace(values=-second.values)])
@@ -159,6 +162,9 @@ def probability_of_improvement(first: Scores, second: Scores) -> Interval:
     episodes. Its interval is that of a proportion of as many trials as would spread as much (Korn
     and Graubard 1998, "Confidence intervals for proportions with small expected number of positive
     counts estimated from survey data"); where all agree, of a trial for each seed or episode.
+
+    Raises:
+        ValueError: They did not play the same number of episodes.
     """
     first, second = _on_same_episodes(first, second)
     pairs = first.values[:, np.newaxis] - second.values  # (seeds, other seeds, episodes)
@@ -185,7 +191,8 @@ def gap_closed(scores: Scores, floor: Scores, ceiling: Scores) -> Interval:
     (Cochran 1977, chapter 6).
 
     Raises:
-        ValueError: The ceiling is not above the floor.
+        ValueError: They did not play the same number of episodes, or the ceiling is not above the
+            floor.
     """
     scores, ceiling, floor = _on_same_episodes(scores, ceiling, floor)
     gap = ceiling.values - floor.values  # (1, episodes)
@@ -296,7 +303,7 @@ def _proportion_interval(count: float, trials: float) -> tuple[float, float]:
 
 
 def _on_same_episodes(*samples: Scores) -> list[Scores]:
-    """All with the same episodes; the one column of a deterministic policy fits any number."""
+    """All with the same episodes, or a ValueError; one column, of a deterministic policy, fits."""
     counts = dict.fromkeys(scores.values.shape[1] for scores in samples)
     several = [str(count) for count in counts if count > 1]
     if len(several) > 1:

@@ -87,7 +87,11 @@ class TrainingRun:
         self._can_be_saved: bool | None = None
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Takes the state of a checkpoint."""
+        """Takes the state of a checkpoint.
+
+        Raises:
+            InputError: It does not fit the run.
+        """
         parts, self._last = checkpoint.parts, checkpoint.timesteps
         with _explain_misfit(checkpoint):
             self._learner.set_state(self._agent, self._envs, self._run.state.seed, parts["agent"])
@@ -172,7 +176,11 @@ class TrainingRun:
 
 
 def start_run(new: NewRun, show_progress: bool = True) -> Outcome:
-    """Trains one agent with one seed into a folder of its own."""
+    """Trains one agent with one seed into a folder of its own.
+
+    Raises:
+        InputError: The environment is refused, or a file cannot be written.
+    """
     with _training_envs(new.config, new.agent) as envs:  # a bad one leaves no folder
         run = run_folder.create_run(new.runs_dir, new.config_name, new.config, new.agent, new.seed)
         with run_folder.explain_write_errors(run.folder), run_folder.lock(run.folder):
@@ -209,7 +217,12 @@ def resume_run(folder: Path, total_timesteps: int | None, command: str) -> Outco
 def run_training(
     run: Run, envs: Any, checkpoint: Checkpoint | None, show_progress: bool = True
 ) -> Outcome:
-    """Trains a run to its end, from its start or from a checkpoint, and scores its policy."""
+    """Trains a run to its end, from its start or from a checkpoint, and scores its policy.
+
+    Raises:
+        InputError: The checkpoint does not fit the run.
+        OSError: A file cannot be written.
+    """
     torch.set_num_threads(run.config.torch_threads)
     run_folder.write_state(run.folder, run.state.model_copy(update={"state": "running"}))
     start = time.perf_counter()
@@ -260,7 +273,7 @@ def _score(run: Run) -> Score:
 
 
 def _last_checkpoint(run: Run) -> Checkpoint | None:
-    """The newest good checkpoint, made with the config as it is; damaged ones are named."""
+    """The newest good checkpoint; damaged ones are named, one of another config is refused."""
     checkpoint, damaged = checkpoints.newest_checkpoint(run.folder)
     for line in damaged:
         print(f"{line}; the one before is taken", file=sys.stderr)
@@ -298,7 +311,7 @@ def _differences(name: str, now: Any, before: Any) -> Iterator[str]:
 
 
 def _extended(run: Run, checkpoint: Checkpoint | None, total_timesteps: int) -> Run:
-    """The run with another end."""
+    """The run with another end, refused where it has come further already."""
     steps = max(run.state.timesteps, 0 if checkpoint is None else checkpoint.timesteps)
     if total_timesteps <= steps:
         where = f"run {run.folder} has {steps:,} steps already"
@@ -330,7 +343,7 @@ def _announce(extended: Run, run: Run, checkpoint: Checkpoint | None) -> None:
 
 @contextmanager
 def _explain_misfit(checkpoint: Checkpoint) -> Iterator[None]:
-    """Turns whatever the state of something else makes its reader raise into a message."""
+    """Turns whatever the state of something else makes its reader raise into an InputError."""
     try:
         yield
     except (InputError, OSError, MemoryError):

@@ -23,7 +23,11 @@ from train.play import Step
 
 
 def params_of(env: EnvConfig) -> CampaignParams:
-    """The parameters of a campaign environment."""
+    """The parameters of a campaign environment.
+
+    Raises:
+        InputError: A keyword argument is refused.
+    """
     with opened(env) as campaign:
         params: CampaignParams = campaign.params
         return params

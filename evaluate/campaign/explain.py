@@ -27,9 +27,9 @@ LIMITED = "The least and most that each channel may get hold the plan back on so
 class Roles(NamedTuple):
     """The places of channels by what they do to the audience."""
 
-    building: tuple[int, ...]  # build loyalty; none where it would lift nothing
-    lifted: tuple[int, ...]  # by loyalty; none where nothing builds it
-    tiring: tuple[int, ...]  # the audience
+    building: tuple[int, ...]  # those that build loyalty; none where it would lift nothing
+    lifted: tuple[int, ...]  # those that loyalty lifts; none where nothing builds it
+    tiring: tuple[int, ...]  # those that the audience tires of
 
 
 def roles_of(params: CampaignParams) -> Roles:

@@ -127,7 +127,11 @@ def campaign_of(env: EnvConfig) -> CampaignParams:
 
 
 def parse_campaign_past(data: bytes, where: str, params: CampaignParams) -> PastDays:
-    """Past days of a campaign out of a CSV file, (past days, channels + metrics)."""
+    """Past days of a campaign out of a CSV file, (past days, channels + metrics).
+
+    Raises:
+        InputError: Something in it is wrong; all faults are named.
+    """
     kinds = {"channels": params.channels, "metrics": params.metrics}
     past = parse_past(data, where, kinds, params.days, partial(past_faults, params))
     weekday = params.start_weekday if past.first_date is None else past.first_date.weekday()
@@ -142,6 +146,9 @@ def make_plan(runs: list[Run], agent: str | None, past: FloatArray) -> Plan:
     """Asks a policy, by default the first, of a config's runs for the days left.
 
     They come after the past ones (past days, channels + metrics).
+
+    Raises:
+        InputError: There is no such agent, or its run cannot be loaded.
     """
     run, candidate = _choose(runs, agent)
     params, seed = campaign_of(candidate.env), run.config.evaluation.seed

@@ -145,7 +145,7 @@ def _replan_daily(
     for day in np.unique(days[days > 0]):
         rows = days == day
         history = observation[rows, params.days : params.days + size * day].astype(np.float64)
-        past = history.reshape(len(history), day, size) * params.played_ceiling
+        past = history.reshape(len(history), day, size) * params.played_ceiling  # spends, metrics
         spend[rows] = replan(params, particles, past, fixed, rng)
     return spend, state
 

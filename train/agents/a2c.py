@@ -147,6 +147,9 @@ def learn(
     """Trains until ``total_timesteps`` environment steps are taken, and logs every rollout.
 
     ``envs`` and ``seed`` are those that the agent was built with and holds itself.
+
+    Raises:
+        DivergedError: A loss or the weights are not finite.
     """
     callback = LogCallback(log, before_rollout)
     left = total_timesteps - agent.num_timesteps

@@ -53,7 +53,11 @@ def learn(
     log: TrainingLog,
     before_rollout: Callable[[int], object] | None = None,
 ) -> None:
-    """Trains until ``total_timesteps`` environment steps are taken, and logs every rollout."""
+    """Trains until ``total_timesteps`` environment steps are taken, and logs every rollout.
+
+    Raises:
+        DivergedError: A loss or the weights are not finite.
+    """
 
     def on_update(rollout: Rollout, losses: Losses, learning_rate: float) -> None:
         values = {f"{name}_loss": loss.item() for name, loss in losses._asdict().items()}

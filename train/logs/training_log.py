@@ -56,6 +56,9 @@ class TrainingLog:
     A row is written every ``log_interval`` rollouts, for the first rollout that finishes an
     episode, and at the end. The progress bar calls the run ``label``. With a ``state`` of
     ``get_state``, for a run that is resumed, files are cut back to what they were.
+
+    Raises:
+        InputError: Those files are not what they were.
     """
 
     def __init__(

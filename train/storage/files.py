@@ -40,6 +40,7 @@ def lock(folder: Path, busy: str = "") -> Iterator[None]:
 
     Raises:
         InputError: Another process holds it, and ``busy`` says so; without it that is waited for.
+        OSError: The folder cannot be opened.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -84,7 +84,11 @@ def write_state(folder: Path, state: RunState) -> None:
 
 
 def lock(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Holds the folder of a run."""
+    """Holds the folder of a run.
+
+    Raises:
+        InputError: Another process is writing the run.
+    """
     busy = f"run {folder}: another process is writing it; wait for its end, or end it"
     return files.lock(folder, busy)
 

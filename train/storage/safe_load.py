@@ -36,6 +36,7 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
 
     Raises:
         ValueError: It is not a regular file, or larger than ``limit`` bytes.
+        OSError: It cannot be read.
     """
     if not path.is_file():
         raise ValueError("is not a regular file")

@@ -50,7 +50,11 @@ def dump(state: Any) -> bytes:
 
 
 def load(content: bytes) -> Any:
-    """Returns the data that ``dump`` was given."""
+    """Returns the data that ``dump`` was given.
+
+    Raises:
+        ValueError: The bytes are damaged, or hold something that ``dump`` does not write.
+    """
     return load_weights(content, _RESTORERS)
 
 

@@ -147,7 +147,11 @@ def settings_of(env: EnvConfig) -> Change:
 
 
 def changed(env: EnvConfig, change: Change) -> EnvConfig:
-    """The environment with the settings changed."""
+    """The environment with the settings changed.
+
+    Raises:
+        InputError: They cannot be met; the message says why and what to change.
+    """
     days, budget, old = params_of(env).days, change.daily_budget, env.kwargs
     kwargs = {
         "daily_budget": budget,
@@ -192,6 +196,9 @@ def agents_plan(
     """What one of a run's policies does on the days left.
 
     After another training, when the model is written again, it is asked again.
+
+    Raises:
+        InputError: The run cannot be loaded.
     """
     loaded = load_run(run)
     asked = loaded._replace(config=loaded.config.model_copy(update={"env": problem.env}))
