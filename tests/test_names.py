@@ -13,8 +13,9 @@ import yaml
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
+from envs.campaign.looks import ARTICLE_COLOURS, PALETTE, looks
 from envs.campaign.presets import PRESETS, make_params
-from envs.campaign.rendering import ARTICLE_COLOURS, PALETTE, ansi, looks
+from envs.campaign.rendering import ansi
 from evaluate.__main__ import main
 from evaluate.campaign.charts import _ink
 from evaluate.campaign.explain import explanation, roles_of

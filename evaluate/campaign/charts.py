@@ -16,8 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from envs.campaign.looks import Look, looks
 from envs.campaign.params import CampaignParams, FloatArray
-from envs.campaign.rendering import Look, looks
 from evaluate.campaign.explain import PlanDiagnostics
 from evaluate.report.charts import (
     BASELINE_COLOUR,
