@@ -263,7 +263,7 @@ def _panels(
             axes.set_ylabel("")
 
 
-def _days_of_panel(axes: Axes, days: "pd.Series | pd.Index") -> None:
+def _days_of_panel(axes: Axes, days: pd.Series | pd.Index) -> None:
     """Names every day of a week on a narrow axis, or as many as there is room for."""
     step = 1 if len(days) <= 7 else -(-len(days) // 5)
     axes.set_xticks(days.to_numpy()[::step])

@@ -51,7 +51,6 @@ class Outcome(NamedTuple):
     """A plan, and what it brings."""
 
     name: str  # who made it
-    channels: tuple[str, ...]
     spend: FloatArray  # past days included, (days, channels) [bu/day]
     engagement: FloatArray  # expected on each day left, (days left,) [1/day]
     diagnostics: PlanDiagnostics
@@ -84,7 +83,7 @@ class Outcome(NamedTuple):
 
     def _by_day(self, spend: FloatArray | list[list[str]]) -> pd.DataFrame:
         days = pd.RangeIndex(1, len(spend) + 1, name=DAY)
-        return pd.DataFrame(spend, index=days, columns=list(self.channels))
+        return pd.DataFrame(spend, index=days, columns=list(self.diagnostics.params.channels))
 
 
 class Problem(NamedTuple):
@@ -267,7 +266,7 @@ def _outcome(
     spend = np.concatenate([problem.spent, left])
     shown = written(spend, *_limits_left(problem, 0.0, np.inf))  # the past had limits of its own
     diagnostics = plan_diagnostics(problem.params, spend)
-    return Outcome(name, problem.params.channels, spend, engagement, diagnostics, shown, notes)
+    return Outcome(name, spend, engagement, diagnostics, shown, notes)
 
 
 def _limits_left(problem: Problem, low: Limit, high: Limit) -> tuple[FloatArray, FloatArray]:
