@@ -28,7 +28,7 @@ from evaluate.report.charts import (
     theme,
     write_numbers,
 )
-from evaluate.report.wording import digits, short
+from evaluate.report.wording import Form, short
 from evaluate.statistics import Interval
 
 CUMULATIVE = "purple"
@@ -104,13 +104,14 @@ def spend_by_day(days: pd.DataFrame, policies: Sequence[str], params: CampaignPa
     return figure
 
 
-def plan(days: pd.DataFrame, params: CampaignParams) -> Figure:
-    """Stacked bars of one policy's spend by day, the mean over what was played, with figures."""
+def plan(spend: FloatArray, params: CampaignParams, form: Form) -> Figure:
+    """Stacked bars of spend (days, channels) [bu/day], with figures where there is room."""
+    days = pd.RangeIndex(1, len(spend) + 1, name="day")
     with axes_of((6, 3.6)) as (figure, axes):
-        spend = _stacked(days, "", axes, params)
+        _stacked(pd.DataFrame(spend, days, params.channels), "", axes, params)
         legend_below(figure, axes)
-        form = digits(params.daily_budget).number if params.daily_budget < 1e5 else short
-        texts = np.vectorize(form, otypes=[object])(spend)
+        write = form if params.daily_budget < 1e5 else short
+        texts = np.vectorize(write, otypes=[object])(spend)
         letters = max(map(len, texts.flat))
         bar = 0.65 * 6 * POINTS / len(spend)  # its width [points]
         size = min(10.0, 1.4 * bar) if 6 * letters > bar else 10.0
@@ -286,8 +287,8 @@ def _line(look: Look) -> dict[str, Any]:
     return {"color": look.colour, "marker": look.marker, "linestyle": look.dash}
 
 
-def _stacked(days: pd.DataFrame, title: str, axes: Axes, params: CampaignParams) -> FloatArray:
-    """Bars of the mean spend by day, the channels on top of each other; (days, channels)."""
+def _stacked(days: pd.DataFrame, title: str, axes: Axes, params: CampaignParams) -> None:
+    """Bars of the mean spend by day, the channels on top of each other."""
     mean = days.groupby("day")[list(params.channels)].mean()
     spend = mean.to_numpy(dtype=float)
     bottoms, styles = spend.cumsum(axis=1) - spend, looks(params)
@@ -298,4 +299,3 @@ def _stacked(days: pd.DataFrame, title: str, axes: Axes, params: CampaignParams)
     axes.set_xlim(mean.index[0] - 0.6, mean.index[-1] + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     write_numbers(axes.yaxis)
-    return spend

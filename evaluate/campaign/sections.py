@@ -7,6 +7,7 @@ from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.planner import limits_of
 from evaluate.campaign import charts
 from evaluate.campaign.explain import (
+    NEAR,
     PlanDiagnostics,
     explanation,
     how_sure,
@@ -65,8 +66,9 @@ def why_charts(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str])
         "why_this_split",
         f"Why this split: the engagement that one more {wording.one_of(params.unit)} on a channel "
         "and day would earn over the rest of the campaign. Within a day it is the same for every "
-        "channel of the best plan, except where a limit is named: a channel at 0 earns less than "
-        f"the others, and less could not be spent on it.{signs}",
+        "channel of the best plan, except at a limit: a channel at 0 earns less than the others, "
+        "and less could not be spent on it. A limit is named where the spend is within "
+        f"{NEAR:.1%} of the daily budget of it.{signs}",
         f"Heat maps of the worth of one more {wording.one_of(params.unit)} by channel and day for "
         f"{', '.join(diagnostics)}.",
         charts.marginal_engagement(diagnostics),
@@ -123,11 +125,8 @@ def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
     ]
     mean = f", the mean over {' and '.join(counted)}" if counted else ""
     limits, spend = limits_of(params), _plan(days, params)
-    digits = places(spend, *limits)
-    rows = [
-        [str(day), *(f"{value:,.{digits}f}" for value in (*split, split.sum()))]
-        for day, split in enumerate(rounded(spend, *limits), 1)
-    ]
+    form, shown = wording.Digits(places(spend, *limits)).number, rounded(spend, *limits)
+    rows = [[str(day), *map(form, (*split, split.sum()))] for day, split in enumerate(shown, 1)]
     caption = (
         f"Spend in {params.unit} by day and channel, as {leading} decides{mean}, rounded so that "
         "no day costs more."
@@ -139,7 +138,7 @@ def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
         for day, *split, _ in rows
     )
     title, alternative = f"The plan of {leading}{mean}.", f"Stacked bars of spend by day. {words}."
-    picture = Chart("plan", title, alternative, charts.plan(days, params))
+    picture = Chart("plan", title, alternative, charts.plan(shown, params, form))
     return Section("The plan", [], [table], [picture])
 
 
