@@ -36,9 +36,9 @@ from evaluate.campaign.app.what_if import (
     best_plan,
     changed,
     earned,
-    settings_of,
     trained,
 )
+from evaluate.campaign.domain import params_of
 from evaluate.campaign.explain import plan_diagnostics
 from evaluate.campaign.plan import make_plan
 from tests.tools.five import COUNTED, FIVE, make_five
@@ -67,6 +67,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         quick = ["--agents", agent, "--total-timesteps", "896", "--runs-dir", str(folder)]
         assert train(["configs/dynamic.yaml", *quick]) == 0
     return folder
+
+
+def settings_of(env: EnvConfig) -> Change:
+    """The settings that the environment has, its limits left as they are."""
+    params = params_of(env)
+    return Change(params.daily_budget, params.start_weekday, UNSET, UNSET)
 
 
 def engagement(plan: Any, params: CampaignParams = PRESETS["dynamic"]) -> float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from envs.campaign.params import CampaignParams
 from evaluate import statistics
 from evaluate.campaign import charts
+from evaluate.campaign.domain import EXPECTED
 from evaluate.campaign.policies import BEST_FIXED, CLAIRVOYANT, REPLANNER
 from evaluate.campaign.sections import days_of
 from evaluate.domain import Evaluation, FamilySections
@@ -21,7 +22,6 @@ from train.config import EnvConfig, EvaluationConfig
 from train.environment import make_env
 
 EPISODE = "campaign"
-EXPECTED = "expected_engagement"
 QUARTERS = 4
 UNUSUAL = 2.0  # standard deviations
 CHOSEN = (

@@ -18,7 +18,7 @@ from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, Positional
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.past import columns, past_faults
 from envs.campaign.planner import limits_of
-from evaluate.campaign.domain import DOMAIN, params_of
+from evaluate.campaign.domain import DOMAIN, EXPECTED, TOTAL, params_of
 from evaluate.campaign.fit import RANGE, SHARE, Fit, fit_of, warning_of
 from evaluate.campaign.past_days import DAY, PastDays, parse_past, read_bytes
 from evaluate.campaign.rounding import grouped, written
@@ -33,7 +33,6 @@ from train.storage.run_folder import Run
 
 CAMPAIGNS = 1_000
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-TOTAL, EXPECTED = "engagement", "expected_engagement"
 
 
 class Args(NamedTuple):

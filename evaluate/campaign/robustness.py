@@ -16,7 +16,7 @@ import tyro
 from tyro.conf import Positional
 
 from envs.campaign.params import FIELDS, PRIOR_WIDTHS, CampaignParams
-from evaluate.campaign.domain import DOMAIN, params_of
+from evaluate.campaign.domain import DOMAIN, EXPECTED, params_of
 from evaluate.campaign.policies import BEST_FIXED, CLAIRVOYANT, REPLANNER
 from evaluate.domain import domain_of
 from evaluate.policies import load_candidates
@@ -28,7 +28,6 @@ from train.errors import InputError
 
 DEFAULT_TARGET = Path("configs/uncertain.yaml")
 COMPARED = (BEST_FIXED, REPLANNER, CLAIRVOYANT)
-METRIC = "expected_engagement"
 
 
 class Args(NamedTuple):
@@ -100,7 +99,7 @@ def robustness(args: Args) -> pd.DataFrame:
         played = trained + [baseline for baseline in baselines if baseline.name in COMPARED]
         options = {"true_params": true_params}
         episodes = play_all(played, args.campaigns, seed, DOMAIN.columns, options).episodes
-        policies = policy_results(episodes, agents, METRIC, DOMAIN.baselines)
+        policies = policy_results(episodes, agents, EXPECTED, DOMAIN.baselines)
         rows += [_row(case, policy, agents[0]) for policy in policies]
     return pd.DataFrame(rows)
 

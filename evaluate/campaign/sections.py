@@ -6,6 +6,7 @@ import pandas as pd
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.planner import limits_of
 from evaluate.campaign import charts
+from evaluate.campaign.domain import TOTAL
 from evaluate.campaign.explain import (
     NEAR,
     PlanDiagnostics,
@@ -20,7 +21,6 @@ from evaluate.domain import Evaluation
 from evaluate.report import wording
 from evaluate.report.page import Chart, Section, Table
 
-TOTAL = "engagement"
 NOMINAL = (
     "Campaigns differ in how strong their channels are. The text and the worth of one more unit "
     "below are those of the nominal campaign, and of the mean of what a policy spends."

@@ -17,11 +17,11 @@ import pandas as pd
 from envs.campaign import baselines, planner, robust_planner
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.past import columns
-from evaluate.campaign.domain import DOMAIN, baseline_env, params_of
+from evaluate.campaign.domain import DOMAIN, EXPECTED, baseline_env, params_of
 from evaluate.campaign.explain import PlanDiagnostics, plan_diagnostics
 from evaluate.campaign.fit import warning_of
 from evaluate.campaign.past_days import DAY
-from evaluate.campaign.plan import EXPECTED, make_plan, play_days_left
+from evaluate.campaign.plan import make_plan, play_days_left
 from evaluate.campaign.policies import BEST_FIXED, best_name, planned
 from evaluate.campaign.rounding import Limit, grouped, written
 from evaluate.domain import domain_of
@@ -136,13 +136,6 @@ def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
     if not campaigns:
         raise InputError(f"no finished run of a campaign in {runs_dir}; train one: make train")
     return campaigns
-
-
-def settings_of(env: EnvConfig) -> Change:
-    """The settings that the environment has, its limits left as they are."""
-    params = params_of(env)
-    unset = (None,) * len(params.channels)
-    return Change(params.daily_budget, params.start_weekday, unset, unset)
 
 
 def changed(env: EnvConfig, change: Change) -> EnvConfig:
