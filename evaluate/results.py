@@ -40,7 +40,9 @@ class PolicyResult(NamedTuple):
     mean: Interval
     iqm: Interval  # interquartile mean
     share_of_optimum: Interval | None  # none where there is no optimum, or a gap is what counts
-    gap_closed: Interval | None  # of that from best fixed policy to clairvoyant; none without
+    gap_closed: (
+        Interval | None
+    )  # of the way from best fixed to clairvoyant; none if there is no way
     gap_closed_by_seed: FloatArray | None  # (seeds,)
     optimality_gap: Interval | None  # how far it stays below the optimum; none without the share
     difference: Interval | None  # by how much the leading agent earns more; none for itself

@@ -67,8 +67,8 @@ def why_charts(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str])
         f"Why this split: the engagement that one more {wording.one_of(params.unit)} on a channel "
         "and day would earn over the rest of the campaign. Within a day it is the same for every "
         "channel of the best plan, except at a limit: a channel at 0 earns less than the others, "
-        "and less could not be spent on it. A limit is named where the spend is within "
-        f"{NEAR:.1%} of the daily budget of it.{signs}",
+        "and less could not be spent on it. A spend that is closer to a limit than "
+        f"{NEAR:.1%} of the daily budget counts as at the limit.{signs}",
         f"Heat maps of the worth of one more {wording.one_of(params.unit)} by channel and day for "
         f"{', '.join(diagnostics)}.",
         charts.marginal_engagement(diagnostics),
