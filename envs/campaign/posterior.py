@@ -211,7 +211,7 @@ def _run(
         n_active=ACTIVE,
         precondition=False,
         random_state=seed,
-        n_steps=int(__import__("os").environ.get("NSTEPS","0")) or None,
+        n_steps=int(__import__("os").environ.get("NSTEPS", "0")) or None,
     )
     with threadpool_limits(1, user_api="blas"):
         sampler.run(n_total=DRAWS, n_evidence=0, progress=False)

@@ -8,13 +8,14 @@ the plan that would be made then is simulated under truths drawn from the poster
 
 import csv
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 from scipy.stats import qmc
 
 from envs.campaign.calibration import Calibration, Values, expected_metrics
@@ -32,8 +33,9 @@ HORIZON = 26  # weeks over which a trial has to pay
 CANDIDATES = 64  # trials to choose from, of each length and strength
 LONGEST_HOLD = 3  # days with the same split
 BLOCKS = 5  # 2 ** BLOCKS splits of a Sobol sequence: more than there are days
-CONCENTRATION = 0.5  # of the Dirichlet distribution of splits; the less, the more on one channel
-TRUTHS = 96
+TRUTHS, LATER_TRUTHS = 512, 64  # for the regret today, and for how much of it is left
+LEAST_REGRET = 1e-12
+FEW = 100  # draws with which candidates are compared
 ITERATIONS = 40
 AT_A_TIME = 40_000  # numbers of a day of the plans tried: fits the cache
 STEP = 1e-3  # of points, in derivatives
@@ -146,33 +148,76 @@ def trial_csv(fitted: Fitted, trials: Trials) -> str:
     return lines.getvalue()
 
 
+class _Today(NamedTuple):
+    """What is known today, and what is lost with it.
+
+    Attributes:
+        mean: Posterior mean, (size,).
+        precision: Inverse of the posterior covariance, (size, size).
+        plan: The best for the mean, (days, channels) [bu/day].
+        truths: Draws from the posterior, (truths, size).
+        most: What the best plan of each truth earns, (truths,) [1].
+    """
+
+    mean: FloatArray
+    precision: FloatArray
+    plan: FloatArray
+    truths: FloatArray
+    most: FloatArray
+
+
 def propose(fitted: Fitted, ahead: Ahead, rng: np.random.Generator) -> Trials:
-    """The most telling trial of each length and strength, with its cost and its worth."""
-    draws, calibration = fitted.posterior.draws, fitted.calibration
-    mean, precision = draws.mean(axis=0), np.linalg.inv(np.cov(draws.T))
-    plan = best_plan(fitted, ahead, mean)
-    relevance = _relevance(fitted, ahead, mean, plan)
-    longest = max(WEEKS) * WEEK
-    followed = np.resize(plan, (longest, plan.shape[1]))
-    cells, found, spends = [], [], []
+    """The best trial found of each length and strength, with its cost and its worth."""
+    today = _today(fitted, ahead, rng)
+    regret = float(_regret(fitted, ahead, today, today.plan[np.newaxis, np.newaxis])[0])
+    days = max(WEEKS) * WEEK
+    followed = np.resize(today.plan, (days, today.plan.shape[1]))
+    relevance = _relevance(fitted, ahead, today)
+    cells, spends, told = [], [], []
     for strength in (0.0, *STRENGTHS):
         candidates = candidates_of(ahead, followed, strength, rng)
         for weeks in WEEKS:
             some = candidates[:, : weeks * WEEK]
-            told = information(calibration, mean, some, ahead)
-            variance = np.trace(relevance @ np.linalg.inv(precision + told), axis1=1, axis2=2)
-            best = int(variance.argmin())
+            each = information(fitted.calibration, today.mean, some, ahead)
+            left = _share_left(today, relevance, each)
+            few = fitted.points[:: -(-len(fitted.points) // FEW)]
+            cost = np.median(_costs(fitted, ahead, few, followed, some), axis=0)
+            best = int(_loss(weeks, cost, regret, left * regret).argmin())
             cells.append((weeks, strength))
-            found.append(told[best])
             spends.append(some[best])
-    truths = draws[rng.choice(len(draws), min(TRUTHS, len(draws)), replace=False)]
-    now, after = _regrets(fitted, ahead, plan, truths, precision, np.stack(found), rng)
+            told.append(each[best])
+    after = regret * _regret_left(fitted, ahead, today, told, rng)
     trials = []
-    for (weeks, strength), spend, regret in zip(cells, spends, after.tolist(), strict=True):
-        cost = _cost(fitted, ahead, followed[: len(spend)], spend)
-        lost = weeks * (now + (1.0 - now) * float(cost.middle)) + (HORIZON - weeks) * regret
-        trials.append(Trial(weeks, strength, spend, cost, regret, lost / HORIZON))
-    return Trials(ahead, now, tuple(trials))
+    for (weeks, strength), spend, later in zip(cells, spends, after.tolist(), strict=True):
+        draws = _costs(fitted, ahead, fitted.points, followed, spend[np.newaxis])[:, 0]
+        band = range_of(draws)
+        loss = float(_loss(weeks, band.middle, regret, later))
+        trials.append(Trial(weeks, strength, spend, band, later, loss))
+    return Trials(ahead, regret, tuple(trials))
+
+
+def _today(fitted: Fitted, ahead: Ahead, rng: np.random.Generator) -> _Today:
+    draws = fitted.posterior.draws
+    mean, precision = draws.mean(axis=0), np.linalg.inv(np.cov(draws.T))
+    plan = best_plan(fitted, ahead, mean)
+    truths = draws[rng.choice(len(draws), min(TRUTHS, len(draws)), replace=False)]
+    best = best_plans(fitted, ahead, truths, np.repeat(plan[np.newaxis], len(truths), axis=0))
+    most = worth(fitted, ahead, truths)(best[:, np.newaxis])[:, 0]
+    return _Today(mean, precision, plan, truths, most)
+
+
+def _loss(weeks: int, cost: FloatArray, before: float, after: FloatArray) -> FloatArray:
+    """What is lost against the best over the horizon, as a share of it, (...,) [1].
+
+    Args:
+        weeks: Length of the trial.
+        cost: What it earns less than the plan of today, as a share of that, (...,) [1].
+        before: What that plan earns less than the best, as a share of that [1].
+        after: What the plan made after the trial does, (...,) [1].
+    """
+    of_trial = before + (1.0 - before) * cost
+    loss: FloatArray = (weeks * of_trial + (HORIZON - weeks) * after) / HORIZON
+    return loss
 
 
 def candidates_of(
@@ -198,7 +243,7 @@ def _varied(ahead: Ahead, days: int, channels: int, rng: np.random.Generator) ->
     if channels == 1:
         splits = ahead.low + sequence * (ahead.high - ahead.low)
     else:
-        shares = special.gammaincinv(CONCENTRATION, np.clip(sequence, 1e-6, 1.0 - 1e-6))
+        shares = -np.log1p(-sequence)  # exponential numbers: uniform among splits
         splits = fill(shares, ahead.low, ahead.high, ahead.budget)
     held = rng.integers(1, LONGEST_HOLD + 1, len(splits))
     return np.repeat(splits, held, axis=0)[:days]
@@ -250,7 +295,7 @@ def best_plan(fitted: Fitted, ahead: Ahead, point: FloatArray) -> FloatArray:
     starts = np.repeat(splits[:, np.newaxis], ahead.days, axis=1)
     points = np.repeat(point[np.newaxis], len(starts), axis=0)
     plans = best_plans(fitted, ahead, points, starts, 2 * ITERATIONS)
-    best: FloatArray = plans[earned(fitted, ahead, point, plans).argmax()]
+    best: FloatArray = plans[worth(fitted, ahead, points)(plans[:, np.newaxis]).argmax()]
     return best
 
 
@@ -264,36 +309,29 @@ def best_plans(
     """The best plan of each point (count, size), from a start (count, days, channels)."""
     each = start[0].size * start.shape[2]
     parts = -(-len(points) * each // AT_A_TIME)
-    limits = (np.broadcast_to(limit, start.shape[1:]) for limit in (ahead.low, ahead.high))
-    low, high = limits
-    plans = []
-    for some, first in zip(
-        np.array_split(points, parts), np.array_split(start, parts), strict=True
-    ):
-        of_plans = _Worth(fitted, ahead, some)
-        plans.append(ascend(of_plans, first, low, high, ahead.budget, iterations))
+    low, high = (np.broadcast_to(limit, start.shape[1:]) for limit in (ahead.low, ahead.high))
+    chunks = zip(np.array_split(points, parts), np.array_split(start, parts), strict=True)
+    plans = [
+        ascend(worth(fitted, ahead, some), first, low, high, ahead.budget, iterations)
+        for some, first in chunks
+    ]
     return np.concatenate(plans)
 
 
-def earned(fitted: Fitted, ahead: Ahead, point: FloatArray, plans: FloatArray) -> FloatArray:
-    """Expected engagement of plans (count, days, channels) at a point (size,), (count,) [1]."""
-    return _Worth(fitted, ahead, point[np.newaxis])(plans[np.newaxis])[0]
+def worth(fitted: Fitted, ahead: Ahead, points: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """Plans (count, tried, days, channels) to what they earn at points (count, size).
 
+    That is expected engagement, (count, tried) [1].
+    """
+    values = engagement_alone(fitted, points[:, np.newaxis])
 
-class _Worth:
-    """Expected engagement of plans (count, tried, days, channels) at points (count, size)."""
-
-    def __init__(self, fitted: Fitted, ahead: Ahead, points: FloatArray) -> None:
-        """As above."""
-        self.values = engagement_alone(fitted, points[:, np.newaxis])
-        self.ahead = ahead
-
-    def __call__(self, plans: FloatArray) -> FloatArray:
-        """(count, tried) [1]."""
+    def earned(plans: FloatArray) -> FloatArray:
         days = plans.shape[-2]
-        when = self.ahead.weekdays(days), self.ahead.starts(days)
-        total: FloatArray = expected_metrics(self.values, plans, *when)[..., 0].sum(axis=-1)
+        metrics = expected_metrics(values, plans, ahead.weekdays(days), ahead.starts(days))
+        total: FloatArray = metrics[..., 0].sum(axis=-1)
         return total
+
+    return earned
 
 
 def engagement_alone(fitted: Fitted, points: FloatArray) -> Values:
@@ -303,20 +341,17 @@ def engagement_alone(fitted: Fitted, points: FloatArray) -> Values:
     return values._replace(nominal=nominal, base=values.base @ weights)
 
 
-def _relevance(
-    fitted: Fitted, ahead: Ahead, point: FloatArray, plan: FloatArray
-) -> FloatArray:
+def _relevance(fitted: Fitted, ahead: Ahead, today: _Today) -> FloatArray:
     """How much the plan hangs on each direction of a point, (size, size).
 
     Its product with a covariance of points has as trace the variance of what the next unit on a
     channel earns more than on the others, summed over the days of the plan.
     """
-    step = STEP * np.eye(len(point))
-    points = np.concatenate([point + step, point - step])
-    plans = np.repeat(plan[np.newaxis], len(points), axis=0)
-    worth = _Worth(fitted, ahead, points)
-    _, margin = value_and_gradient(worth, plans, NUDGE * ahead.budget)
-    if plan.shape[1] > 1:
+    step = STEP * np.eye(len(today.mean))
+    points = np.concatenate([today.mean + step, today.mean - step])
+    plans = np.repeat(today.plan[np.newaxis], len(points), axis=0)
+    _, margin = value_and_gradient(worth(fitted, ahead, points), plans, NUDGE * ahead.budget)
+    if margin.shape[-1] > 1:
         margin = margin - margin.mean(axis=-1, keepdims=True)
     up, down = np.split(margin.reshape(len(points), -1), 2)
     slope = (up - down) / (2.0 * STEP)
@@ -324,47 +359,84 @@ def _relevance(
     return relevance
 
 
-def _regrets(
+def _share_left(today: _Today, relevance: FloatArray, told: FloatArray) -> FloatArray:
+    """Which share of the variance that matters is left after trials, (trials,) [1].
+
+    Regret shrinks about as much.
+    """
+    before = np.trace(relevance @ np.linalg.inv(today.precision))
+    after = np.trace(relevance @ np.linalg.inv(today.precision + told), axis1=1, axis2=2)
+    left: FloatArray = after / before
+    return left
+
+
+def _regret_left(
     fitted: Fitted,
     ahead: Ahead,
-    plan: FloatArray,
-    truths: FloatArray,
-    precision: FloatArray,
-    told: FloatArray,
+    today: _Today,
+    told: Sequence[FloatArray],
     rng: np.random.Generator,
-) -> tuple[float, FloatArray]:
-    """Mean regret of today's plan and of those made after each trial, (trials,) [1].
+) -> FloatArray:
+    """Which share of today's regret is left after trials, (trials,) [1].
 
-    All meet the same truths and the same chance. After a trial under a truth, the posterior mean
-    is that of a normal prior and an observation of the truth that tells so much.
+    All trials meet the same truths, fewer than those of today's regret, and the same chance, each
+    time with its opposite, so that little of their differences is chance.
 
     Args:
         fitted: The campaign.
         ahead: The campaigns to come.
-        plan: Today's, (days, channels) [bu/day].
-        truths: (truths, size).
-        precision: Of points, before the trial, (size, size).
-        told: Information of each trial, (trials, size, size).
+        today: What is known before.
+        told: Information of each trial, (size, size).
         rng: Draws the chance.
     """
-    mean, chance = fitted.posterior.draws.mean(axis=0), rng.standard_normal(truths.shape)
-    size, values = truths.shape[1], np.linalg.eigh(told)
-    root = (values.eigenvectors * np.sqrt(np.maximum(values.eigenvalues, 0.0))[:, np.newaxis]) @ (
-        values.eigenvectors.swapaxes(1, 2)
-    )
-    seen = (truths - mean) @ told + chance @ root  # (trials, truths, size)
-    learned = mean + seen @ np.linalg.inv(precision + told)
-    points = np.concatenate([truths[np.newaxis], learned]).reshape(-1, size)
-    start = np.repeat(plan[np.newaxis], len(points), axis=0)
-    found = best_plans(fitted, ahead, points, start).reshape(-1, len(truths), *plan.shape)
-    plans = np.concatenate([np.repeat(plan[np.newaxis, np.newaxis], len(truths), axis=1), found])
-    value = _Worth(fitted, ahead, truths)(plans.swapaxes(0, 1))  # (truths, today's, best, trials)
-    most = value.max(axis=1, keepdims=True)
-    regret = ((most - value) / most).mean(axis=0)
-    return float(regret[0]), regret[2:]
+    today = today._replace(truths=today.truths[:LATER_TRUTHS], most=today.most[:LATER_TRUTHS])
+    before = _regret(fitted, ahead, today, today.plan[np.newaxis, np.newaxis])
+    chance = rng.standard_normal(today.truths.shape)
+    means = np.stack([_learned(today, each, n) for n in (chance, -chance) for each in told], axis=1)
+    points = means.reshape(-1, means.shape[-1])
+    start = np.repeat(today.plan[np.newaxis], len(points), axis=0)
+    plans = best_plans(fitted, ahead, points, start).reshape(*means.shape[:2], *today.plan.shape)
+    after = _regret(fitted, ahead, today, plans).reshape(2, -1).mean(axis=0)
+    left: FloatArray = after / np.maximum(before, LEAST_REGRET)
+    return left
 
 
-def _cost(fitted: Fitted, ahead: Ahead, followed: FloatArray, spend: FloatArray) -> Range:
-    """What days of spend earn less than the plan that is followed otherwise, as a share of it."""
-    values = _Worth(fitted, ahead, fitted.points)(np.stack([followed, spend])[np.newaxis])
-    return range_of(1.0 - values[:, 1] / values[:, 0])
+def _learned(today: _Today, told: FloatArray, chance: FloatArray) -> FloatArray:
+    """The posterior means (truths, size) after a trial, if what is known then is normal.
+
+    That is today's posterior, and an observation of each truth that tells so much (size, size),
+    with the chance of a standard normal (truths, size).
+    """
+    values, vectors = np.linalg.eigh(told)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    seen = (today.truths - today.mean) @ told + chance @ root
+    learned: FloatArray = today.mean + np.linalg.solve(today.precision + told, seen.T).T
+    return learned
+
+
+def _regret(fitted: Fitted, ahead: Ahead, today: _Today, plans: FloatArray) -> FloatArray:
+    """Mean regret of plans (truths or 1, plans, days, channels) under the truths, (plans,) [1].
+
+    What they earn less than the best, as a share of the best.
+    """
+    value = worth(fitted, ahead, today.truths)(plans) / today.most[:, np.newaxis]
+    regret: FloatArray = np.maximum(1.0 - value, 0.0).mean(axis=0)
+    return regret
+
+
+def _costs(
+    fitted: Fitted, ahead: Ahead, points: FloatArray, followed: FloatArray, spends: FloatArray
+) -> FloatArray:
+    """What trials earn less than the plan, as a share of what that earns, (points, trials) [1].
+
+    Args:
+        fitted: The campaign.
+        ahead: The campaigns to come.
+        points: (points, size).
+        followed: The plan, for as many days or more, (days, channels) [bu/day].
+        spends: (trials, days, channels) [bu/day].
+    """
+    both = np.concatenate([followed[np.newaxis, : spends.shape[1]], spends])
+    earned = worth(fitted, ahead, points)(both[np.newaxis])
+    costs: FloatArray = 1.0 - earned[:, 1:] / earned[:, :1]
+    return costs
