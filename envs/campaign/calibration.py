@@ -304,7 +304,8 @@ def expected_metrics(
     """
     effect = effects(values, spend, starts)
     earned = np.einsum("...dc,...ck->...dk", effect, values.nominal.counts)
-    return (earned + values.base[..., np.newaxis, :]) * values.weekday[..., weekday, np.newaxis]
+    factors: FloatArray = values.weekday[..., weekday, np.newaxis]
+    return (earned + values.base[..., np.newaxis, :]) * factors
 
 
 def effects(values: Values, spend: FloatArray, starts: NDArray[np.bool_]) -> FloatArray:
