@@ -304,8 +304,8 @@ def expected_metrics(
     """
     effect = effects(values, spend, starts)
     earned = np.einsum("...dc,...ck->...dk", effect, values.nominal.counts)
-    factors: FloatArray = values.weekday[..., weekday, np.newaxis]
-    return (earned + values.base[..., np.newaxis, :]) * factors
+    brought = earned + values.base[..., np.newaxis, :]
+    return np.multiply(brought, values.weekday[..., weekday, np.newaxis])
 
 
 def effects(values: Values, spend: FloatArray, starts: NDArray[np.bool_]) -> FloatArray:

@@ -33,11 +33,13 @@ HORIZON = 26  # weeks over which a trial has to pay
 CANDIDATES = 64  # trials to choose from, of each length and strength
 LONGEST_HOLD = 3  # days with the same split
 BLOCKS = 5  # 2 ** BLOCKS splits of a Sobol sequence: more than there are days
-TRUTHS, LATER_TRUTHS = 512, 96  # for the regret today, and for how much of it is left
+LEAST_TRUTHS, MOST_TRUTHS = 16, 96  # under which plans are made after a trial
+MORE_TRUTHS = 5  # times as many for the regret today
+EFFORT = 250_000  # numbers of all days of plans tried under as many truths as that allows
 LEAST_REGRET = 1e-12
 FEW = 100  # draws with which candidates are compared
 ITERATIONS = 40
-AT_A_TIME = 40_000  # numbers of a day of the plans tried: fits the cache
+AT_A_TIME = 15_000  # numbers of a day of the plans tried: fits the cache
 STEP = 1e-3  # of points, in derivatives
 
 
@@ -200,12 +202,19 @@ def propose(fitted: Fitted, ahead: Ahead, rng: np.random.Generator) -> Trials:
 def _today(fitted: Fitted, ahead: Ahead, rng: np.random.Generator) -> _Today:
     draws = fitted.posterior.draws
     mean: FloatArray = draws.mean(axis=0)
-    precision = np.linalg.inv(np.cov(draws.T))
+    precision: FloatArray = np.linalg.inv(np.cov(draws.T))
     plan = best_plan(fitted, ahead, mean)
-    truths = draws[rng.choice(len(draws), min(TRUTHS, len(draws)), replace=False)]
+    count = min(MORE_TRUTHS * later_truths(plan), len(draws))
+    truths = draws[rng.choice(len(draws), count, replace=False)]
     best = best_plans(fitted, ahead, truths, np.repeat(plan[np.newaxis], len(truths), axis=0))
     most = worth(fitted, ahead, truths)(best[:, np.newaxis])[:, 0]
     return _Today(mean, precision, plan, truths, most)
+
+
+def later_truths(plan: FloatArray) -> int:
+    """Under how many truths plans like one (days, channels) are made after a trial."""
+    effort = (1 + plan.size) * plan.size
+    return int(np.clip(EFFORT // effort, LEAST_TRUTHS, MOST_TRUTHS))
 
 
 def _loss(weeks: int, cost: FloatArray, before: float, after: FloatArray) -> FloatArray:
@@ -394,7 +403,8 @@ def _regret_left(
         told: Information of each trial, (trials, size, size).
         rng: Draws the chance.
     """
-    today = today._replace(truths=today.truths[:LATER_TRUTHS], most=today.most[:LATER_TRUTHS])
+    count = later_truths(today.plan)
+    today = today._replace(truths=today.truths[:count], most=today.most[:count])
     chance = rng.standard_normal(today.truths.shape)
     learned = [_learned(today, each, n) for each in told for n in (chance, -chance)]
     means = np.stack([np.broadcast_to(today.mean, chance.shape), *learned], axis=1)
