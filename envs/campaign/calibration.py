@@ -304,8 +304,9 @@ def expected_metrics(
     """
     effect = effects(values, spend, starts)
     earned = np.einsum("...dc,...ck->...dk", effect, values.nominal.counts)
-    brought = earned + values.base[..., np.newaxis, :]
-    return np.multiply(brought, values.weekday[..., weekday, np.newaxis])
+    brought: FloatArray = earned + values.base[..., np.newaxis, :]
+    brought *= values.weekday[..., weekday, np.newaxis]
+    return brought
 
 
 def effects(values: Values, spend: FloatArray, starts: NDArray[np.bool_]) -> FloatArray:

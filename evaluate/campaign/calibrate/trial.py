@@ -202,7 +202,7 @@ def propose(fitted: Fitted, ahead: Ahead, rng: np.random.Generator) -> Trials:
 def _today(fitted: Fitted, ahead: Ahead, rng: np.random.Generator) -> _Today:
     draws = fitted.posterior.draws
     mean: FloatArray = draws.mean(axis=0)
-    precision: FloatArray = np.linalg.inv(np.cov(draws.T))
+    precision = np.linalg.inv(np.cov(draws, rowvar=False).astype(np.float64))
     plan = best_plan(fitted, ahead, mean)
     count = min(MORE_TRUTHS * later_truths(plan), len(draws))
     truths = draws[rng.choice(len(draws), count, replace=False)]

@@ -1,0 +1,84 @@
+"""What to try next, as the report and the program say it."""
+
+from evaluate.campaign.calibrate import charts
+from evaluate.campaign.calibrate.fitted import BAND, Fitted
+from evaluate.campaign.calibrate.trial import (
+    HORIZON,
+    LONGEST_HOLD,
+    WEEK,
+    Trial,
+    Trials,
+    first_date,
+)
+from evaluate.report.page import Chart, Section, table
+from evaluate.report.wording import listed, share, short
+
+TRIAL = "trial.csv"
+PARTS = {0.0: "none: the plan", 0.25: "a quarter", 0.5: "half", 1.0: "all"}
+
+
+def conclusion_of(fitted: Fitted, trials: Trials) -> str:
+    """What to do, and why, in two or three sentences."""
+    best = trials.best
+    kind = "splits" if len(fitted.channels) > 1 else "spends"
+    gain = trials.plan.loss - best.loss
+    facts = (
+        f"{best.weeks} weeks in which {PARTS[best.strength]} of the budget follows varied {kind} "
+        f"cost {_cost(best)} of what the plan earns in them, and after them a plan is expected to "
+        f"earn {best.regret:.2%} less than the best that there is, in place of {trials.regret:.2%}."
+    )
+    if trials.pays:
+        verdict = f"A trial pays: {facts} Over the next {HORIZON} weeks that is {gain:.2%} more"
+    else:
+        verdict = f"No trial pays. {facts} Over the next {HORIZON} weeks that is {-gain:.2%} less"
+    single = (
+        " With one channel there is no split to try: only how much is spent on a day varies."
+        if len(fitted.channels) == 1
+        else ""
+    )
+    return f"{verdict} engagement than with the plan, whose own days teach something, too.{single}"
+
+
+def trial_section(fitted: Fitted, trials: Trials) -> Section:
+    """Trials with their cost and their worth, and the days of the best."""
+    best = trials.best
+    begin = f" They begin on {first_date(fitted.dates)}." if fitted.dates else ""
+    advice = (
+        f"The days are in {TRIAL} beside this page, rounded so that they can be spent as they "
+        f"stand.{begin} A split stays for one to {LONGEST_HOLD} days: so what is carried over to "
+        "the next day, loyalty and fatigue can be told apart. Append what was counted to the past "
+        "days, and calibrate again."
+    )
+    rows = [
+        [
+            ("weeks", str(each.weeks)),
+            ("budget that varies", PARTS[each.strength]),
+            ("cost", _cost(each) if each.strength else "-"),
+            ("less than the best: now", f"{trials.regret:.2%}"),
+            ("afterwards", f"{each.regret:.2%}"),
+            (f"over {HORIZON} weeks", f"{each.loss:.2%}"),
+        ]
+        for each in sorted(trials.trials, key=lambda each: each.loss)
+    ]
+    caption = (
+        "Trials of each length and strength, the best first. Cost: what the days earn less than "
+        f"the plan does in them. Less than the best: what a plan of {trials.ahead.days} days, made "
+        "from what is known then, is expected to miss of what the best plan would earn; over "
+        f"{HORIZON} weeks: the trial's days, and the plan made afterwards for the rest. Simulated "
+        "with draws of what these days leave possible, as if the posterior were normal."
+    )
+    days = best.spend.mean(axis=0).tolist()
+    means = [f"{name} {short(mean)}" for name, mean in zip(fitted.channels, days, strict=True)]
+    chart = Chart(
+        "trial",
+        f"What the best of these trials spends on each of its {best.weeks * WEEK} days.",
+        f"Stacked bars by day; on average {listed(means)} {fitted.unit} a day.",
+        charts.spends(fitted, best.spend),
+    )
+    text = [conclusion_of(fitted, trials), advice]
+    return Section("What to try next", text, [table(caption, rows)], [chart])
+
+
+def _cost(trial: Trial) -> str:
+    low, middle, high = map(float, trial.cost)
+    return f"{share(middle)} ({BAND:.0%} interval {share(low)} to {share(high)})"
