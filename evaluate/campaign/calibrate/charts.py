@@ -120,7 +120,7 @@ def spends(fitted: Fitted, spend: FloatArray) -> Figure:
     """Stacked bars: the spend of days to come (days, channels) on each channel."""
     styles, days = looks(fitted), np.arange(1, len(spend) + 1)
     tops = spend.cumsum(axis=1)
-    with axes_of((6, 3.0)) as (figure, axes):
+    with axes_of((6, 3.4)) as (figure, axes):
         for i, name in enumerate(fitted.channels):
             style = bar_style(styles[name]) | {"label": name, "width": 0.9}
             axes.bar(days, spend[:, i], bottom=tops[:, i] - spend[:, i], **style)

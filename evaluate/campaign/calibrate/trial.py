@@ -151,7 +151,7 @@ def trial_csv(fitted: Fitted, trials: Trials) -> str:
     return lines.getvalue()
 
 
-class _Today(NamedTuple):
+class Today(NamedTuple):
     """What is known today, and what is lost with it.
 
     Attributes:
@@ -171,35 +171,36 @@ class _Today(NamedTuple):
 
 def propose(fitted: Fitted, ahead: Ahead, rng: np.random.Generator) -> Trials:
     """The best trial found of each length and strength, with its cost and its worth."""
-    today = _today(fitted, ahead, rng)
-    regret = float(_regret(fitted, ahead, today, today.plan[np.newaxis, np.newaxis])[0])
+    today = today_of(fitted, ahead, rng)
+    regret = float(regret_of(fitted, ahead, today, today.plan[np.newaxis, np.newaxis])[0])
     days = max(WEEKS) * WEEK
     followed = np.resize(today.plan, (days, today.plan.shape[1]))
-    relevance = _relevance(fitted, ahead, today)
+    relevance = relevance_of(fitted, ahead, today)
     cells, spends, told = [], [], []
     for strength in (0.0, *STRENGTHS):
         candidates = candidates_of(ahead, followed, strength, rng)
         for weeks in WEEKS:
             some = candidates[:, : weeks * WEEK]
             each = information(fitted.calibration, today.mean, some, ahead)
-            left = _share_left(today, relevance, each)
+            left = share_left(today, relevance, each)
             few = fitted.points[:: -(-len(fitted.points) // FEW)]
-            cost = np.median(_costs(fitted, ahead, few, followed, some), axis=0)
-            best = int(_loss(weeks, cost, regret, left * regret).argmin())
+            cost = np.median(costs_of(fitted, ahead, few, followed, some), axis=0)
+            best = int(loss_of(weeks, cost, regret, left * regret).argmin())
             cells.append((weeks, strength))
             spends.append(some[best])
             told.append(each[best])
-    after = regret * _regret_left(fitted, ahead, today, relevance, np.stack(told), rng)
+    after = regret * regret_left(fitted, ahead, today, relevance, np.stack(told), rng)
     trials = []
     for (weeks, strength), spend, later in zip(cells, spends, after.tolist(), strict=True):
-        draws = _costs(fitted, ahead, fitted.points, followed, spend[np.newaxis])[:, 0]
+        draws = costs_of(fitted, ahead, fitted.points, followed, spend[np.newaxis])[:, 0]
         band = range_of(draws)
-        loss = float(_loss(weeks, band.middle, regret, later))
+        loss = float(loss_of(weeks, band.middle, regret, later))
         trials.append(Trial(weeks, strength, spend, band, later, loss))
     return Trials(ahead, regret, tuple(trials))
 
 
-def _today(fitted: Fitted, ahead: Ahead, rng: np.random.Generator) -> _Today:
+def today_of(fitted: Fitted, ahead: Ahead, rng: np.random.Generator) -> Today:
+    """What the posterior says, and some truths that it leaves possible."""
     draws = fitted.posterior.draws
     mean: FloatArray = draws.mean(axis=0)
     precision = np.linalg.inv(np.cov(draws, rowvar=False).astype(np.float64))
@@ -208,7 +209,7 @@ def _today(fitted: Fitted, ahead: Ahead, rng: np.random.Generator) -> _Today:
     truths = draws[rng.choice(len(draws), count, replace=False)]
     best = best_plans(fitted, ahead, truths, np.repeat(plan[np.newaxis], len(truths), axis=0))
     most = worth(fitted, ahead, truths)(best[:, np.newaxis])[:, 0]
-    return _Today(mean, precision, plan, truths, most)
+    return Today(mean, precision, plan, truths, most)
 
 
 def later_truths(plan: FloatArray) -> int:
@@ -217,7 +218,7 @@ def later_truths(plan: FloatArray) -> int:
     return int(np.clip(EFFORT // effort, LEAST_TRUTHS, MOST_TRUTHS))
 
 
-def _loss(weeks: int, cost: FloatArray, before: float, after: FloatArray) -> FloatArray:
+def loss_of(weeks: int, cost: FloatArray, before: float, after: FloatArray) -> FloatArray:
     """What is lost against the best over the horizon, as a share of it, (...,) [1].
 
     Args:
@@ -352,7 +353,7 @@ def engagement_alone(fitted: Fitted, points: FloatArray) -> Values:
     return values._replace(nominal=nominal, base=values.base @ weights)
 
 
-def _relevance(fitted: Fitted, ahead: Ahead, today: _Today) -> FloatArray:
+def relevance_of(fitted: Fitted, ahead: Ahead, today: Today) -> FloatArray:
     """How much the plan hangs on each direction of a point, (size, size).
 
     Its product with a covariance of points has as trace the variance of what the next unit on a
@@ -370,7 +371,7 @@ def _relevance(fitted: Fitted, ahead: Ahead, today: _Today) -> FloatArray:
     return relevance
 
 
-def _share_left(today: _Today, relevance: FloatArray, told: FloatArray) -> FloatArray:
+def share_left(today: Today, relevance: FloatArray, told: FloatArray) -> FloatArray:
     """Which share of the variance that matters is left after trials, (trials,) [1].
 
     Regret shrinks about as much.
@@ -381,10 +382,10 @@ def _share_left(today: _Today, relevance: FloatArray, told: FloatArray) -> Float
     return left
 
 
-def _regret_left(
+def regret_left(
     fitted: Fitted,
     ahead: Ahead,
-    today: _Today,
+    today: Today,
     relevance: FloatArray,
     told: FloatArray,
     rng: np.random.Generator,
@@ -399,7 +400,7 @@ def _regret_left(
         fitted: The campaign.
         ahead: The campaigns to come.
         today: What is known before.
-        relevance: As ``_relevance`` gives it.
+        relevance: As ``relevance_of`` gives it.
         told: Information of each trial, (trials, size, size).
         rng: Draws the chance.
     """
@@ -411,18 +412,18 @@ def _regret_left(
     points = means.reshape(-1, means.shape[-1])
     start = np.repeat(today.plan[np.newaxis], len(points), axis=0)
     plans = best_plans(fitted, ahead, points, start).reshape(*means.shape[:2], *today.plan.shape)
-    regret = _regret(fitted, ahead, today, plans)
+    regret = regret_of(fitted, ahead, today, plans)
     gap = today.truths[:, np.newaxis] - means
     variance = np.einsum("tki,ij,tkj->k", gap, relevance, gap)
     simulated, approximate = (
         every[1:].reshape(-1, 2).mean(axis=1) / max(every[0], LEAST_REGRET)
         for every in (regret, variance)
     )
-    left: FloatArray = simulated * _share_left(today, relevance, told) / approximate
+    left: FloatArray = simulated * share_left(today, relevance, told) / approximate
     return left
 
 
-def _learned(today: _Today, told: FloatArray, chance: FloatArray) -> FloatArray:
+def _learned(today: Today, told: FloatArray, chance: FloatArray) -> FloatArray:
     """The posterior means (truths, size) after a trial, if what is known then is normal.
 
     That is today's posterior, and an observation of each truth that tells so much (size, size),
@@ -435,7 +436,7 @@ def _learned(today: _Today, told: FloatArray, chance: FloatArray) -> FloatArray:
     return learned
 
 
-def _regret(fitted: Fitted, ahead: Ahead, today: _Today, plans: FloatArray) -> FloatArray:
+def regret_of(fitted: Fitted, ahead: Ahead, today: Today, plans: FloatArray) -> FloatArray:
     """Mean regret of plans (truths or 1, plans, days, channels) under the truths, (plans,) [1].
 
     What they earn less than the best, as a share of the best.
@@ -445,7 +446,7 @@ def _regret(fitted: Fitted, ahead: Ahead, today: _Today, plans: FloatArray) -> F
     return regret
 
 
-def _costs(
+def costs_of(
     fitted: Fitted, ahead: Ahead, points: FloatArray, followed: FloatArray, spends: FloatArray
 ) -> FloatArray:
     """What trials earn less than the plan, as a share of what that earns, (points, trials) [1].
