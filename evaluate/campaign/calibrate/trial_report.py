@@ -52,9 +52,8 @@ def trial_section(fitted: Fitted, trials: Trials) -> Section:
     begin = f" They begin on {first_date(fitted.dates)}." if fitted.dates else ""
     advice = (
         f"The days are in {TRIAL} beside this page, rounded so that they can be spent as they "
-        f"stand.{begin} A split stays for 1 to {LONGEST_HOLD} days, so that what is carried over "
-        "to the next day, loyalty and fatigue can be told apart. Append what was counted to the past "
-        "days, and calibrate again."
+        f"stand.{begin} A split stays for 1 to {LONGEST_HOLD} days: that tells carry-over, loyalty "
+        "and fatigue apart. Append what was counted to the past days, and calibrate again."
     )
     rows = [
         [
