@@ -35,7 +35,7 @@ def ahead_of(channels: int, days: int = 7, budget: float = 100.0) -> Ahead:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Few candidates and truths."""
-    for name, value in (("CANDIDATES", 4), ("MOST_TRUTHS", 16), ("ITERATIONS", 15)):
+    for name, value in (("CANDIDATES", 4), ("MOST_TRUTHS", 16), ("ITERATIONS", 12)):
         monkeypatch.setattr(trial, name, value)
     return
 
@@ -180,6 +180,20 @@ def test_the_plan_is_that_of_the_planner() -> None:
     point = fitted.posterior.draws.mean(axis=0)[np.newaxis]
     earned = trial.worth(fitted, ahead, point)(best.spend[np.newaxis, np.newaxis])
     assert earned.item() == pytest.approx(best.engagement, rel=1e-9)
+
+
+def test_what_is_learned_is_what_the_variance_loses() -> None:
+    rng, count = np.random.default_rng(0), 100_000
+    now = np.array([[1.0, 0.5, 0.0], [0.5, 2.0, 0.3], [0.0, 0.3, 0.5]])
+    told = np.array([[3.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    mean = np.array([1.0, -2.0, 0.0])
+    truths = rng.multivariate_normal(mean, now, count)
+    nothing = np.zeros((0, 3))
+    today = trial.Today(mean, np.linalg.inv(now), nothing, truths, np.zeros(count))
+    learned = trial.learned_means(today, told, rng.standard_normal((count, 3)))
+    after = np.linalg.inv(np.linalg.inv(now) + told)
+    np.testing.assert_allclose(np.cov(learned.T), now - after, atol=0.02)
+    np.testing.assert_allclose(np.cov((truths - learned).T), after, atol=0.02)
 
 
 @pytest.mark.usefixtures("quick")

@@ -35,7 +35,7 @@ LONGEST_HOLD = 3  # days with the same split
 BLOCKS = 5  # 2 ** BLOCKS splits of a Sobol sequence: more than there are days
 LEAST_TRUTHS, MOST_TRUTHS = 16, 96  # under which plans are made after a trial
 MORE_TRUTHS = 5  # times as many for the regret today
-EFFORT = 250_000  # numbers of all days of plans tried under as many truths as that allows
+EFFORT = 150_000  # numbers of all days of plans tried under as many truths as that allows
 LEAST_REGRET = 1e-12
 FEW = 100  # draws with which candidates are compared
 ITERATIONS = 40
@@ -407,7 +407,7 @@ def regret_left(
     count = later_truths(today.plan)
     today = today._replace(truths=today.truths[:count], most=today.most[:count])
     chance = rng.standard_normal(today.truths.shape)
-    learned = [_learned(today, each, n) for each in told for n in (chance, -chance)]
+    learned = [learned_means(today, each, n) for each in told for n in (chance, -chance)]
     means = np.stack([np.broadcast_to(today.mean, chance.shape), *learned], axis=1)
     points = means.reshape(-1, means.shape[-1])
     start = np.repeat(today.plan[np.newaxis], len(points), axis=0)
@@ -423,7 +423,7 @@ def regret_left(
     return left
 
 
-def _learned(today: Today, told: FloatArray, chance: FloatArray) -> FloatArray:
+def learned_means(today: Today, told: FloatArray, chance: FloatArray) -> FloatArray:
     """The posterior means (truths, size) after a trial, if what is known then is normal.
 
     That is today's posterior, and an observation of each truth that tells so much (size, size),
