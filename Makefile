@@ -9,7 +9,7 @@ name     := $(basename $(notdir $(CONFIG)))
 python   := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help train evaluate robustness plan app tensorboard test bench mutants clean
+.PHONY: help train evaluate robustness calibrate plan app tensorboard test bench mutants clean
 
 help: ## one line for each command
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,10 @@ evaluate: .venv/run ## evaluate the newest run of each agent on CONFIG (trains f
 
 robustness: .venv/run ## the agents of configs/uncertain.yaml where draws are wider, days noisier or a channel is dead
 	@$(python) -m evaluate.campaign.robustness $(ARGS)
+
+calibrate: .venv/calibrate ## a campaign of your own from the past days in DATA, a CSV file: config NAME and a report
+	$(if $(DATA),,$(error make calibrate needs past days: make calibrate DATA=docs/past_days.csv NAME=mine))
+	@$(python) -m evaluate.campaign.calibrate "$(DATA)" $(if $(NAME),--name "$(NAME)") $(ARGS)
 
 plan: .venv/run ## tomorrow's split after the days in PAST, a CSV file: by RUN, or the newest run on CONFIG
 	$(if $(HISTORY),$(error HISTORY is now called PAST: make plan PAST=$(HISTORY)))
@@ -69,12 +73,17 @@ clean: ## remove the environment and caches; runs/ and reports/ stay
 	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-app.txt
 	@touch $@ .venv/run
 
-.venv/dev: requirements.txt requirements-app.txt requirements-dev.txt | .venv/bin/python
+.venv/calibrate: requirements.txt requirements-calibrate.txt | .venv/bin/python
+	@echo "== installing what calibration needs (once; torch is large)"
+	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-calibrate.txt
+	@touch $@ .venv/run
+
+.venv/dev: requirements.txt requirements-app.txt requirements-calibrate.txt requirements-dev.txt | .venv/bin/python
 	@echo "== installing what testing needs (once; torch is large)"
 	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@ .venv/run .venv/app
+	@touch $@ .venv/run .venv/app .venv/calibrate
 
-.venv/mutants: requirements.txt requirements-app.txt requirements-dev.txt requirements-mutants.txt | .venv/bin/python
+.venv/mutants: requirements.txt requirements-app.txt requirements-calibrate.txt requirements-dev.txt requirements-mutants.txt | .venv/bin/python
 	@echo "== installing what mutation testing needs (once; torch is large)"
 	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-mutants.txt
-	@touch $@ .venv/dev .venv/run .venv/app
+	@touch $@ .venv/dev .venv/run .venv/app .venv/calibrate

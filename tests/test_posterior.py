@@ -1,6 +1,9 @@
 """Campaigns drawn from a posterior with correlations: draws, beliefs, baselines and messages."""
 
+import json
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +15,13 @@ from envs.campaign.checks import MOST_VARIANCE, PRIOR_WIDTHS, differing
 from envs.campaign.latent import sample_latent
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.presets import PRESETS, make_params
+from evaluate.__main__ import main as evaluate
 from evaluate.campaign import policies, robustness
+from evaluate.campaign.adaptation import strengths_of
+from evaluate.campaign.plan import main as plan
 from tests.tools.campaigns import agree, make, make_vec
+from train.__main__ import main as train
+from train.config import EnvConfig, EvaluationConfig
 
 ID = "envs:UncertainCampaign-v0"
 UNCERTAIN = PRESETS["uncertain"]
@@ -57,7 +65,7 @@ def logs_of(params: CampaignParams, latent: Any) -> FloatArray:
     return logs
 
 
-def strengths_of(params: CampaignParams, latent: Any) -> FloatArray:
+def log_strengths(params: CampaignParams, latent: Any) -> FloatArray:
     """Log strength of each channel and log lift of posts, (count, 4), by hand."""
     worth = params.counts_array * params.weights_array
     worth /= worth.sum(axis=1, keepdims=True)
@@ -176,7 +184,7 @@ def test_the_belief_is_calibrated_under_a_posterior(case: str) -> None:
     )
     seen, _ = env.reset(seed=0)
     assert seen[:, 12:].tolist() == [[0.0] * 4 + [1.0] * 4] * 2_000
-    actual = strengths_of(params, env.unwrapped.latent_params)
+    actual = log_strengths(params, env.unwrapped.latent_params)
     mean, sd = belief.prior(params)
     assert actual.std(axis=0) == pytest.approx(sd, rel=0.05)
     rng = np.random.default_rng(1)
@@ -312,3 +320,45 @@ def test_a_metric_that_is_certain_teaches_nothing() -> None:
         means.append(known.mean[0, 0])
     usual, many_likes, many_shares = means
     assert many_likes <= usual < many_shares  # many likes speak of a good day for all metrics
+
+
+def test_strengths_of_a_posterior_are_told_in_its_sd() -> None:
+    covariance = posterior(0.3, 0.4)
+    covariance[6:9] = covariance[:, 6:9] = 0.0  # the strength of rewards is certain
+    env = EnvConfig(id=ID, kwargs={"latent_covariance": covariance.tolist()})
+    strengths = strengths_of(env, EvaluationConfig(n_eval_episodes=4_000, seed=1))
+    assert strengths is not None
+    envs = make_vec(ID, 4_000, **env.kwargs)
+    envs.reset(seed=1)
+    logs = log_strengths(envs.unwrapped.params, envs.unwrapped.latent_params)[:, :3]
+    assert np.log(strengths.strength) == pytest.approx(logs)
+    assert strengths.deviation.mean(axis=0) == pytest.approx(0.0, abs=0.06)
+    assert strengths.deviation.std(axis=0) == pytest.approx([1.0, 1.0, 0.0], abs=0.04)
+    sure = EnvConfig(id=ID, kwargs={"latent_covariance": posterior(0.0, 0.0).tolist()})
+    assert strengths_of(sure, EvaluationConfig(n_eval_episodes=4, seed=1)) is None
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_the_example_of_the_page_goes_through_every_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path("docs/posterior.md").read_text(encoding="utf-8")
+    config, runs = tmp_path / "mine.yaml", ["--runs-dir", str(tmp_path / "runs")]
+    config.write_text("\n".join(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)))
+    assert train([str(config), *runs]) == 0
+    written = (tmp_path / "runs/mine/a2c-seed0-1/config.yaml").read_text()
+    assert "- [-0.08, 0.25, 0, 0.15, -0.06]\n" in written
+    assert evaluate([str(config), *runs, "--out", str(tmp_path / "report")]) == 0
+    assert (tmp_path / "report/gain_by_draw.png").stat().st_size > 10_000
+    robust = [str(config), *runs, "--campaigns", "8"]
+    assert robustness.main(robust) == 0
+    assert "video dead" in capsys.readouterr().out
+    left = {}
+    for name, orders in (("weak", 10), ("strong", 60)):
+        past = tmp_path / "past.csv"
+        past.write_text(f"day,search,video,orders\n1,700,300,{orders}\n2,300,700,{orders}\n")
+        assert plan([str(config), *runs, "--past", str(past), "--json"]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["past_days_fit"]["is_usual"]
+        left[name] = answer["days_left"]
+    assert 1.1 * left["weak"]["expected_engagement"] < left["strong"]["expected_engagement"]

@@ -118,9 +118,10 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     The first day: nothing spent, nothing earned, no fatigue, no loyalty. In the uncertain campaign
     ``reset`` draws the latent parameters and the noise of every day, so that a seed brings every
-    policy the same. ``options={"latent": {...}}`` sets latent parameters, ``options={"past":
-    [...]}`` starts after days already played, and ``options={"true_params": {...}}`` draws from
-    other parameters than the assumed ones.
+    policy the same: parameters independent of each other, or, with ``latent_covariance``, from a
+    posterior that keeps their correlations (``docs/posterior.md``). ``options={"latent": {...}}``
+    sets latent parameters, ``options={"past": [...]}`` starts after days already played, and
+    ``options={"true_params": {...}}`` draws from other parameters than the assumed ones.
 
     ## Episode End
 

@@ -19,11 +19,12 @@ from envs.campaign.params import FloatArray
 
 RUNS = 2
 DRAWS = 1_000  # of each run
-EFFECTIVE, ACTIVE = 256, 128  # particles
+EFFECTIVE, ACTIVE, FIRST = 256, 128, 4096  # particles; first: those from the t distribution
 STARTS = 3
 START_SD = 0.5  # prior standard deviations
 FREEDOM = 8  # degrees of freedom of the t distribution
 LEAST_CURVATURE = 0.5  # the prior's is 1
+SPREAD = 1.5  # of the t distribution, so that it reaches where the posterior has long tails
 MOST_R_HAT, LEAST_EFFECTIVE = 1.05, 400
 POLLED = 0.5  # seconds
 FIRST_BETA = 1e-3  # about where the way to the posterior starts
@@ -83,7 +84,7 @@ def fit(
     Args:
         calibration: What is fitted to what.
         rng: Seeds the runs.
-        processes: How many runs are computed at a time.
+        processes: How many runs are computed at a time; 1 for all in this process.
         on_progress: Told twice a second which share is done, roughly.
     """
     starts = START_SD * rng.standard_normal((STARTS, calibration.size))
@@ -91,12 +92,14 @@ def fit(
     with threadpool_limits(1, user_api="blas"):
         center = mode(calibration, list(starts))
         values, vectors = np.linalg.eigh(curvature(calibration, center))
-    factor = vectors / np.sqrt(np.maximum(values, LEAST_CURVATURE))
+    factor = SPREAD * vectors / np.sqrt(np.maximum(values, LEAST_CURVATURE))
     run = partial(_run, calibration, center, factor)
+    seeds = rng.integers(2**31, size=RUNS).tolist()
+    if processes == 1:
+        return Posterior(calibration, np.stack([run(seed) for seed in seeds]))
     context = multiprocessing.get_context("spawn")
     done = context.Array("d", RUNS)
     with ProcessPoolExecutor(min(processes, RUNS), context, _share_progress, (done,)) as pool:
-        seeds = rng.integers(2**31, size=RUNS).tolist()
         chains = [pool.submit(run, seed, place) for place, seed in enumerate(seeds)]
         while wait(chains, POLLED).not_done:
             on_progress(float(np.mean(done[:])))
@@ -109,10 +112,17 @@ def campaign_fields(posterior: Posterior) -> dict[str, Any]:
     Each parameter has its posterior mean, of logarithms or logits, as nominal value;
     ``latent_covariance`` holds how those that may differ between campaigns vary together.
     """
-    calibration = posterior.calibration
-    values = calibration.values(posterior.draws.mean(axis=0))
+    calibration, draws = posterior.calibration, posterior.draws
+    covariance = np.cov(_latent_numbers(calibration, draws).T)
+    return fields_at(calibration, draws.mean(axis=0)) | {"latent_covariance": covariance}
+
+
+def fields_at(calibration: Calibration, point: FloatArray) -> dict[str, Any]:
+    """The parameters at a point (size,), as fields of a ``CampaignParams``."""
+    values = calibration.values(point)
     latent, gain = values.nominal, np.zeros(calibration.past.spend.shape[1])
-    gain[list(values.building)] = list(values.building.values())
+    for channel, number in values.building.items():
+        gain[channel] = number
     return {
         "counts": latent.counts,
         "base": values.base,
@@ -126,7 +136,6 @@ def campaign_fields(posterior: Posterior) -> dict[str, Any]:
         "fatigue_recovery": values.recovery_array,
         "dispersion": float(values.dispersion),
         "shock_sd": float(values.shock_sd),
-        "latent_covariance": np.cov(_latent_numbers(calibration, posterior.draws).T),
     }
 
 
@@ -211,7 +220,8 @@ def _run(
         n_active=ACTIVE,
         precondition=False,
         random_state=seed,
-        n_steps=int(__import__("os").environ.get("NSTEPS", "0")) or None,
+        n_prior=FIRST,
+        n_steps=calibration.size,
     )
     with threadpool_limits(1, user_api="blas"):
         sampler.run(n_total=DRAWS, n_evidence=0, progress=False)

@@ -148,7 +148,9 @@ def read_campaigns(
         raise InputError(message_of(where, wanted, faults, kinds, MOST_SHOWN) + advice)
     if len(cells) < LEAST_DAYS:
         raise InputError(
-            f"past {where}: has {len(cells)} days, at least {LEAST_DAYS} are needed to learn from"
+            f"past {where}: has {len(cells)} days, at least {LEAST_DAYS} are needed to learn from; "
+            "all that is known without them is the prior, by which every channel earns the same "
+            "for its usual spend, so that an even split is as good as any"
         )
     others = [str(name) for name in cells if name and name not in wanted]
     notices = [f"columns not used: {', '.join(others)}"] * bool(others)

@@ -17,6 +17,7 @@ import tyro
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.past import columns, past_faults
 from envs.campaign.planner import limits_of
+from evaluate.campaign import unobserved
 from evaluate.campaign.domain import DOMAIN, params_of
 from evaluate.campaign.fit import RANGE, SHARE, Fit, fit_of, warning_of
 from evaluate.campaign.past_days import DAY, PastDays, parse_past, read_bytes
@@ -71,6 +72,7 @@ class Plan(NamedTuple):
         high: The same of nine tenths [1].
         campaigns: How many campaigns were played, all of them after the past days; 1 where chance
             has no part.
+        earned: Expected engagement of the days left in each of the campaigns, (campaigns,) [1].
         fit: How the past days fit the campaign; None without past days.
     """
 
@@ -81,6 +83,7 @@ class Plan(NamedTuple):
     low: float
     high: float
     campaigns: int
+    earned: FloatArray
     fit: Fit | None
 
     @property
@@ -92,6 +95,13 @@ class Plan(NamedTuple):
     def expected(self) -> float:
         """Expected engagement of the days left [1]."""
         return float(self.days[EXPECTED].sum())
+
+    @property
+    def warnings(self) -> list[str]:
+        """What has to be said before the figures."""
+        first = int(self.days[DAY].iloc[0])
+        beyond = unobserved.warning_of(self.params, self.split, self.earned, first)
+        return [warning for warning in (warning_of(self.fit), beyond) if warning]
 
     @property
     def is_exact(self) -> bool:
@@ -173,8 +183,9 @@ def make_plan(runs: list[Run], agent: str | None, past: FloatArray) -> Plan:
     days[EXPECTED] = [infos[EXPECTED].mean() for infos in steps]
     totals = np.sum([infos[TOTAL] for infos in steps], axis=0)  # (campaigns,)
     low, high = np.quantile(totals, RANGE).tolist()
+    earned = np.sum([infos[EXPECTED] for infos in steps], axis=0)
     fit = fit_of(candidate.env, params, past, seed)
-    return Plan(run.folder, candidate.name, params, days, low, high, len(totals), fit)
+    return Plan(run.folder, candidate.name, params, days, low, high, len(totals), earned, fit)
 
 
 def play_days_left(
@@ -199,11 +210,13 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "last_day": plan.params.days,
         "unit": plan.params.unit,
         "past_days_fit": plan.fit and plan.fit._asdict() | {"holds_range": plan.holds_range},
+        "not_observed": [each._asdict() for each in _unobserved(plan)],
         "split": {name: float(first[name]) for name in plan.params.channels},
         "days_left": {
             EXPECTED: plan.expected,
             "low": plan.low,
             "high": plan.high,
+            "pessimistic": float(np.quantile(plan.earned, unobserved.PESSIMISTIC)),
             "share_in_range": share,
             "exact": plan.is_exact,
             "campaigns": plan.campaigns,
@@ -220,9 +233,8 @@ def as_table(plan: Plan) -> str:
     tomorrow = ", ".join(f"{name} {spend}" for name, spend in table.iloc[0].items())
     table.insert(0, DAY, plan.days[DAY])
     table[f"expected {TOTAL}"] = column(plan.days[EXPECTED])
-    warning = warning_of(plan.fit)
     lines = [
-        *([warning, ""] if warning else []),
+        *(line for warning in plan.warnings for line in (warning, "")),
         f"Tomorrow is day {plan.days[DAY].iloc[0]} of {params.days}. "
         f"Spend in {params.unit}: {tomorrow}",
         "",
@@ -232,6 +244,10 @@ def as_table(plan: Plan) -> str:
         f"Decided by {plan.agent}, {plan.run}.",
     ]
     return "\n".join(lines)
+
+
+def _unobserved(plan: Plan) -> list[unobserved.Unobserved]:
+    return unobserved.unobserved(plan.params, plan.split, int(plan.days[DAY].iloc[0]))
 
 
 def _refuse_old_names(arguments: list[str]) -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from envs.campaign.calibration import Roles
 from envs.campaign.params import CampaignParams
+from envs.campaign.presets import make_params
 from train.errors import InputError, nearest
 
 ARTICLE = {"--loyalty-from": "rewards", "--lifted": "posts", "--tiring": "ads"}
@@ -78,7 +79,26 @@ def settings_of(
         for option, names in roles.items()
     )
     by_name = dict(zip(metrics, weights, strict=True))
-    return Settings(channels, metrics, by_name, named, unit or known.unit, days or known.days)
+    settings = Settings(channels, metrics, by_name, named, unit or known.unit, days or known.days)
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    """Refuses what no campaign can have, before anything is fitted; other numbers are 1."""
+    channels, metrics = settings.channels, settings.metrics
+    try:
+        make_params(
+            "linear",
+            channels=channels,
+            metrics=metrics,
+            metric_weights=tuple(settings.weights.get(metric, 1.0) for metric in metrics),
+            counts=((1.0,) * len(metrics),) * len(channels),
+            unit=settings.unit,
+            days=settings.days,
+        )
+    except ValueError as error:
+        raise InputError(f"calibrate: {error}") from None
 
 
 def _usual_roles(like: CampaignParams | None) -> dict[str, tuple[str, ...]]:
