@@ -1,7 +1,6 @@
 """What to try next: days that can be spent, what they tell, cost and are worth, in the program."""
 
 import html
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,12 +13,13 @@ from hypothesis import strategies as st
 
 from envs.campaign import planner
 from envs.campaign.calibration import Calibration, effects
+from envs.campaign.limits import fill
 from envs.campaign.params import FloatArray
 from envs.campaign.posterior import Posterior, campaign_fields
 from envs.campaign.presets import make_params
 from evaluate.campaign.calibrate import __main__ as program
 from evaluate.campaign.calibrate import trial
-from evaluate.campaign.calibrate.fitted import Fitted
+from evaluate.campaign.calibrate.fitted import Fitted, Range
 from evaluate.campaign.calibrate.trial import Ahead, Trial, Trials
 from evaluate.campaign.calibrate.trial_report import conclusion_of, trial_section
 from evaluate.campaign.past_campaigns import read_campaigns
@@ -33,11 +33,10 @@ def ahead_of(channels: int, days: int = 7, budget: float = 100.0) -> Ahead:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few candidates and truths."""
     for name, value in (("CANDIDATES", 4), ("MOST_TRUTHS", 16), ("ITERATIONS", 12)):
         monkeypatch.setattr(trial, name, value)
-    return
 
 
 @settings(max_examples=30, deadline=None)
@@ -50,7 +49,7 @@ def test_trials_stay_within_budget_and_limits(data: st.DataObject) -> None:
     low = np.floor(100 * rng.uniform(0, 0.9 / channels, channels)) * budget / 100
     high = np.minimum(low + np.ceil(100 * rng.uniform(0, 1, channels)) * budget / 100, budget)
     ahead = Ahead(7, budget, 0, low, high)
-    followed = np.repeat(trial.fill(np.ones((1, channels)), low, high, budget), 28, axis=0)
+    followed = np.repeat(fill(np.ones((1, channels)), low, high, budget), 28, axis=0)
     strength = data.draw(st.sampled_from([0.0, *trial.STRENGTHS]))
     spends = trial.candidates_of(ahead, followed, strength, rng)
     assert spends.shape == (trial.CANDIDATES if strength else 1, 28, channels)
@@ -240,7 +239,7 @@ def test_proposals_have_every_length_and_strength() -> None:
 def made(fitted: Fitted, spend: FloatArray, losses: tuple[float, float]) -> Trials:
     """Trials that lose so much: one that follows the plan, and one that varies."""
     ahead = ahead_of(len(fitted.channels))
-    cost = trial.Range(*np.array([-0.001, 0.0204, 0.05]))
+    cost = Range(*np.array([-0.001, 0.0204, 0.05]))
     each = [
         Trial(2, strength, spend, cost, regret, loss)
         for strength, regret, loss in zip((0.0, 0.5), (0.03, 0.012), losses, strict=True)
