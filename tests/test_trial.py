@@ -260,7 +260,7 @@ def test_the_verdict_compares_with_the_plan() -> None:
     ):
         assert part in text
     assert conclusion_of(fitted, bad).startswith("No trial pays: follow the plan")
-    assert "0.12% less" in conclusion_of(fitted, bad)
+    assert "it brings 0.12% less" in conclusion_of(fitted, bad)
     rows = trial_section(fitted, bad).tables[0].rows
     assert [row[1] for row in rows] == ["none: the plan", "half"]  # the best first
 

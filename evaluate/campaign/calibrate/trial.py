@@ -176,20 +176,22 @@ def propose(fitted: Fitted, ahead: Ahead, rng: np.random.Generator) -> Trials:
     days = max(WEEKS) * WEEK
     followed = np.resize(today.plan, (days, today.plan.shape[1]))
     relevance = relevance_of(fitted, ahead, today)
-    cells, spends, told = [], [], []
+    few = fitted.points[:: -(-len(fitted.points) // FEW)]
+
+    def told_by(spends: FloatArray) -> FloatArray:
+        return information(fitted.calibration, today.mean, spends, ahead)
+
+    cells, spends = [], []
     for strength in (0.0, *STRENGTHS):
         candidates = candidates_of(ahead, followed, strength, rng)
         for weeks in WEEKS:
             some = candidates[:, : weeks * WEEK]
-            each = information(fitted.calibration, today.mean, some, ahead)
-            left = share_left(today, relevance, each)
-            few = fitted.points[:: -(-len(fitted.points) // FEW)]
             cost = np.median(costs_of(fitted, ahead, few, followed, some), axis=0)
-            best = int(loss_of(weeks, cost, regret, left * regret).argmin())
+            guess = regret * share_left(today, relevance, told_by(some))
             cells.append((weeks, strength))
-            spends.append(some[best])
-            told.append(each[best])
-    after = regret * regret_left(fitted, ahead, today, relevance, np.stack(told), rng)
+            spends.append(some[loss_of(weeks, cost, regret, guess).argmin()])
+    told = np.concatenate([told_by(spend[np.newaxis]) for spend in spends])
+    after = regret * regret_left(fitted, ahead, today, relevance, told, rng)
     trials = []
     for (weeks, strength), spend, later in zip(cells, spends, after.tolist(), strict=True):
         draws = costs_of(fitted, ahead, fitted.points, followed, spend[np.newaxis])[:, 0]
