@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.campaign.params import CampaignParams, FloatArray
-from evaluate.campaign.rounding import in_text
-from evaluate.report.wording import listed
+from evaluate.report.wording import in_text, listed
 
 PESSIMISTIC = 0.05  # share of the campaigns that are still possible that earn less
 SLACK = 0.005  # of the daily budget: so much beyond the past days is not worth a word

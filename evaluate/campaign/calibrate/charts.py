@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from envs.campaign.looks import looks
 from envs.campaign.params import FloatArray
-from envs.campaign.rendering import looks
 from evaluate.campaign.calibrate.fit_check import FitCheck
 from evaluate.campaign.calibrate.fitted import BASE, Fitted, Range, range_of
 from evaluate.campaign.charts import bar_style, panels
