@@ -287,24 +287,42 @@ class Calibration:
 
     def expected(self, points: FloatArray) -> tuple[FloatArray, Values]:
         """Expected metrics of the past days at points, (..., days, metrics), and their values."""
-        values = self.values(points)
-        effect = effects(values, self.past.spend, self.past.starts)
-        earned = np.einsum("...dc,...ck->...dk", effect, values.nominal.counts)
-        factors = values.weekday[..., self.past.weekday, np.newaxis]
-        return (earned + values.base[..., np.newaxis, :]) * factors, values
+        values, past = self.values(points), self.past
+        return expected_metrics(values, past.spend, past.weekday, past.starts), values
+
+
+def expected_metrics(
+    values: Values, spend: FloatArray, weekday: NDArray[np.int64], starts: NDArray[np.bool_]
+) -> FloatArray:
+    """Expected metrics of days of spend at values (...,), (..., days, metrics) [counts/day].
+
+    Args:
+        values: The parameters, with leading axes (...,).
+        spend: (..., days, channels) [bu/day].
+        weekday: 0 = Monday, (days,).
+        starts: Which days are the first of a campaign, (days,).
+    """
+    effect = effects(values, spend, starts)
+    earned = np.einsum("...dc,...ck->...dk", effect, values.nominal.counts)
+    brought: FloatArray = earned + values.base[..., np.newaxis, :]
+    brought *= values.weekday[..., weekday, np.newaxis]
+    return brought
 
 
 def effects(values: Values, spend: FloatArray, starts: NDArray[np.bool_]) -> FloatArray:
-    """Effects of days of spend (days, channels) [bu/day] at values (...,), (..., days, ...)."""
-    shape = values.nominal.carry_over.shape
-    effect = np.empty((*shape[:-1], *spend.shape))
-    first = model.State(
-        np.zeros(shape[:-1], dtype=np.int64), np.zeros(shape), np.ones(shape), np.zeros(shape[:-1])
+    """Effects of days of spend (..., days, channels) [bu/day] at values (...,), of that shape."""
+    days, channels = spend.shape[-2:]
+    shape = np.broadcast_shapes(values.nominal.carry_over.shape[:-1], spend.shape[:-2])
+    effect = np.empty((*shape, days, channels))
+    state = first = model.State(
+        np.zeros(shape, dtype=np.int64),
+        np.zeros((*shape, channels)),
+        np.ones((*shape, channels)),
+        np.zeros(shape),
     )
-    state = first
-    for day, today in enumerate(spend):
+    for day in range(days):
         before = first if starts[day] else state
-        effect[..., day, :], state = model.respond(values, before, today)
+        effect[..., day, :], state = model.respond(values, before, spend[..., day, :])
     return effect
 
 

@@ -5,6 +5,7 @@ clairvoyant (who knows the latent parameters), and the daily re-planner: a parti
 knows the prior and the noise and replans the days left for the mean over what is still likely.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,27 +55,80 @@ def best_plans(
 ) -> FloatArray:
     """The plans that earn most over the days left, in the mean over each campaign's scenarios.
 
-    Projected gradient ascent with momentum from the plans ``start`` (campaigns, days left,
-    channels) [bu/day]; each day's step is scaled by the size of its own gradient, and falls
-    linearly to nothing.
+    ``ascend`` from the plans ``start`` (campaigns, days left, channels) [bu/day].
     """
+
+    def repeatable(values: NDArray[Any]) -> NDArray[Any]:
+        return values[:, :, np.newaxis]  # (campaigns, scenarios, 1 for the plans tried, ...)
+
+    latent = map_latent(scenarios.latent, repeatable)
+    state = model.State(*map(repeatable, scenarios.state))
+
+    def earned(plans: FloatArray) -> FloatArray:
+        of_each = model.engagement_to_go(params, state, plans[:, np.newaxis], latent)
+        mean: FloatArray = of_each.mean(axis=1)
+        return mean
+
     low, high = (limit[-start.shape[1] :] for limit in planner.limits_of(params))
+    return ascend(earned, start, low, high, params.daily_budget, iterations)
+
+
+def ascend(
+    earned: Callable[[FloatArray], FloatArray],
+    start: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    budget: float,
+    iterations: int,
+) -> FloatArray:
+    """The best plans found on the way up from those of some campaigns.
+
+    Projected gradient ascent with momentum; each day's step is scaled by the size of its own
+    gradient, and falls linearly to nothing.
+
+    Args:
+        earned: What plans (campaigns, tried, days, channels) earn, (campaigns, tried) [1].
+        start: A plan for each campaign, (campaigns, days, channels) [bu/day].
+        low: Least spend, (days, channels) [bu/day].
+        high: Most spend, (days, channels) [bu/day].
+        budget: Most that can be spent in a day [bu/day].
+        iterations: How many steps are taken.
+    """
     plans, best, most = start, start, np.full(len(start), -np.inf)
-    near = 1e-6 * params.daily_budget
+    near = 1e-6 * budget
     direction, size = np.zeros_like(start), np.zeros((*start.shape[:2], 1))
     for i in range(iterations + 1):
-        earned, gradient = _value_and_gradient(params, scenarios, plans)
-        better = earned > most
-        most = np.where(better, earned, most)
+        value, gradient = value_and_gradient(earned, plans, NUDGE * budget)
+        better = value > most
+        most = np.where(better, value, most)
         best = np.where(better[:, np.newaxis, np.newaxis], plans, best)
         gradient = _feasible_part(gradient, plans <= low + near, plans >= high - near)
         direction = MOMENTUM * direction + (1.0 - MOMENTUM) * gradient
         size = MOMENTUM * size + (1.0 - MOMENTUM) * (gradient**2).sum(axis=-1, keepdims=True)
-        step = FIRST_STEP * params.daily_budget * (1.0 - i / iterations)
+        step = FIRST_STEP * budget * (1.0 - i / iterations)
         ahead = plans + step * direction / np.sqrt(size + 1e-300)
-        ahead += params.daily_budget  # so that the nearest plan spends it all
-        plans = nearest(ahead, low, high, params.daily_budget)
+        ahead += budget  # so that the nearest plan spends it all
+        plans = nearest(ahead, low, high, budget)
     return best
+
+
+def value_and_gradient(
+    earned: Callable[[FloatArray], FloatArray], plans: FloatArray, step: float
+) -> tuple[FloatArray, FloatArray]:
+    """What plans (campaigns, days, channels) earn, (campaigns,) [1], and its slope [1/bu].
+
+    Forward differences, a row for each number of the plan: three times as fast as complex numbers,
+    and good enough for an ascent that keeps the plan with the most value.
+
+    Args:
+        earned: As in ``ascend``.
+        plans: [bu/day].
+        step: How far a spend is changed [bu/day].
+    """
+    size = plans[0].size
+    nudges = step * np.eye(1 + size, size, -1)  # the first row is the plan itself
+    value = earned(plans[:, np.newaxis] + nudges.reshape(-1, *plans.shape[1:]))
+    return value[:, 0], ((value[:, 1:] - value[:, :1]) / step).reshape(plans.shape)
 
 
 def best_fixed_plan(
@@ -209,28 +263,6 @@ def _log_likelihood(params: CampaignParams, metrics: FloatArray, mean: FloatArra
     mixed = special.logsumexp(logs, b=NODE_WEIGHTS, axis=-1)
     total: FloatArray = mixed + np.einsum("...k,...k->...", y, np.log(least))
     return total
-
-
-def _value_and_gradient(
-    params: CampaignParams, scenarios: Scenarios, plans: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Mean engagement over the scenarios, (campaigns,) [1], and its slope (as the plans) [1/bu].
-
-    Forward differences, a row for each number of the plan: three times as fast as complex numbers,
-    and good enough for an ascent that keeps the plan with the most value.
-    """
-
-    def repeatable(values: NDArray[Any]) -> NDArray[Any]:
-        return values[:, :, np.newaxis]  # (campaigns, scenarios, 1 for the rows, ...)
-
-    size = plans[0].size
-    step = NUDGE * params.daily_budget
-    nudges = step * np.eye(1 + size, size, -1)  # the first row is the plan itself
-    nudged = plans[:, np.newaxis, np.newaxis] + nudges.reshape(-1, *plans.shape[1:])
-    latent = map_latent(scenarios.latent, repeatable)
-    state = model.State(*map(repeatable, scenarios.state))
-    earned = model.engagement_to_go(params, state, nudged, latent).mean(axis=1)  # (campaigns, rows)
-    return earned[:, 0], ((earned[:, 1:] - earned[:, :1]) / step).reshape(plans.shape)
 
 
 def _feasible_part(

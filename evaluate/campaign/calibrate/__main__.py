@@ -17,6 +17,8 @@ from evaluate.campaign.calibrate.config import check_free, config_of
 from evaluate.campaign.calibrate.fitted import Fitted
 from evaluate.campaign.calibrate.report import write_report
 from evaluate.campaign.calibrate.settings import Settings, settings_of
+from evaluate.campaign.calibrate.trial import ahead_of, propose, trial_csv
+from evaluate.campaign.calibrate.trial_report import TRIAL, conclusion_of
 from evaluate.campaign.calibrate.untold import warnings_of
 from evaluate.campaign.domain import params_of
 from evaluate.campaign.past_campaigns import Campaigns, DateOrder, Gaps, read_campaigns
@@ -119,11 +121,16 @@ def calibrate(args: Args) -> int:
     fitted = _fitted(posterior, campaigns, settings)
     for caveat in warnings_of(fitted):
         print(f"warning: {caveat.text}")
+    ahead = ahead_of(fitted, settings.days, budget)
+    trials = propose(fitted, ahead, np.random.default_rng(args.seed))
+    print(f"what to try next: {conclusion_of(fitted, trials)}")
     for file in (config, report):
         file.parent.mkdir(parents=True, exist_ok=True)
     write_text(config, config_of(fitted, settings.days, budget, where))
-    write_report(fitted, report, title=f"Calibration: {name}")
-    print(f"config: {config}\nreport: {report}\nnext: make train CONFIG={config}")
+    trial = report.with_name(TRIAL)
+    write_text(trial, trial_csv(fitted, trials))
+    write_report(fitted, report, title=f"Calibration: {name}", trials=trials)
+    print(f"config: {config}\nreport: {report}\ntrial: {trial}\nnext: make train CONFIG={config}")
     return 0
 
 

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from envs.campaign.looks import looks
+from envs.campaign.params import FloatArray
 from evaluate.campaign.calibrate.fit_check import FitCheck
 from evaluate.campaign.calibrate.fitted import BASE, Fitted, Range, range_of
 from evaluate.campaign.charts import bar_style, panels
@@ -110,6 +111,22 @@ def contributions(fitted: Fitted) -> Figure:
         axes.plot(days, counted, ".", color="black", markersize=4, label="counted")
         axes.set(ylabel="engagement per day")
         _days(axes, fitted)
+        write_numbers(axes.yaxis)
+        legend_below(figure, axes)
+    return figure
+
+
+def spends(fitted: Fitted, spend: FloatArray) -> Figure:
+    """Stacked bars: the spend of days to come (days, channels) on each channel."""
+    styles, days = looks(fitted), np.arange(1, len(spend) + 1)
+    tops = spend.cumsum(axis=1)
+    with axes_of((6, 3.4)) as (figure, axes):
+        for i, name in enumerate(fitted.channels):
+            style = bar_style(styles[name]) | {"label": name, "width": 0.9}
+            axes.bar(days, spend[:, i], bottom=tops[:, i] - spend[:, i], **style)
+        axes.set(xlabel="day", ylabel=f"spend [{fitted.unit}/day]", xlim=(0.4, len(spend) + 0.6))
+        axes.xaxis.grid(False)
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         write_numbers(axes.yaxis)
         legend_below(figure, axes)
     return figure

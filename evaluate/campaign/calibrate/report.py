@@ -19,6 +19,8 @@ from evaluate.campaign.calibrate.fitted import (
     parameters_of,
     range_of,
 )
+from evaluate.campaign.calibrate.trial import Trials
+from evaluate.campaign.calibrate.trial_report import trial_section
 from evaluate.campaign.calibrate.untold import BLOCKS, Caveat, warnings_of
 from evaluate.report import wording
 from evaluate.report.page import Chart, Report, Section, Table, html, pictures_of, table
@@ -57,7 +59,11 @@ MEANINGS = {
 
 
 def write_report(
-    fitted: Fitted, path: Path, title: str = "What the past days tell", seed: int = 0
+    fitted: Fitted,
+    path: Path,
+    title: str = "What the past days tell",
+    seed: int = 0,
+    trials: Trials | None = None,
 ) -> None:
     """Writes the page, its pictures inside, to a file.
 
@@ -66,12 +72,15 @@ def write_report(
         path: The HTML file; what it held before stays until all of the new is there.
         title: Heading of the page.
         seed: Of the counts that the fitted campaign is made to bring.
+        trials: What could be tried next, if the page is to say so.
     """
-    report = report_of(fitted, title, np.random.default_rng(seed))
+    report = report_of(fitted, title, np.random.default_rng(seed), trials)
     write_text(path, html(report, pictures_of(report)))
 
 
-def report_of(fitted: Fitted, title: str, rng: np.random.Generator) -> Report:
+def report_of(
+    fitted: Fitted, title: str, rng: np.random.Generator, trials: Trials | None = None
+) -> Report:
     """Everything that the page shows."""
     check, caveats = check_fit(fitted, rng), warnings_of(fitted)
     sections = [
@@ -83,6 +92,8 @@ def report_of(fitted: Fitted, title: str, rng: np.random.Generator) -> Report:
         _marginal(fitted),
         _untold(caveats),
     ]
+    if trials is not None:
+        sections.append(trial_section(fitted, trials))
     return Report(title, None, _result(fitted, caveats), sections, _provenance(fitted))
 
 
