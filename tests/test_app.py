@@ -36,12 +36,12 @@ from evaluate.campaign.app.what_if import (
     best_plan,
     changed,
     earned,
-    settings_of,
     trained,
 )
+from evaluate.campaign.domain import params_of
 from evaluate.campaign.explain import plan_diagnostics
 from evaluate.campaign.plan import make_plan
-from tests.test_plan import COUNTED, FIVE, make_five
+from tests.tools.five import COUNTED, FIVE, make_five
 from tests.tools.programs import ROOT
 from train.__main__ import main as train
 from train.config import EnvConfig
@@ -67,6 +67,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         quick = ["--agents", agent, "--total-timesteps", "896", "--runs-dir", str(folder)]
         assert train(["configs/dynamic.yaml", *quick]) == 0
     return folder
+
+
+def settings_of(env: EnvConfig) -> Change:
+    """The settings that the environment has, its limits left as they are."""
+    params = params_of(env)
+    return Change(params.daily_budget, params.start_weekday, UNSET, UNSET)
 
 
 def engagement(plan: Any, params: CampaignParams = PRESETS["dynamic"]) -> float:
