@@ -5,8 +5,8 @@ import pandas as pd
 
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.planner import limits_of
-from evaluate.campaign import charts
-from evaluate.campaign.domain import TOTAL
+from evaluate.campaign import charts, unobserved
+from evaluate.campaign.domain import EXPECTED, TOTAL
 from evaluate.campaign.explain import (
     NEAR,
     PlanDiagnostics,
@@ -139,7 +139,9 @@ def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
     )
     title, alternative = f"The plan of {leading}{mean}.", f"Stacked bars of spend by day. {words}."
     picture = Chart("plan", title, alternative, charts.plan(shown, params, form))
-    return Section("The plan", [], [table], [picture])
+    earned = days.groupby(["seed", "campaign"])[EXPECTED].sum().to_numpy(dtype=float)
+    warning = unobserved.warning_of(params, spend, earned)
+    return Section("The plan", [warning] * bool(warning), [table], [picture])
 
 
 def _varies(days: pd.DataFrame, by: str, params: CampaignParams) -> bool:

@@ -17,6 +17,7 @@ import pandas as pd
 from envs.campaign import baselines, planner, robust_planner
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.past import columns
+from evaluate.campaign import unobserved
 from evaluate.campaign.domain import DOMAIN, EXPECTED, baseline_env, params_of
 from evaluate.campaign.explain import PlanDiagnostics, plan_diagnostics
 from evaluate.campaign.fit import warning_of
@@ -202,7 +203,8 @@ def agents_plan(
             f"{many} campaigns earn {in_text(plan.low)} to {in_text(plan.high)}.",
             "Later days are averages: each is decided once the day before is known.",
         )
-    outcome = _outcome(problem, agent, plan.split, plan.days[EXPECTED].to_numpy(), notes)
+    by_day = plan.days[EXPECTED].to_numpy()
+    outcome = _outcome(problem, agent, plan.split, by_day, plan.earned, notes)
     return outcome._replace(warning=warning_of(plan.fit))
 
 
@@ -229,8 +231,8 @@ def earned(problem: Problem, name: str, spend: FloatArray, notes: tuple[str, ...
     candidate = Candidate(name, None, baseline_env(problem.env), policy)
     days = play_days_left(candidate, problem.params, problem.past_array, problem.seed)
     played = np.array([infos["spend"][0] for infos in days])
-    engagement = np.array([infos[EXPECTED].mean() for infos in days])
-    return _outcome(problem, name, played, engagement, notes)
+    expected = np.array([infos[EXPECTED] for infos in days])  # (days left, campaigns)
+    return _outcome(problem, name, played, expected.mean(axis=1), expected.sum(axis=0), notes)
 
 
 def after(run: Run, change: Change, past: Days) -> Problem:
@@ -253,9 +255,20 @@ def _best_nominal_plan(problem: Problem) -> Outcome:
 
 
 def _outcome(
-    problem: Problem, name: str, left: FloatArray, engagement: FloatArray, notes: tuple[str, ...]
+    problem: Problem,
+    name: str,
+    left: FloatArray,
+    engagement: FloatArray,
+    in_campaigns: FloatArray,
+    notes: tuple[str, ...],
 ) -> Outcome:
-    """A plan from its spend on the days left (days left, channels) [bu/day]."""
+    """A plan from its spend on the days left (days left, channels) [bu/day].
+
+    What it earns is given by day, (days left,), and in each campaign, (campaigns,).
+    """
+    first = len(problem.past) + 1
+    beyond = unobserved.warning_of(problem.params, left, in_campaigns, first)
+    notes += (beyond,) * bool(beyond)
     spend = np.concatenate([problem.spent, left])
     shown = written(spend, *_limits_left(problem, 0.0, np.inf))  # the past had limits of its own
     diagnostics = plan_diagnostics(problem.params, spend)
