@@ -216,21 +216,30 @@ def _value_and_gradient(
 ) -> tuple[FloatArray, FloatArray]:
     """Mean engagement over the scenarios, (campaigns,) [1], and its slope (as the plans) [1/bu].
 
-    Forward differences, a row for each number of the plan: three times as fast as complex numbers,
-    and good enough for an ascent that keeps the plan with the most value.
+    Forward differences, a row for each number of the plan, which plays from its own day on: three
+    times as fast as complex numbers, and good enough for an ascent that keeps the plan with the
+    most value.
     """
 
     def repeatable(values: NDArray[Any]) -> NDArray[Any]:
         return values[:, :, np.newaxis]  # (campaigns, scenarios, 1 for the rows, ...)
 
-    size = plans[0].size
     step = NUDGE * params.daily_budget
-    nudges = step * np.eye(1 + size, size, -1)  # the first row is the plan itself
-    nudged = plans[:, np.newaxis, np.newaxis] + nudges.reshape(-1, *plans.shape[1:])
+    nudge = step * np.eye(plans.shape[-1])
     latent = map_latent(scenarios.latent, repeatable)
     state = model.State(*map(repeatable, scenarios.state))
-    earned = model.engagement_to_go(params, state, nudged, latent).mean(axis=1)  # (campaigns, rows)
-    return earned[:, 0], ((earned[:, 1:] - earned[:, :1]) / step).reshape(plans.shape)
+    earned: FloatArray = np.zeros(1)
+    nudged_earned = np.empty_like(plans)
+    for day in range(plans.shape[1]):
+        left = plans[:, np.newaxis, np.newaxis, day:]  # (campaigns, 1, 1, days left, channels)
+        nudged = np.repeat(left, len(nudge), axis=2)
+        nudged[..., 0, :] += nudge
+        total = model.engagement_to_go(params, state, nudged, latent, earned)
+        nudged_earned[:, day] = total.mean(axis=1)
+        metrics, state = model.transition(params, state, left[..., 0, :], latent)
+        earned = earned + model.engagement(params, metrics)
+    value = earned.mean(axis=1)[:, 0]
+    return value, (nudged_earned - value[:, np.newaxis, np.newaxis]) / step
 
 
 def _feasible_part(
