@@ -5,7 +5,7 @@ The numbers in brackets are those of the seven equations. Forms (1) and (2) are 
 and Wolfe 1957.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,9 +92,12 @@ def respond(
     effect = saturated * lift * effectiveness  # (3) loyalty lifts, fatigue weakens
     effectiveness = effectiveness * np.exp(-latent.fatigue_rate * spend)  # (6) channels tire
     effectiveness = effectiveness + params.recovery_array * (1.0 - effectiveness)  # (6) recovery
-    if loyalty_levels is None:  # (7) a full day of a channel at most
-        loyalty_levels = np.minimum(saturated / params.reference_budget, 1.0)
-    gained = total(params.gain_array * loyalty_levels) * (1.0 - loyalty)
+    built: Any = 0.0
+    for channel, gain in params.building.items():
+        given = None if loyalty_levels is None else loyalty_levels[..., channel]
+        level = saturated[..., channel] / params.reference_budget if given is None else given
+        built = built + gain * np.minimum(level, 1.0)  # (7) a full day of a channel at most
+    gained = built * (1.0 - loyalty)
     loyalty = loyalty + gained - params.loyalty_decay * loyalty  # (7) loyalty is built, and fades
     return effect, State(day + 1, adstock, effectiveness, loyalty)
 

@@ -321,9 +321,9 @@ class CampaignParams:
         return np.array(self.metric_weights)
 
     @cached_property
-    def gain_array(self) -> FloatArray:
-        """rho, (channels,) [1/day]."""
-        return np.array(self.loyalty_gain)
+    def building(self) -> dict[int, float]:
+        """Rho of the channels that build loyalty, by number [1/day]."""
+        return {channel: gain for channel, gain in enumerate(self.loyalty_gain) if gain}
 
     @cached_property
     def recovery_array(self) -> FloatArray:

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from envs.campaign import model
 from envs.campaign.limits import fill, nearest
 from envs.campaign.params import CampaignParams, FloatArray
-from envs.campaign.program import Program, building_channels, derivatives, full_days
+from envs.campaign.program import Program, derivatives, full_days
 
 STARTS, MORE_STARTS, MOST_STARTS = 10, 3, 13
 FOUND_BY = 2
@@ -403,7 +403,7 @@ def _simple_starts(params: CampaignParams) -> list[FloatArray]:
         *corners,
         *(
             early * corners[first] + (1 - early) * corner
-            for first in building_channels(params)
+            for first in params.building
             for last, corner in enumerate(corners)
             if last != first
         ),

@@ -70,15 +70,10 @@ def _lasting(params: CampaignParams) -> NDArray[np.bool_]:
     return np.concatenate([latent.carry_over > 0, latent.fatigue_rate > 0, [can_build]])
 
 
-def building_channels(params: CampaignParams) -> NDArray[np.intp]:
-    """The channels that build loyalty."""
-    return np.flatnonzero(params.gain_array)
-
-
 def _every_channel(params: CampaignParams, levels: NDArray[Any]) -> NDArray[Any]:
     """Loyalty levels of all channels, (..., channels) [1], from those that build loyalty."""
     every = np.zeros((*levels.shape[:-1], len(params.channels)), dtype=levels.dtype)
-    every[..., building_channels(params)] = levels
+    every[..., list(params.building)] = levels
     return every
 
 
@@ -88,7 +83,7 @@ def full_days(params: CampaignParams) -> FloatArray:
     Infinite for channels that build no loyalty, or can never have a full day.
     """
     left = 1.0 / params.reference_budget - params.nominal.inv_half_saturation
-    reaches = (left > 0) & (params.gain_array > 0)
+    reaches = (left > 0) & (np.array(params.loyalty_gain) > 0)
     return np.where(reaches, 1.0 / np.where(reaches, left, 1.0), np.inf)
 
 
@@ -118,7 +113,7 @@ class Program:
         """The channels whose loyalty levels are coordinates, (building,)."""
         matters = bool(any(self.params.loyalty_lift))
         is_near = bool((full_days(self.params) <= self.params.daily_budget).any())
-        return building_channels(self.params) if matters and is_near else np.zeros(0, dtype=np.intp)
+        return np.array(list(self.params.building) if matters and is_near else [], dtype=np.intp)
 
     @cached_property
     def has_kink(self) -> bool:
