@@ -32,6 +32,7 @@ PULSES = 0.3  # share of days on which a channel that tires keeps its spend in d
 TOLERANCE = 1e-6
 GAIN = 1e-7  # what a leap from the end of a climb has to gain, as a share of engagement
 STALLED = 1e-9  # a round of leap and climb that gains no more is the last
+COARSE_STEPS, FINE_STEPS = 1, 2  # in which spends that a leap tries grow tenfold
 COARSE, FINE = 1e-8, 1e-13  # a climb ends where a step gains less, as a share of engagement
 
 _ONE_SOLVE = threading.Lock()  # the number of BLAS threads belongs to the whole process
@@ -171,7 +172,9 @@ def _search(program: Program, rng: np.random.Generator) -> Plan:
     leading: list[int] = []  # how many starts lead to each end
     drawn = 0
     while True:
-        plans, counts = _distinct(params, [_leap(params, start, effort.gain) for start in starts])
+        plans, counts = _distinct(
+            params, [_leap(params, start, effort.gain, COARSE_STEPS) for start in starts]
+        )
         order = np.arange(len(plans))
         if effort.climbed < 1.0:
             order = expected_engagement(params, plans).argsort()[::-1]
@@ -220,7 +223,8 @@ def _improve(program: Program, ends: list[FloatArray]) -> None:
         if most > 0.0 and (is_there or is_hopeless):
             continue
         for _ in range(ROUNDS):
-            ends[place] = _climb(program, _leap(program.params, ends[place], GAIN), FINE)
+            leapt = _leap(program.params, ends[place], GAIN, FINE_STEPS)
+            ends[place] = _climb(program, leapt, FINE)
             before, earned[place] = earned[place], expected_engagement(program.params, ends[place])
             if earned[place] <= before * (1.0 + STALLED):
                 break
@@ -323,15 +327,16 @@ def _residual(program: Program, spend: FloatArray) -> float:
     return max(-move.fun, 0.0) * scale if move.success else np.inf
 
 
-def _leap(params: CampaignParams, spend: FloatArray, gain: float) -> FloatArray:
+def _leap(params: CampaignParams, spend: FloatArray, gain: float, steps: int) -> FloatArray:
     """A better plan, reached by changes that no gradient leads to, or the plan itself.
 
-    A channel may be so worn out, say, that only far less of it would work again, or pay on another
+    Each gains the share ``gain`` [1] at least, and tries so many ``steps`` to a spend ten times as
+    large. A channel may be so worn out, say, that only far less of it would work again, or pay on another
     day than its own.
     """
     earned = expected_engagement(params, spend)
     for _ in range(HOPS):
-        moves = (_respent(params, spend), _moved(params, spend), _levelled(params, spend))
+        moves = (_respent(params, spend, steps), _moved(params, spend), _levelled(params, spend))
         plans = np.concatenate(moves)
         leapt = expected_engagement(params, plans)
         if leapt.max() <= earned * (1.0 + gain):
@@ -340,13 +345,14 @@ def _leap(params: CampaignParams, spend: FloatArray, gain: float) -> FloatArray:
     return spend
 
 
-def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
+def _respent(params: CampaignParams, spend: FloatArray, steps: int) -> FloatArray:
     """Plans (days, days, channels) [bu/day] in which the one, two ... days that gain most change.
 
-    On such a day one channel gets nothing, all, any order of magnitude, or a full day for loyalty.
+    On such a day one channel gets nothing, all, any order of magnitude (in so many ``steps`` each),
+    or a full day for loyalty.
     """
     budget, days = params.daily_budget, np.arange(len(spend))
-    some = np.append(budget * 10.0 ** -np.arange(7), 0.0)
+    some = np.append(budget * 10.0 ** -(np.arange(7 * steps) / steps), 0.0)
     full = full_days(params)  # day after day, and on a day of its own
     fulls = np.minimum([full, full / (1.0 - params.nominal.carry_over)], budget).T
     levels = np.concatenate([np.tile(some, (len(full), 1)), fulls], axis=1)
