@@ -226,7 +226,8 @@ def _improve(program: Program, ends: list[FloatArray]) -> None:
             leapt = _leap(program.params, ends[place], GAIN, FINE_STEPS)
             ends[place] = _climb(program, leapt, FINE)
             before, earned[place] = earned[place], expected_engagement(program.params, ends[place])
-            if earned[place] <= before * (1.0 + STALLED):
+            has_stalled = earned[place] <= before * (1.0 + STALLED)
+            if has_stalled and _residual(program, ends[place]) <= TOLERANCE * earned[place]:
                 break
         most = max(most, earned[place])
 
@@ -331,8 +332,8 @@ def _leap(params: CampaignParams, spend: FloatArray, gain: float, steps: int) ->
     """A better plan, reached by changes that no gradient leads to, or the plan itself.
 
     Each gains the share ``gain`` [1] at least, and tries so many ``steps`` to a spend ten times as
-    large. A channel may be so worn out, say, that only far less of it would work again, or pay on another
-    day than its own.
+    large. A channel may be so worn out, say, that only far less of it would work again, or pay on
+    another day than its own.
     """
     earned = expected_engagement(params, spend)
     for _ in range(HOPS):
