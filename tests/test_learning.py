@@ -51,12 +51,22 @@ def test_every_seed_masters_the_linear_campaign(
     assert min(reached.values()) >= least, reached
 
 
-@pytest.mark.parametrize(("agent", "least"), [("a2c", 0.999), ("reference", 0.995)])
-def test_both_agents_master_the_dynamic_campaign(agent: str, least: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "agent", "least"),
+    [
+        ("dynamic", "a2c", 0.999),
+        ("dynamic", "reference", 0.995),
+        ("brand", "a2c", 0.995),
+        ("brand", "reference", 0.99),
+    ],
+)
+def test_both_agents_master_the_campaigns_with_memory(
+    config: str, agent: str, least: float, tmp_path: Path
+) -> None:
     assert (
         main(
             [
-                "configs/dynamic.yaml",
+                f"configs/{config}.yaml",
                 "--agents",
                 agent,
                 "--seeds",
@@ -68,7 +78,7 @@ def test_both_agents_master_the_dynamic_campaign(agent: str, least: float, tmp_p
         )
         == 0
     )
-    reached = shares(tmp_path, "dynamic")
+    reached = shares(tmp_path, config)
     assert min(reached.values()) >= least, reached
 
 
