@@ -246,10 +246,10 @@ def test_the_slope_of_the_days_left_is_the_planners() -> None:
     nominal = batch_latent([params.nominal] * 2)
     for day in (0, 3):
         scenarios = robust_planner.at_start(params, nominal, 2, 1)
-        state = model.State(*(np.broadcast_to(p, (2, 1, *np.shape(p))) for p in states[day]))
+        parts: Any = (np.broadcast_to(part, (2, 1, *np.shape(part))) for part in states[day])
         left = plans[:, day:]
         earned, slope = robust_planner._value_and_gradient(
-            params, scenarios._replace(state=state), left
+            params, scenarios._replace(state=model.State(*parts)), left
         )
         past = np.broadcast_to(plans[0, :day], (2, day, 5))
         whole = np.concatenate([past, left], axis=1)
