@@ -23,7 +23,7 @@ from envs.campaign.program import Program, derivatives, full_days
 STARTS, MORE_STARTS, MOST_STARTS = 10, 3, 13
 FOUND_BY = 2
 AGREEING = 0.4  # share of the starts that have to reach the best plan for no more to be drawn
-ROUNDS = 5
+ROUNDS = 10
 ITERATIONS = 100
 HOPS = 50
 SIMPLE = 6  # of the simple starts, those that earn most
