@@ -371,7 +371,7 @@ def test_a_campaign_that_earns_by_its_base_alone_has_a_plan() -> None:
 
 
 def test_a_plan_that_is_not_stationary_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    for effort in ("ITERATIONS", "HOPS"):
+    for effort in ("ITERATIONS", "HOPS", "ROUNDS"):
         monkeypatch.setattr(planner, effort, 1)
     with pytest.warns(planner.PlanWarning, match=r"best plan found: .* stationary to [1-9]"):
         plan = planner.plan(make_params("dynamic", days=3), seed=1)
