@@ -347,9 +347,9 @@ def test_a_climb_of_a_large_plan_moves_what_pays(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(planner, "minimize", watched)
     ends = []
-    for large in (1000, 1):
-        monkeypatch.setattr(planner, "LARGE", large)
-        ends.append(planner._climb(program, start, planner.FINE))
+    for small in (1000, 1):
+        monkeypatch.setattr(planner, "SMALL", small)
+        ends.append(planner._climb(program, start, is_first=False))
     earned = planner.expected_engagement(params, np.stack([start, *ends]))
     assert earned[2] == pytest.approx(earned[1], rel=1e-6)
     assert earned[2] > 1.1 * earned[0]

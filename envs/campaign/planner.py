@@ -27,6 +27,7 @@ ROUNDS = 10
 ITERATIONS = 100
 HOPS = 50
 SIMPLE = 6  # of the simple starts, those that earn most
+SMALL = 60  # coordinates: SLSQP learns how little more than these curve too slowly by itself
 LARGE = 120  # coordinates: a climb of more takes so long that the number of climbs matters
 PULSES = 0.3  # share of days on which a channel that tires keeps its spend in drawn starts
 TOLERANCE = 1e-6
@@ -47,18 +48,24 @@ class _Effort(NamedTuple):
         improved: How many of the ends are improved.
         hopeless: How far below the best an end is not improved, as a share of engagement [1].
         far_less: An unused channel that earns less than this share [1] of what another spend of
-            the day earns is left out of a climb; 0 if none is.
+            the day earns is left out of a first climb; 0 if none is.
+        far_less_later: The same of the climbs that improve an end.
+        steepness: How many times the loss of a first climb is the share of engagement [1]. SLSQP
+            starts from a curvature of 1: the steeper the loss, the longer its first steps are.
     """
 
     gain: float
     climbed: float
     improved: int
     hopeless: float
-    far_less: float
+    far_less: float = 0.0
+    far_less_later: float = 0.0
+    steepness: float = 1.0
 
 
-_THOROUGH = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0, far_less=0.0)
-_FRUGAL = _Effort(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01, far_less=0.5)
+_PLAIN = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0)
+_STEEP = _PLAIN._replace(far_less_later=0.5, steepness=100.0)
+_FRUGAL = _STEEP._replace(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01, far_less=0.5)
 
 
 class OptimalityCheck(NamedTuple):
@@ -179,7 +186,7 @@ def _search(program: Program, rng: np.random.Generator) -> Plan:
         if effort.climbed < 1.0:
             order = expected_engagement(params, plans).argsort()[::-1]
         for place in order[: math.ceil(effort.climbed * len(starts))]:
-            ends.append(_climb(program, plans[place], COARSE))
+            ends.append(_climb(program, plans[place]))
             leading.append(counts[place])
         _improve(program, ends)
         best = _best(program, np.stack(ends), np.array(leading))
@@ -196,7 +203,8 @@ def first_starts(params: CampaignParams, rng: np.random.Generator) -> list[Float
 
 
 def _effort(program: Program) -> _Effort:
-    return _FRUGAL if len(program.bounds) > LARGE else _THOROUGH
+    size = len(program.bounds)
+    return _FRUGAL if size > LARGE else _STEEP if size > SMALL else _PLAIN
 
 
 def _distinct(
@@ -224,7 +232,7 @@ def _improve(program: Program, ends: list[FloatArray]) -> None:
             continue
         for _ in range(ROUNDS):
             leapt = _leap(program.params, ends[place], GAIN, FINE_STEPS)
-            ends[place] = _climb(program, leapt, FINE)
+            ends[place] = _climb(program, leapt, is_first=False)
             before, earned[place] = earned[place], expected_engagement(program.params, ends[place])
             has_stalled = earned[place] <= before * (1.0 + STALLED)
             if has_stalled and _residual(program, ends[place]) <= TOLERANCE * earned[place]:
@@ -232,15 +240,17 @@ def _improve(program: Program, ends: list[FloatArray]) -> None:
         most = max(most, earned[place])
 
 
-def _climb(program: Program, start: FloatArray, precision: float) -> FloatArray:
+def _climb(program: Program, start: FloatArray, *, is_first: bool = True) -> FloatArray:
     """Where SLSQP ends, or the start if that earns more; plans (days, channels) [bu/day].
 
-    It ends where a step gains less than the share ``precision`` of engagement [1].
+    A first climb has steeper losses and ends at coarser steps than those that improve an end.
     """
+    effort = _effort(program)
+    steepness = effort.steepness if is_first else 1.0
     params = program.params
     earned = float(expected_engagement(params, start))
-    scale, at = max(earned, 1e-300), program.point(start)
-    moves, free = _moving(program, start)
+    scale, at = max(earned, 1e-300) / steepness, program.point(start)
+    moves, free = _moving(program, start, effort.far_less if is_first else effort.far_less_later)
     moving = np.concatenate([moves.ravel(), free.ravel()])
     held = np.concatenate([np.ones(params.days, dtype=bool), free.ravel()])
 
@@ -264,21 +274,22 @@ def _climb(program: Program, start: FloatArray, precision: float) -> FloatArray:
             "fun": lambda moved: program.slack(whole(moved))[held],
             "jac": lambda moved: program.slack_slopes(whole(moved))[np.ix_(held, moving)],
         },
-        options={"ftol": precision, "maxiter": ITERATIONS},
+        options={"ftol": steepness * (COARSE if is_first else FINE), "maxiter": ITERATIONS},
     )
     end = _within(params, program.spend(whole(result.x)))
     return end if expected_engagement(params, end) >= earned else start
 
 
-def _moving(program: Program, spend: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _moving(
+    program: Program, spend: FloatArray, far_less: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The efforts (days, channels) and levels (days, building) that a climb moves.
 
-    Levels move where loyalty is worth gaining. Of a large program those efforts that are at their
-    least and earn far less than another on that day stay there, and the levels that follow from
-    them: the time of a step grows with the cube of what moves.
+    Levels move where loyalty is worth gaining. Efforts that are at their least and earn
+    ``far_less`` [1] than another on that day stay there, and the levels that follow from them: the
+    time of a step grows with the cube of what moves.
     """
     moves, free = np.ones(spend.shape, dtype=bool), program.gains(spend)
-    far_less = _effort(program).far_less
     if far_less > 0.0:
         marginal = derivatives(program.params, spend)[1]
         spends = spend > program.low + 1e-9 * program.params.daily_budget
