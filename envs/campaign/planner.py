@@ -285,9 +285,9 @@ def _moving(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The efforts (days, channels) and levels (days, building) that a climb moves.
 
-    Levels move where loyalty is worth gaining. Efforts that are at their least and earn
-    ``far_less`` [1] than another on that day stay there, and the levels that follow from them: the
-    time of a step grows with the cube of what moves.
+    Levels move where loyalty is worth gaining. Efforts that are at their least and earn less
+    than the share ``far_less`` [1] of another on that day stay there, and the levels that follow
+    from them: the time of a step grows with the cube of what moves.
     """
     moves, free = np.ones(spend.shape, dtype=bool), program.gains(spend)
     if far_less > 0.0:
@@ -368,12 +368,13 @@ def _respent(params: CampaignParams, spend: FloatArray, steps: int) -> FloatArra
     full = full_days(params)  # day after day, and on a day of its own
     fulls = np.minimum([full, full / (1.0 - params.nominal.carry_over)], budget).T
     levels = np.concatenate([np.tile(some, (len(full), 1)), fulls], axis=1)
-    level = levels[..., np.newaxis, np.newaxis]  # (leaping, levels, 1, 1)
-    channel = np.eye(len(full))[:, np.newaxis, np.newaxis, :]  # (leaping, 1, 1, channels)
-    others = (1.0 - channel) * spend  # (leaping, 1, days, channels)
+    differ = np.pad(fulls < budget, ((0, 0), (len(some), 0)), constant_values=True)
+    leaping = differ.nonzero()[0]  # the channel of each leap
+    level = levels[differ][:, np.newaxis, np.newaxis]
+    channel = np.eye(len(full))[:, np.newaxis, :]
+    others = (1.0 - channel) * spend  # (channels, days, channels)
     share = others / np.maximum(others.sum(axis=-1, keepdims=True), 1e-300)
-    rest = (budget - level) * share  # (leaping, levels, days, channels)
-    leaps = (channel * level + rest).reshape(-1, *spend.shape)
+    leaps = channel[leaping] * level + (budget - level) * share[leaping]  # (leaps, days, channels)
     leaps = leaps if params.limits is None else _within(params, leaps)
     plans = np.broadcast_to(spend, (len(spend), *leaps.shape)).copy()  # (days, leaps, ...)
     plans[days, :, days] = leaps.swapaxes(0, 1)
@@ -388,7 +389,7 @@ def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
     days = np.arange(len(spend))
     day, to = (number.reshape(-1, 1) for number in np.meshgrid(days, days))
     order = np.where(days == day, to + 0.5 * np.sign(to - day), days).argsort(axis=1)
-    return spend[order] if params.limits is None else _within(params, spend[order])
+    return _rearranged(params, spend, order)
 
 
 def _levelled(params: CampaignParams, spend: FloatArray) -> FloatArray:
@@ -404,8 +405,14 @@ def _levelled(params: CampaignParams, spend: FloatArray) -> FloatArray:
         for source in (start - 1, start + length)
         if 0 <= source < len(days)
     ]
-    plans = spend[np.array(orders, dtype=int).reshape(-1, len(days))]
-    return plans if params.limits is None else _within(params, plans)
+    return _rearranged(params, spend, np.array(orders, dtype=int).reshape(-1, len(days)))
+
+
+def _rearranged(params: CampaignParams, spend: FloatArray, order: NDArray[np.intp]) -> FloatArray:
+    """Plans whose days are those days of a plan, within limits that may differ from day to day."""
+    low, high = limits_of(params)
+    is_within = (low == low[0]).all() and (high == high[0]).all()
+    return spend[order] if is_within else _within(params, spend[order])
 
 
 def _simple_starts(params: CampaignParams) -> list[FloatArray]:
