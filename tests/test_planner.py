@@ -294,6 +294,17 @@ def test_slopes_of_the_program_are_those_of_differences(seed: int) -> None:
         np.testing.assert_allclose(slopes[:, place], change, rtol=1e-5, atol=1e-6)
 
 
+def test_levels_move_only_where_a_full_day_is_possible() -> None:
+    params = make_params("dynamic", **FIVE, max_spend=[400.0, 400.0, 100.0, 400.0, 400.0])
+    program = Program(params, *planner.limits_of(params))
+    spend = np.full((4, 5), 40.0)
+    assert [params.channels[place] for place in program.building] == ["influencers", "rewards"]
+    np.testing.assert_array_equal(program.gains(spend), [[False, True]] * 4)
+    point = program.point(spend)  # and where none is possible, the level is what the spend makes it
+    earned, _ = program.engagement(point, program.gains(spend))
+    assert earned == pytest.approx(float(planner.expected_engagement(params, spend)), rel=1e-12)
+
+
 def test_two_channels_that_build_loyalty_get_a_full_day_each() -> None:
     params = make_params(
         "linear",
@@ -354,6 +365,27 @@ def test_a_climb_of_a_large_plan_moves_what_pays(monkeypatch: pytest.MonkeyPatch
     assert earned[2] == pytest.approx(earned[1], rel=1e-6)
     assert earned[2] > 1.1 * earned[0]
     assert sizes[1] == sizes[0] - params.days  # the fourth earns next to nothing
+
+
+def test_steeper_losses_reach_the_same_in_fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = make_params("dynamic", **FIVE | {"days": 14})
+    program = Program(params, *planner.limits_of(params))
+    start, steps = planner.first_starts(params, np.random.default_rng(0))[-1], []
+    minimize = optimize.minimize
+
+    def watched(*args: Any, **options: Any) -> Any:
+        result = minimize(*args, **options)
+        steps.append(result.nit)
+        return result
+
+    monkeypatch.setattr(planner, "minimize", watched)
+    ends = []
+    for small in (1000, 1):
+        monkeypatch.setattr(planner, "SMALL", small)
+        ends.append(planner._climb(program, start))
+    plain, steep = planner.expected_engagement(params, np.stack(ends))
+    assert steep >= plain * (1.0 - 1e-6)
+    assert steps[1] < 0.6 * steps[0]
 
 
 def test_the_next_unit_is_worth_the_same_wherever_the_best_plan_spends() -> None:
