@@ -113,6 +113,11 @@ def test_none_finds_a_better_plan_of_more_channels(channels: int) -> None:
         assert case.beaten <= fuzz_planner.TOLERANCE
 
 
+def test_starts_that_leap_to_one_plan_are_climbed_from_too() -> None:
+    case = fuzz_planner.play(4202, 4, starts=0, most_days=10, channels=12, same_starts=True)
+    assert case.beaten <= fuzz_planner.TOLERANCE
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**31))
 @pytest.mark.filterwarnings("ignore::envs.campaign.planner.PlanWarning")

@@ -45,6 +45,8 @@ class _Effort(NamedTuple):
     Attributes:
         gain: What a leap from a start has to gain, as a share of engagement [1].
         climbed: Share of the starts to climb from [1]: those that earn most after a leap.
+        unleapt: How many starts are climbed from as they are, too, where leaps take several to the
+            same plan.
         improved: How many of the ends are improved.
         hopeless: How far below the best an end is not improved, as a share of engagement [1].
         far_less: An unused channel that earns less than this share [1] of what another spend of
@@ -58,13 +60,14 @@ class _Effort(NamedTuple):
     climbed: float
     improved: int
     hopeless: float
+    unleapt: int = 0
     far_less: float = 0.0
     far_less_later: float = 0.0
     steepness: float = 1.0
 
 
 _PLAIN = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0)
-_STEEP = _PLAIN._replace(far_less_later=0.5, steepness=100.0)
+_STEEP = _PLAIN._replace(unleapt=3, far_less_later=0.5, steepness=100.0)
 _FRUGAL = _STEEP._replace(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01, far_less=0.5)
 
 
@@ -188,6 +191,10 @@ def _search(program: Program, rng: np.random.Generator) -> Plan:
         for place in order[: math.ceil(effort.climbed * len(starts))]:
             ends.append(_climb(program, plans[place]))
             leading.append(counts[place])
+        unleapt = min(effort.unleapt, len(starts) - len(plans))
+        for place in expected_engagement(params, np.stack(starts)).argsort()[::-1][:unleapt]:
+            ends.append(_climb(program, starts[place]))
+            leading.append(1)
         _improve(program, ends)
         best = _best(program, np.stack(ends), np.array(leading))
         drawn += len(starts)
