@@ -4,12 +4,12 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import tyro
-from tyro.conf import AvoidSubcommands, Positional, arg
+from tyro.conf import AvoidSubcommands, Positional
 
-from evaluate.targets import DEFAULT_TARGET, find_target
+from evaluate.targets import find_target
 from train.errors import InputError
 from train.parallel import ONE_THREAD
 
@@ -17,26 +17,15 @@ from train.parallel import ONE_THREAD
 class Args(NamedTuple):
     """Plays trained runs and baselines on the same episodes and writes a report."""
 
-    targets: Annotated[
-        tuple[Path, ...],
-        Positional,
-        arg(
-            help="configs (the newest finished run of each agent) or folders of runs; the first "
-            f"one leads the report; default: {DEFAULT_TARGET}"
-        ),
-    ] = ()
-    seeds: Annotated[
-        tuple[str, ...],
-        arg(help="training seeds to take of each config, or 'all'; default: the newest run alone"),
-    ] = ()
-    out: Annotated[Path | None, arg(help="folder for the report; default: reports/<config>")] = None
-    title: Annotated[str | None, arg(help="heading of the report; default: names the config")] = (
-        None
-    )
-    logo: Annotated[
-        Path | None, arg(help="picture above the heading: PNG, JPEG, GIF, WebP or SVG")
-    ] = None
-    runs_dir: Annotated[Path, arg(help="folder of the runs")] = Path("runs")
+    # configs (the newest finished run of each agent) or folders of runs; the first one
+    # leads the report; default: configs/dynamic.yaml
+    targets: Positional[tuple[Path, ...]] = ()
+    # training seeds to take of each config, or 'all'; default: the newest run alone
+    seeds: tuple[str, ...] = ()
+    out: Path | None = None  # folder for the report; default: reports/<config>
+    title: str | None = None  # heading of the report; default: names the config
+    logo: Path | None = None  # picture above the heading: PNG, JPEG, GIF, WebP or SVG
+    runs_dir: Path = Path("runs")  # folder of the runs
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -30,27 +30,16 @@ Probabilities = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
 class Evaluation(NamedTuple):
-    """What was evaluated, as the sections of the report are made from it.
-
-    Attributes:
-        domain: The family of the environment.
-        env: The environment of the report.
-        settings: How many episodes were played, and the seed that drew them.
-        results: What was played.
-        policies: What each policy earns, the leading agent first.
-        metric: Column that policies are compared by.
-        colours: A colour for each policy.
-        best: What shares are shares of.
-    """
+    """What was evaluated, as the sections of the report are made from it."""
 
     domain: "Domain"
     env: EnvConfig
     settings: EvaluationConfig
     results: Results
-    policies: list[PolicyResult]
-    metric: str
-    colours: dict[str, str]
-    best: str = OPTIMUM
+    policies: list[PolicyResult]  # the leading agent first
+    metric: str  # column that policies are compared by
+    colours: dict[str, str]  # by policy
+    best: str = OPTIMUM  # what shares are shares of
 
     @property
     def agents(self) -> list[PolicyResult]:
@@ -69,16 +58,10 @@ class Evaluation(NamedTuple):
 
 
 class FamilySections(NamedTuple):
-    """What a family adds to the report.
+    """What a family adds to the report: sections, and numbers for ``summary.json`` by policy."""
 
-    Attributes:
-        first: Sections ahead of the comparison of the policies.
-        rest: Sections after it.
-        numbers: More numbers for ``summary.json``, by policy.
-    """
-
-    first: tuple[Section, ...] = ()
-    rest: tuple[Section, ...] = ()
+    first: tuple[Section, ...] = ()  # ahead of the comparison of the policies
+    rest: tuple[Section, ...] = ()  # after it
     numbers: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
 

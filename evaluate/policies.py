@@ -19,11 +19,7 @@ def label(run: Run, main: str) -> str:
 
 
 def load_candidates(runs: list[Run], main: str) -> list[Candidate]:
-    """The policies of every run, those of one run beside each other.
-
-    Args:
-        runs: What to load.
-        main: Name of the config whose agents go by their plain names.
+    """The policies of every run; those of the config ``main`` go by their plain names.
 
     Raises:
         InputError: A run's model cannot be loaded.

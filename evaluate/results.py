@@ -18,65 +18,42 @@ Unfinished = dict[str, dict[int, str]]  # {"a2c": {3: "diverged"}}
 
 
 class BaselineNames(NamedTuple):
-    """What baselines with a part of their own in the report are called; none where there is none.
+    """What baselines with a part of their own in the report are called, if they exist."""
 
-    Attributes:
-        optimum: Earns the most that is possible.
-        best_fixed: The best policy that does not adapt; the lower end of the gap.
-        clairvoyant: Knows the latent parameters; the upper end of the gap.
-        replanner: Adapts without being trained.
-        planners: All that are not simple rules.
-    """
-
-    optimum: str | None = None
-    best_fixed: str | None = None
-    clairvoyant: str | None = None
-    replanner: str | None = None
-    planners: tuple[str, ...] = ()
+    optimum: str | None = None  # earns the most that is possible
+    best_fixed: str | None = None  # the best one that does not adapt: the lower end of the gap
+    clairvoyant: str | None = None  # knows the latent parameters: the upper end of the gap
+    replanner: str | None = None  # adapts without being trained
+    planners: tuple[str, ...] = ()  # all that are not simple rules
 
 
 NO_NAMES = BaselineNames()
 
 
 class PolicyResult(NamedTuple):
-    """One policy.
-
-    Attributes:
-        name: Label of the policy.
-        is_trained: Whether it was trained.
-        seeds: Its training seeds, in the order of the rows of its scores; none for a baseline.
-        scores: Its totals, in the unit of the metric.
-        mean: Mean total.
-        iqm: Interquartile mean of the total.
-        share_of_optimum: Mean share; none where there is no optimum, or a gap is what counts.
-        gap_closed: The part of the gap between best fixed policy and clairvoyant; none without one.
-        gap_closed_by_seed: The same of each training seed, (seeds,).
-        optimality_gap: How far it stays below the optimum; none without ``share_of_optimum``.
-        difference: By how much the leading agent earns more on an episode; none for itself.
-        probability_of_improvement: The chance that it earns more there; none for itself.
-        failures: How many training seeds failed; none where nothing says what a failure is.
-    """
+    """What one policy earns in total on an episode, in the unit of the metric."""
 
     name: str
     is_trained: bool
-    seeds: list[int]
+    seeds: list[int]  # in the order of the rows of its scores; none for a baseline
     scores: Scores
     mean: Interval
-    iqm: Interval
-    share_of_optimum: Interval | None
-    gap_closed: Interval | None
-    gap_closed_by_seed: FloatArray | None
-    optimality_gap: Interval | None
-    difference: Interval | None
-    probability_of_improvement: Interval | None
-    failures: FailureRate | None
+    iqm: Interval  # interquartile mean
+    share_of_optimum: Interval | None  # none where there is no optimum, or a gap is what counts
+    gap_closed: (
+        Interval | None
+    )  # of the way from best fixed to clairvoyant; none if there is no way
+    gap_closed_by_seed: FloatArray | None  # (seeds,)
+    optimality_gap: Interval | None  # how far it stays below the optimum; none without the share
+    difference: Interval | None  # by how much the leading agent earns more; none for itself
+    probability_of_improvement: Interval | None  # the chance that it earns more; none for itself
+    failures: FailureRate | None  # none where nothing says what a failure is
 
 
 def means(episodes: pd.DataFrame) -> pd.DataFrame:
     """A row per policy in the order played: each metric's mean, the worst seed, how many seeds.
 
-    Args:
-        episodes: A row per policy, training seed and episode.
+    ``episodes`` has a row per policy, training seed and episode.
     """
     metrics = [name for name in episodes.columns if name not in KEYS]
     worst = SHARE if SHARE in metrics else metrics[0]
@@ -105,12 +82,9 @@ def policy_results(
 ) -> list[PolicyResult]:
     """The leading agent, the other agents, then every baseline with the best one first.
 
-    Args:
-        episodes: A row per policy, training seed and episode.
-        trained: Names of the trained policies, the leading one first.
-        metric: Column of the total that is compared.
-        names: Which of the baselines have a part of their own.
-        unfinished: Training seeds without a finished run and what became of them, by policy.
+    ``trained`` names the agents in that order, ``metric`` the column of ``episodes`` (a row per
+    policy, training seed and episode) that is compared, ``unfinished`` the training seeds without
+    a finished run and what became of them, by policy.
     """
     totals = _totals(episodes, metric)
     baselines = [name for name in totals if name not in trained]
@@ -178,8 +152,12 @@ def _policy_result(
     failures: FailureRate | None,
 ) -> PolicyResult:
     scores, leading = totals[name], totals[trained[0]]
-    gap, optimum = _gap(totals, names), _optimum(totals, names)
-    shares = _shares(episodes, name) if not gap else None
+    gap, optimal, optimum = _gap(totals, names), totals.get(names.optimum or ""), None
+    if optimal and optimal.is_deterministic:  # where episodes vary luck may pass it
+        optimum = float(optimal.values.mean())
+    shares = scores_of(episodes, name, SHARE) if SHARE in episodes and not gap else None
+    if shares and not np.isfinite(shares.values).all():  # the optimum is 0
+        shares = None
     least, most = (side.values.mean() for side in gap) if gap else (0.0, 1.0)
     is_led = name != trained[0]
     seeds = episodes.loc[episodes["policy"] == name, "seed"].dropna().unique()
@@ -200,15 +178,3 @@ def _policy_result(
         ),
         failures=failures,
     )
-
-
-def _optimum(totals: dict[str, Scores], names: BaselineNames) -> float | None:
-    """The most that a policy can earn; none where episodes vary, as luck may then pass it."""
-    optimal = totals.get(names.optimum or "")
-    return float(optimal.values.mean()) if optimal and optimal.is_deterministic else None
-
-
-def _shares(episodes: pd.DataFrame, name: str) -> Scores | None:
-    """Shares of the optimum; none where there is no optimum, or it is 0."""
-    shares = scores_of(episodes, name, SHARE) if SHARE in episodes else None
-    return shares if shares and np.isfinite(shares.values).all() else None

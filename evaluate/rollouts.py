@@ -21,33 +21,20 @@ Columns = Callable[[BatchEnv, Step], dict[str, NDArray[Any]]]
 
 
 class Candidate(NamedTuple):
-    """A policy, the environment it is played in, and what it is called.
-
-    Attributes:
-        name: Label in tables and charts.
-        seed: Seed that it was trained with; none for a baseline.
-        env: The environment in the form that the policy was made for.
-        policy: What decides.
-    """
+    """A policy, the environment it is played in, and what it is called."""
 
     name: str
-    seed: int | None
-    env: EnvConfig
+    seed: int | None  # that it was trained with; none for a baseline
+    env: EnvConfig  # in the form that the policy was made for
     policy: Policy
 
 
 class Results(NamedTuple):
-    """What was played.
+    """What was played, in frames with a row per policy, training seed and episode."""
 
-    Attributes:
-        steps: A row per policy, training seed, episode and step, with the columns of its family.
-        episodes: A row per policy, training seed and episode, with its episode metrics.
-        cut: How many episodes of a policy did not end by themselves, where there are any.
-    """
-
-    steps: pd.DataFrame
-    episodes: pd.DataFrame
-    cut: dict[str, int]
+    steps: pd.DataFrame  # a row per step too, with the columns of its family
+    episodes: pd.DataFrame  # with its episode metrics
+    cut: dict[str, int]  # episodes of a policy that did not end by themselves, if any
 
 
 def play_all(

@@ -31,22 +31,16 @@ _NO_SPREAD = 1e-9  # relative; rounding differs by as much between batches
 
 
 class Interval(NamedTuple):
-    """An estimate and the interval around it.
+    """An estimate and the interval around it; its ``kind`` says what it covers.
 
-    Attributes:
-        value: The estimate from all scores.
-        low: Lower end; none where the scores say nothing about the spread.
-        high: Upper end.
-        kind: What the interval covers. ``exact``: nothing varies. ``episodes``: other episodes,
-            for policies without training. ``one episode``: nothing, as only one was played.
-            ``one seed``: other episodes, where they vary, but not other training seeds.
-            ``one seed on one episode``: nothing.
-            ``seeds``: other training seeds, and other episodes where they vary.
-            ``seeds on one episode``: other training seeds alone.
+    ``exact``: nothing varies. ``episodes``: other episodes, for policies without training. ``one
+    episode``: nothing, as only one was played. ``one seed``: other episodes, where they vary, but
+    not other training seeds. ``one seed on one episode``: nothing. ``seeds``: other training seeds,
+    and other episodes where they vary. ``seeds on one episode``: other training seeds alone.
     """
 
-    value: float
-    low: float | None
+    value: float  # the estimate from all scores
+    low: float | None  # none where the scores say nothing about the spread
     high: float | None
     kind: Kind
 
@@ -64,17 +58,11 @@ class Interval(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What one policy scored.
+    """What one policy scored."""
 
-    Attributes:
-        values: A row for each training seed, a column for each episode, (seeds, episodes).
-        is_trained: Whether its rows are training seeds; otherwise there is one row.
-        is_deterministic: Whether several episodes gave the same scores; one column stands for all.
-    """
-
-    values: FloatArray
-    is_trained: bool = True
-    is_deterministic: bool = False
+    values: FloatArray  # (seeds, episodes)
+    is_trained: bool = True  # else it has no seeds, and one row
+    is_deterministic: bool = False  # several episodes gave the same: one column stands for all
 
     @property
     def by_seed(self) -> FloatArray:
@@ -83,21 +71,13 @@ class Scores(NamedTuple):
 
 
 class FailureRate(NamedTuple):
-    """How many training seeds failed, with the Clopper-Pearson interval of the chance to fail.
+    """How many training seeds failed, with the Clopper-Pearson interval of the chance to fail."""
 
-    Attributes:
-        failed: Seeds that scored too little or did not finish.
-        seeds: All seeds, those that did not finish included.
-        low: Lower end of the chance.
-        high: Upper end of the chance.
-        unfinished: Seeds that did not finish, and what became of them: ``{3: "diverged"}``.
-    """
-
-    failed: int
-    seeds: int
+    failed: int  # scored too little or did not finish
+    seeds: int  # those that did not finish included
     low: float
     high: float
-    unfinished: dict[int, str]
+    unfinished: dict[int, str]  # what became of those: {3: "diverged"}
 
 
 class _Layer(NamedTuple):
@@ -206,13 +186,9 @@ def probability_of_improvement(first: Scores, second: Scores) -> Interval:
 def gap_closed(scores: Scores, floor: Scores, ceiling: Scores) -> Interval:
     """Which part of the way from one baseline to another a policy earns on the same episodes.
 
-    (policy - floor) / (ceiling - floor), each a mean over episodes. The interval is that of a
-    ratio estimator, from numerator - ratio * denominator (Cochran 1977, chapter 6).
-
-    Args:
-        scores: The policy.
-        floor: What it should beat, without training.
-        ceiling: The most that is possible, without training.
+    (policy - floor) / (ceiling - floor), each a mean over episodes; floor and ceiling are not
+    trained. The interval is that of a ratio estimator, from numerator - ratio * denominator
+    (Cochran 1977, chapter 6).
 
     Raises:
         ValueError: They did not play the same number of episodes, or the ceiling is not above the
@@ -231,11 +207,7 @@ def gap_closed(scores: Scores, floor: Scores, ceiling: Scores) -> Interval:
 
 
 def band(curves: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean over training seeds at each point, and the ends of its interval; NaN ends below 3 seeds.
-
-    Args:
-        curves: A row for each seed, (seeds, points).
-    """
+    """Mean over seeds of curves (seeds, points), and its ends, NaN below 3 seeds; all (points,)."""
     centre = curves.mean(axis=0)
     half = np.full_like(centre, np.nan)
     if len(curves) >= LEAST_BAND:
@@ -331,11 +303,7 @@ def _proportion_interval(count: float, trials: float) -> tuple[float, float]:
 
 
 def _on_same_episodes(*samples: Scores) -> list[Scores]:
-    """All with the same episodes; the one column of a deterministic policy fits any number.
-
-    Raises:
-        ValueError: Some have several episodes, but not as many.
-    """
+    """All with the same episodes, or a ValueError; one column, of a deterministic policy, fits."""
     counts = dict.fromkeys(scores.values.shape[1] for scores in samples)
     several = [str(count) for count in counts if count > 1]
     if len(several) > 1:

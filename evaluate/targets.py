@@ -12,32 +12,21 @@ DEFAULT_TARGET = Path("configs/dynamic.yaml")
 
 
 class EvaluationTarget(NamedTuple):
-    """What is evaluated.
+    """What is evaluated."""
 
-    Attributes:
-        name: What the report is called.
-        env: The environment that the baselines are played in, and runs compared by.
-        evaluation: How many episodes, and their seed.
-        runs: The finished runs.
-        unfinished: Runs of the seeds that were asked for and have no finished run.
-    """
-
-    name: str
-    env: EnvConfig
+    name: str  # what the report is called
+    env: EnvConfig  # that the baselines are played in, and runs compared by
     evaluation: EvaluationConfig
-    runs: list[Run]
-    unfinished: list[Run]
+    runs: list[Run]  # finished
+    unfinished: list[Run]  # of the seeds that were asked for and have no finished run
 
 
 def find_target(
     targets: Sequence[Path], seeds: tuple[str, ...], runs_dir: Path
 ) -> EvaluationTarget:
-    """Finds the runs that were asked for.
+    """Finds the runs of configs and the folders of runs; the first target names the evaluation.
 
-    Args:
-        targets: Configs and folders of runs; the first one names the evaluation.
-        seeds: Training seeds to take of each config, or ``all``; none for the newest run alone.
-        runs_dir: Folder of the runs.
+    ``seeds`` are those to take of each config, or ``all``; none for the newest run alone.
 
     Raises:
         InputError: A target does not exist, or has no finished run.

@@ -13,8 +13,9 @@ import yaml
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
+from envs.campaign.looks import ARTICLE_COLOURS, PALETTE, looks
 from envs.campaign.presets import PRESETS, make_params
-from envs.campaign.rendering import ARTICLE_COLOURS, PALETTE, ansi, looks
+from envs.campaign.rendering import ansi
 from evaluate.__main__ import main
 from evaluate.campaign.charts import _ink
 from evaluate.campaign.explain import explanation, roles_of
@@ -179,7 +180,9 @@ def test_short_numbers_have_no_exponents(value: float, text: str) -> None:
 
 
 def test_one_of_a_unit_and_lists_are_english() -> None:
-    assert [wording.one_of(unit) for unit in ("budget units", "EUR")] == ["budget unit", "EUR"]
+    units = ("budget units", "EUR", "points", "pennies", "ARS", "Swiss")
+    ones = ["budget unit", "EUR", "point", "penny", "ARS", "Swiss"]
+    assert list(map(wording.one_of, units)) == ones
     lists = [wording.listed(["a", "b", "c"][:count]) for count in (1, 2, 3)]
     assert lists == ["a", "a and b", "a, b and c"]
 

@@ -20,8 +20,10 @@ from envs.campaign.presets import PRESETS
 from evaluate.campaign.fit import fit_of
 from evaluate.campaign.past_days import PastDays, parse_past, read_bytes
 from evaluate.campaign.plan import main, parse_campaign_past
-from evaluate.campaign.rounding import column, grouped, in_text, rounded, written
+from evaluate.campaign.rounding import grouped, rounded, written
 from evaluate.policies import load_candidates
+from evaluate.report.wording import column, in_text
+from tests.tools.five import COUNTED, FIVE, make_five
 from tests.tools.programs import ROOT, run
 from train.__main__ import main as train
 from train.config import EnvConfig
@@ -368,37 +370,6 @@ def test_numbers_in_text_have_separators_and_no_exponents() -> None:
         "0.00510",
         "500,000,000",
     ]
-
-
-FIVE = ("search", "TV", "influencers", "email", "rewards")
-COUNTED = ("clicks", "sign_ups", "shares", "orders")
-
-
-def make_five(folder: Path, budget: float, **changes: Any) -> Path:
-    """The folder of a tiny run on a campaign of five channels and this daily budget [EUR/day]."""
-    kwargs = {
-        "channels": list(FIVE),
-        "metrics": list(COUNTED),
-        "unit": "EUR",
-        "days": 4,
-        "daily_budget": budget,
-        "reference_budget": budget,
-        "counts": [[5, 1, 0, 1], [4, 1, 0, 1], [3, 0, 2, 1], [2, 0, 0, 1], [1, 1, 1, 0]],
-        "metric_weights": [1, 2, 3, 4],
-        "inv_half_saturation": [1 / budget] * 5,
-        "carry_over": [0.1, 0.5, 0.3, 0, 0.2],
-        "loyalty_lift": [0, 0, 1, 2, 0],
-        "loyalty_gain": [0, 0, 0, 0, 0.5],
-        "fatigue": [0, 0.3, 0, 0.2, 0],
-        "fatigue_recovery": [0, 0.2, 0, 0.2, 0],
-    }
-    config = folder / "five.yaml"
-    env = {"id": "envs:DynamicCampaign-v0", "kwargs": kwargs | changes}
-    config.write_text(
-        json.dumps({"env": env, "total_timesteps": 32, "a2c": {"n_envs": 4, "n_steps": 4}})
-    )
-    assert train([str(config), "--runs-dir", str(folder / "runs")]) == 0
-    return folder / "runs/five/a2c-seed0-1"
 
 
 @pytest.fixture(scope="module")

@@ -156,9 +156,11 @@ def test_parts_of_a_whole_are_known_by_their_names() -> None:
 def test_a_picture_shows_each_of_twelve_parts_in_another_colour() -> None:
     names = tuple(f"a_long_name_{number}" for number in range(12))
     picture = stacked_bars(np.ones((3, 12)), names)
-    middle = picture[:, 100]  # through the first bar
-    colours = {tuple(pixel) for pixel in middle[-250:-30].tolist()}
-    assert len(colours - {(255, 255, 255)}) == 12
+    middle = picture[:, 100]  # through the bar
+    colours = {tuple(pixel) for pixel in middle[-250:-30].tolist()} - {(255, 255, 255)}
+    assert len(colours) == 12
+    legend = picture[:-260].reshape(-1, 3)  # above the bar and its number
+    assert colours <= set(map(tuple, legend.tolist()))
 
 
 def test_an_episode_is_the_mean_of_environments_that_end_together() -> None:

@@ -155,6 +155,8 @@ def test_latent_parameters_of_some_campaigns_do_not_change_the_others() -> None:
         ({"latent": {"carry_over": [2, 0, 0]}}, "carry_over[posts]=2"),
         ({"latent": 3}, "must be a mapping of fields to values, or 2 of them"),
         ({"latent": [AS_NOMINAL]}, "or 2 of them"),
+        ({"latent": {"loyalty_lift": [3, 0.5, 0]}}, "loyalty_lift of ads is 0.5: must be 0"),
+        ({"true_params": {"fatigue": [0, 1, 2]}}, "fatigue of rewards is 2: must be 0"),
         ({"past": [[1, 2, 3]]}, "past=[[1, 2, 3]]: must be a row of 6 numbers"),
         ({"past": [[50, 50, 1, 1, 1, 1]]}, "must be 100 or less, the day's budget"),
         ({"past": [[1, 1, -1, 1, 1, 1]]}, "must be a finite number from 0"),

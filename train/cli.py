@@ -103,7 +103,8 @@ def parse_args(argv: list[str]) -> TrainArgs:
         raise InputError(f"--jobs {jobs}: must be a whole number of 0 or more")
     train = config.parse_config(values["train"], "command line")
     runs_dir: Path = values["runs_dir"]
-    return TrainArgs(path or Path(), _once(agents), _once(seeds), runs_dir, jobs, train)
+    agents, seeds = (tuple(dict.fromkeys(values)) for values in (agents, seeds))
+    return TrainArgs(path or Path(), agents, seeds, runs_dir, jobs, train)
 
 
 _REGISTRY = constructors.ConstructorRegistry()
@@ -180,7 +181,3 @@ def _example() -> TrainConfig:
     """The config that ``--help`` shows where no file is named: every agent with its defaults."""
     parts: dict[str, Any] = dict.fromkeys(AGENTS, AgentConfig())
     return TrainConfig(env=config.EnvConfig(id="ID"), total_timesteps=1, **parts)
-
-
-def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(dict.fromkeys(values))

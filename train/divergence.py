@@ -16,13 +16,9 @@ class DivergedError(InputError):
 
 
 def check_finite(timesteps: int, losses: Mapping[str, float], weights: torch.Tensor) -> None:
-    """Checks an update for NaN and infinity.
+    """Checks the losses of an update, by name, and any one tensor of the weights after it.
 
-    Args:
-        timesteps: Environment steps so far.
-        losses: The terms of the update by name.
-        weights: Any of the weights after it. One tensor suffices: clipping the norm of all
-            gradients spreads a NaN in one of them to every other.
+    One tensor suffices: clipping the norm of all gradients spreads a NaN in one to every other.
 
     Raises:
         DivergedError: There is one; the message names it.

@@ -30,7 +30,7 @@ CONSTANT_NAMES = {"metadata", "spec", "env_fns", "_cached_spec", "_saved_kwargs"
 def get_env_state(env: Any) -> dict[str, Any]:
     """Returns the state of an environment, its wrappers and the generators of its spaces."""
     state: dict[str, Any] = {"class": _name(env), "spaces": _spaces(env)}
-    if _has_own_state(env):
+    if all(callable(getattr(env, name, None)) for name in ("get_state", "set_state")):
         return state | {"state": env.get_state()}
     parts: dict[str, dict[str, Any]] = {"attributes": {}, "names": {}, "environments": {}}
     for name, value in vars(env).items():
@@ -69,10 +69,6 @@ def set_env_state(env: Any, state: dict[str, Any]) -> None:
         below = vars(env)[name]
         for part, part_state in zip([below] if _is_env(below) else below, states, strict=True):
             set_env_state(part, part_state)
-
-
-def _has_own_state(env: Any) -> bool:
-    return all(callable(getattr(env, name, None)) for name in ("get_state", "set_state"))
 
 
 def _check_attribute(env: Any, name: str) -> None:

@@ -35,11 +35,8 @@ def run_all(
     Ctrl-C and a job that fails stop each running process once, wait for what it still has to save,
     and start no other. A process whose parent has died stops in the same way.
 
-    Args:
-        work: A function of a module, which takes ``KeyboardInterrupt`` for the wish to end early.
-        jobs: The arguments of each call.
-        at_once: Processes at a time.
-        done: Called with each result as it comes.
+    ``work`` is a function of a module, which takes ``KeyboardInterrupt`` for the wish to end early;
+    ``done`` is called with each result as it comes.
 
     Raises:
         InputError: A job raised it.

@@ -273,11 +273,7 @@ def _score(run: Run) -> Score:
 
 
 def _last_checkpoint(run: Run) -> Checkpoint | None:
-    """The newest good checkpoint, made with the config as it is; damaged ones are named.
-
-    Raises:
-        InputError: An earlier version wrote the checkpoints, or config.yaml has changed since.
-    """
+    """The newest good checkpoint; damaged ones are named, one of another config is refused."""
     checkpoint, damaged = checkpoints.newest_checkpoint(run.folder)
     for line in damaged:
         print(f"{line}; the one before is taken", file=sys.stderr)
@@ -315,11 +311,7 @@ def _differences(name: str, now: Any, before: Any) -> Iterator[str]:
 
 
 def _extended(run: Run, checkpoint: Checkpoint | None, total_timesteps: int) -> Run:
-    """The run with another end.
-
-    Raises:
-        InputError: It has come further already.
-    """
+    """The run with another end, refused where it has come further already."""
     steps = max(run.state.timesteps, 0 if checkpoint is None else checkpoint.timesteps)
     if total_timesteps <= steps:
         where = f"run {run.folder} has {steps:,} steps already"
@@ -351,11 +343,7 @@ def _announce(extended: Run, run: Run, checkpoint: Checkpoint | None) -> None:
 
 @contextmanager
 def _explain_misfit(checkpoint: Checkpoint) -> Iterator[None]:
-    """Turns whatever the state of something else makes its reader raise into a message.
-
-    Raises:
-        InputError: The checkpoint does not fit its run.
-    """
+    """Turns whatever the state of something else makes its reader raise into an InputError."""
     try:
         yield
     except (InputError, OSError, MemoryError):

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from envs.campaign.params import CampaignParams
 from evaluate import statistics
 from evaluate.campaign import charts
+from evaluate.campaign.domain import EXPECTED
 from evaluate.campaign.policies import BEST_FIXED, CLAIRVOYANT, REPLANNER
 from evaluate.campaign.sections import days_of
 from evaluate.domain import Evaluation, FamilySections
 from evaluate.report import wording
-from evaluate.report.page import Chart, Section, Table
+from evaluate.report.page import Chart, Section, Table, table
 from evaluate.statistics import FloatArray, Interval, Scores, scores_of
 from train.config import EnvConfig, EvaluationConfig
 from train.environment import make_env
 
 EPISODE = "campaign"
-EXPECTED = "expected_engagement"
 QUARTERS = 4
 UNUSUAL = 2.0  # standard deviations
 CHOSEN = (
@@ -32,15 +32,10 @@ CHOSEN = (
 
 
 class Strengths(NamedTuple):
-    """How strong the channels of the campaigns played are.
+    """How strong the channels of the campaigns played are, each (campaigns, channels)."""
 
-    Attributes:
-        strength: Over that of the nominal campaign, (campaigns, channels) [1].
-        deviation: Its logarithm, from the mean of the prior, (campaigns, channels) [sd].
-    """
-
-    strength: FloatArray
-    deviation: FloatArray
+    strength: FloatArray  # over that of the nominal campaign [1]
+    deviation: FloatArray  # its logarithm, from the mean of the prior [sd]
 
     @property
     def distance(self) -> FloatArray:
@@ -48,29 +43,14 @@ class Strengths(NamedTuple):
         return np.asarray(np.sqrt((self.deviation**2).sum(axis=-1)), dtype=np.float64)
 
 
-class Example(NamedTuple):
-    """A campaign to be shown: what is unusual about it, and its place among those played."""
-
-    label: str
-    campaign: int
-
-
 class QuartileGain(NamedTuple):
-    """What adapting gains in a quarter of the campaigns, by how unusual their draws are.
+    """What adapting gains in a quarter of the campaigns, by how unusual their draws are."""
 
-    Attributes:
-        low, high: Least and greatest distance of the draws [sd].
-        campaigns: How many.
-        gain: By how much policies earn more than the best fixed plan, by name.
-        gap_closed: Which part of the gap the leading policy closes on these campaigns; none where
-            there is no gap.
-    """
-
-    low: float
-    high: float
+    low: float  # least distance of the draws [sd]
+    high: float  # greatest distance [sd]
     campaigns: int
-    gain: dict[str, Interval]
-    gap_closed: Interval | None
+    gain: dict[str, Interval]  # by how much policies earn more than the best fixed plan
+    gap_closed: Interval | None  # by the leading policy; none where there is no gap
 
 
 def adaptation(evaluation: Evaluation, params: CampaignParams) -> FamilySections:
@@ -84,32 +64,40 @@ def adaptation(evaluation: Evaluation, params: CampaignParams) -> FamilySections
         return FamilySections()
     names = [name for name in (evaluation.trained[0], REPLANNER, CLAIRVOYANT) if name in played]
     count, distance = evaluation.settings.n_eval_episodes, strengths.distance
-    totals = {name: _scores(campaigns, name, count) for name in (*names, BEST_FIXED)}
+    totals = {name: scores_of(campaigns, name, EXPECTED) for name in (*names, BEST_FIXED)}
+    for name, scores in totals.items():  # one column stands for all where nothing is drawn
+        values = np.broadcast_to(scores.values, (len(scores.values), count))
+        totals[name] = scores._replace(values=values)
     groups = np.array_split(np.argsort(distance, kind="stable"), min(QUARTERS, count))
     quarters = [_quarter(totals, names, distance, rows) for rows in groups]
-    numbers = {name: {"gain_by_draw": [_numbers(q, name) for q in quarters]} for name in names}
+    numbers = {
+        name: {
+            "gain_by_draw": [
+                {"from": part.low, "to": part.high, "gain": part.gain[name]._asdict()}
+                for part in quarters
+            ]
+        }
+        for name in names
+    }
     form = wording.totals(max(abs(scores.values).mean() for scores in totals.values()))
     where = _gain_section(quarters, names, evaluation.colours, form)
     examples = _examples_section(days_of(evaluation), totals, names, strengths, params)
     return FamilySections(rest=(where, examples), numbers=numbers)
 
 
-def choose_examples(deviation: FloatArray, channels: Sequence[str]) -> list[Example]:
-    """Three campaigns by their draws: the most usual, and those nearest to one unusual channel.
+def choose_examples(deviation: FloatArray, channels: Sequence[str]) -> dict[str, int]:
+    """Three campaigns by what is unusual about them, from deviations (campaigns, channels) [sd].
 
-    Args:
-        deviation: Of the log strengths, (campaigns, channels) [sd].
-        channels: Names of the channels.
+    They are the most usual one, and those nearest to one unusual channel.
     """
-    examples = [Example("as usual as it gets", int((deviation**2).sum(axis=-1).argmin()))]
+    examples = {"as usual as it gets": int((deviation**2).sum(axis=-1).argmin())}
     for word, sign in (("strong", 1.0), ("weak", -1.0)):
         targets = sign * UNUSUAL * np.eye(deviation.shape[1])
         far = ((deviation[:, np.newaxis] - targets) ** 2).sum(axis=-1)  # (campaigns, channels)
-        far[[example.campaign for example in examples]] = np.inf
+        far[list(examples.values())] = np.inf
         campaign, channel = np.unravel_index(far.argmin(), far.shape)
         if np.isfinite(far[campaign, channel]):
-            label = f"{channels[int(channel)]} unusually {word}"
-            examples.append(Example(label, int(campaign)))
+            examples[f"{channels[int(channel)]} unusually {word}"] = int(campaign)
     return examples
 
 
@@ -127,11 +115,6 @@ def strengths_of(env: EnvConfig, evaluation: EvaluationConfig) -> Strengths | No
     return Strengths(strength, (logs + sd**2 / 2) / sd)
 
 
-def _scores(campaigns: pd.DataFrame, policy: str, count: int) -> Scores:
-    scores = scores_of(campaigns, policy, EXPECTED)
-    return scores._replace(values=np.broadcast_to(scores.values, (len(scores.values), count)))
-
-
 def _quarter(
     totals: dict[str, Scores], names: list[str], distance: FloatArray, rows: NDArray[np.intp]
 ) -> QuartileGain:
@@ -147,75 +130,61 @@ def _quarter(
     )
 
 
-def _numbers(quarter: QuartileGain, policy: str) -> dict[str, Any]:
-    gain = quarter.gain[policy]._asdict()
-    return {"from": quarter.low, "to": quarter.high, "gain": gain}
-
-
 def _gain_section(
-    quarters: list[QuartileGain],
-    names: list[str],
-    colours: dict[str, str],
-    form: wording.Digits,
+    quarters: list[QuartileGain], names: list[str], colours: dict[str, str], form: wording.Digits
 ) -> Section:
     """The gain over the best fixed plan against how unusual the draw is."""
     leading, first, last = names[0], quarters[0].gain, quarters[-1].gain
+    near, far = (
+        f"{form.number(abs(gain.value))} {'more' if gain.value >= 0 else 'less'}"
+        for gain in (first[leading], last[leading])
+    )
     text = (
         "How unusual a campaign is: the distance of its channels' log strengths from what is "
         "expected, in standard deviations. In the quarter of campaigns nearest to that, "
-        f"{leading} earns {_more(first[leading], form)} than the {BEST_FIXED}, in the furthest "
-        f"{_more(last[leading], form)}; knowing the draw would be worth "
-        f"{form.number(first[CLAIRVOYANT].value)} and {form.number(last[CLAIRVOYANT].value)}."
+        f"{leading} earns {near} than the {BEST_FIXED}, in the furthest {far}; knowing the draw "
+        f"would be worth {form.number(first[CLAIRVOYANT].value)} and "
+        f"{form.number(last[CLAIRVOYANT].value)}."
     )
-    title = "Where adapting pays, and where it does not"
-    table = _gain_table(quarters, names, form)
-    picture = _gain_chart(quarters, names, colours, form)
-    return Section(title, [text], [table], [picture])
-
-
-def _gain_chart(
-    quarters: list[QuartileGain],
-    names: list[str],
-    colours: dict[str, str],
-    form: wording.Digits,
-) -> Chart:
     words = "; ".join(
         f"{quarter.low:.2f} to {quarter.high:.2f} sd: "
         + ", ".join(f"{name} {form.signed(quarter.gain[name].value)}" for name in names)
         for quarter in quarters
     )
-    figure = charts.gain_by_group(
-        {name: [quarter.gain[name] for quarter in quarters] for name in names},
-        [f"{quarter.low:.1f} to {quarter.high:.1f}" for quarter in quarters],
-        "distance of the draw from what is expected [sd]",
-        f"more than the {BEST_FIXED}",
-        colours,
-    )
-    return Chart(
+    picture = Chart(
         "gain_by_draw",
         f"Where adapting pays: what each policy earns beyond the {BEST_FIXED}, with "
         f"{wording.INTERVAL}s, in quarters of the campaigns, the most usual first.",
         f"Points with intervals of the gain over the {BEST_FIXED}: {words}.",
-        figure,
+        charts.gain_by_group(
+            {name: [quarter.gain[name] for quarter in quarters] for name in names},
+            [f"{quarter.low:.1f} to {quarter.high:.1f}" for quarter in quarters],
+            "distance of the draw from what is expected [sd]",
+            f"more than the {BEST_FIXED}",
+            colours,
+        ),
     )
+    title = "Where adapting pays, and where it does not"
+    return Section(title, [text], [_gain_table(quarters, names, form)], [picture])
 
 
 def _gain_table(quarters: list[QuartileGain], names: list[str], form: wording.Digits) -> Table:
-    *adaptive, _ = names
-    head = ["distance [sd]", "campaigns"]
-    head += [title for name in adaptive for title in (name, wording.INTERVAL)]
     rows = []
     for quarter in quarters:
-        cells = [f"{quarter.low:.2f} to {quarter.high:.2f}", str(quarter.campaigns)]
-        for gain in (quarter.gain[name] for name in adaptive):
-            cells += [form.signed(gain.value), wording.ends(gain, form.signed, EPISODE)]
-        closed = wording.share(quarter.gap_closed.value) if quarter.gap_closed else "-"
-        rows.append([*cells, form.signed(quarter.gain[CLAIRVOYANT].value), closed])
+        row = [("distance [sd]", f"{quarter.low:.2f} to {quarter.high:.2f}")]
+        row += [("campaigns", str(quarter.campaigns))]
+        for name in names[:-1]:
+            gain = quarter.gain[name]
+            row += [(name, form.signed(gain.value))]
+            row += [(wording.INTERVAL, wording.ends(gain, form.signed, EPISODE))]
+        row += [(CLAIRVOYANT, form.signed(quarter.gain[CLAIRVOYANT].value))]
+        closed = wording.share(quarter.gap_closed.value) if quarter.gap_closed else wording.NOTHING
+        rows.append([*row, (f"gap closed by {names[0]}", closed)])
     caption = (
         f"By how much each policy earns more than the {BEST_FIXED} on the same campaigns, in "
         "expected engagement, in quarters of the campaigns by how unusual their draws are."
     )
-    return Table(caption, [*head, CLAIRVOYANT, f"gap closed by {names[0]}"], rows)
+    return table(caption, rows)
 
 
 def _examples_section(
@@ -226,18 +195,21 @@ def _examples_section(
     params: CampaignParams,
 ) -> Section:
     """Three campaigns day by day: what the agent did and saw, and how strong the channels were."""
-    leading, examples = names[0], choose_examples(strengths.deviation, params.channels)
+    leading, shown, words, rows = names[0], [], [], []
     agent, best = (days[days["policy"] == name] for name in (leading, CLAIRVOYANT))
     seed = int(agent["seed"].min())
     agent = agent[agent["seed"] == seed]
-    shown, words = [], []
-    for label, campaign in examples:
-        values = zip(params.channels, strengths.strength[campaign], strict=True)
-        strength = ", ".join(f"{name} {value:.2f}" for name, value in values)
+    earning = [*names, BEST_FIXED]
+    form = wording.digits(max(totals[name].values.max() for name in earning))
+    for label, campaign in choose_examples(strengths.deviation, params.channels).items():
+        true = [f"{value:.2f}" for value in strengths.strength[campaign]]
+        strength = ", ".join(map(" ".join, zip(params.channels, true, strict=True)))
         played, known = (frame[frame["campaign"] == campaign] for frame in (agent, best))
         title = f"{label.capitalize()}\ntrue strength: {strength}"
         shown.append(charts.Played(title, {leading: played, CLAIRVOYANT: known}, played))
         words.append(f"{label} (true strength {strength}): {_in_words(played, params)}")
+        earned = [form.number(totals[name].values[0, campaign]) for name in earning]
+        rows.append([label, str(campaign), *true, *earned])
     picture = Chart(
         "single_campaigns",
         f"Each row is one campaign: what {leading} did, what the {CLAIRVOYANT} did, and what "
@@ -246,36 +218,13 @@ def _examples_section(
         f"Stacked bars of spend and lines of metrics by day. {'; '.join(words)}.",
         charts.single_campaigns(shown, params),
     )
-    table = _examples_table(examples, totals, names, strengths, seed, params)
-    return Section("Single campaigns day by day", [CHOSEN], [table], [picture])
-
-
-def _examples_table(
-    examples: list[Example],
-    totals: dict[str, Scores],
-    names: list[str],
-    strengths: Strengths,
-    seed: int,
-    params: CampaignParams,
-) -> Table:
-    earning = [*names, BEST_FIXED]
-    form = wording.digits(max(totals[name].values.max() for name in earning))
-    rows = [
-        [
-            label,
-            str(campaign),
-            *(f"{value:.2f}" for value in strengths.strength[campaign]),
-            *(form.number(totals[name].values[0, campaign]) for name in earning),
-        ]
-        for label, campaign in examples
-    ]
     caption = (
         "The true strength of each channel over the nominal one, which only the "
-        f"{CLAIRVOYANT} knows, and the expected engagement that each policy earns; of {names[0]} "
+        f"{CLAIRVOYANT} knows, and the expected engagement that each policy earns; of {leading} "
         f"that of training seed {seed}. The number is that of the column campaign in results.csv."
     )
     head = ["campaign", "number", *(f"true {name}" for name in params.channels), *earning]
-    return Table(caption, head, rows)
+    return Section("Single campaigns day by day", [CHOSEN], [Table(caption, head, rows)], [picture])
 
 
 def _in_words(played: pd.DataFrame, params: CampaignParams) -> str:
@@ -286,7 +235,3 @@ def _in_words(played: pd.DataFrame, params: CampaignParams) -> str:
         f"{'/'.join(counts(day[name]) for name in params.metrics)}"
         for _, day in played.iterrows()
     )
-
-
-def _more(gain: Interval, form: wording.Digits) -> str:
-    return f"{form.number(abs(gain.value))} {'more' if gain.value >= 0 else 'less'}"

@@ -15,10 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
+from envs.campaign.looks import Look, looks
 from envs.campaign.params import CampaignParams, FloatArray
-from envs.campaign.rendering import Look, looks
 from evaluate.campaign.explain import PlanDiagnostics
 from evaluate.report.charts import (
     BASELINE_COLOUR,
@@ -29,7 +28,7 @@ from evaluate.report.charts import (
     theme,
     write_numbers,
 )
-from evaluate.report.wording import digits, short
+from evaluate.report.wording import Form, short
 from evaluate.statistics import Interval
 
 CUMULATIVE = "purple"
@@ -49,30 +48,24 @@ SIGNS = {
 
 
 class Played(NamedTuple):
-    """One campaign to be drawn.
-
-    Attributes:
-        title: What to say of it.
-        spends: For each policy, in the order of the panels, a row per day with its spend.
-        seen: A row per day with the metrics seen.
-    """
+    """One campaign to be drawn: spends by policy, in the order of the panels, and metrics seen."""
 
     title: str
-    spends: dict[str, pd.DataFrame]
-    seen: pd.DataFrame
+    spends: dict[str, pd.DataFrame]  # a row per day
+    seen: pd.DataFrame  # a row per day
 
 
 def daily_metrics(days: pd.DataFrame, title: str, params: CampaignParams) -> Figure:
     """Bars: what each day earned of each metric, averaged over campaigns; many in panels."""
-    mean = days.groupby("day", as_index=False)[list(params.metrics)].mean()
+    mean = days.groupby("day")[list(params.metrics)].mean()
     styles, count = looks(params), len(params.metrics)
-    if mean.size - len(mean) > MOST_BARS:
+    if mean.size > MOST_BARS:
         with _panels(count, 3, 1.6) as (figure, grid):
             figure.suptitle(title, fontsize=12)
             for axes, metric in zip(grid, params.metrics, strict=True):
-                axes.bar(mean["day"], mean[metric], color=styles[metric].colour)
+                axes.bar(mean.index, mean[metric], color=styles[metric].colour)
                 axes.set_title(metric, fontsize=10)
-                _days_of_panel(axes, mean["day"])
+                _days_of_panel(axes, mean.index)
                 write_numbers(axes.yaxis)
             figure.supxlabel("day", fontsize=10)
             figure.supylabel("counts per day", fontsize=10)
@@ -80,7 +73,7 @@ def daily_metrics(days: pd.DataFrame, title: str, params: CampaignParams) -> Fig
     with axes_of((6, 4)) as (figure, axes):
         width = 0.8 / count
         for place, metric in enumerate(params.metrics):
-            x = mean["day"] + width * (place - (count - 1) / 2)
+            x = mean.index + width * (place - (count - 1) / 2)
             axes.bar(x, mean[metric], width, label=metric, **_bar(styles[metric]))
         axes.set(title=title, xlabel="day", ylabel="counts per day")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -93,10 +86,9 @@ def daily_metrics(days: pd.DataFrame, title: str, params: CampaignParams) -> Fig
 
 def cumulative(days: pd.DataFrame, total: str, title: str) -> Figure:
     """A line with markers: what has come together up to each day, averaged over campaigns."""
-    mean = days.groupby("day", as_index=False)[total].mean()
-    mean[total] = mean[total].cumsum()
+    sums = days.groupby("day")[total].mean().cumsum()
     with axes_of((6, 3.4)) as (figure, axes):
-        sns.lineplot(mean, x="day", y=total, color=CUMULATIVE, marker="o", ax=axes)
+        sns.lineplot(sums, color=CUMULATIVE, marker="o", ax=axes)
         axes.set(title=title, xlabel="day", ylabel=f"cumulative {total}", ylim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         write_numbers(axes.yaxis)
@@ -112,13 +104,14 @@ def spend_by_day(days: pd.DataFrame, policies: Sequence[str], params: CampaignPa
     return figure
 
 
-def plan(days: pd.DataFrame, params: CampaignParams) -> Figure:
-    """Stacked bars of one policy's spend by day, the mean over what was played, with figures."""
+def plan(spend: FloatArray, params: CampaignParams, form: Form) -> Figure:
+    """Stacked bars of spend (days, channels) [bu/day], with figures where there is room."""
+    days = pd.RangeIndex(1, len(spend) + 1, name="day")
     with axes_of((6, 3.6)) as (figure, axes):
-        spend = _stacked(days, "", axes, params)
+        _stacked(pd.DataFrame(spend, days, params.channels), "", axes, params)
         legend_below(figure, axes)
-        form = digits(params.daily_budget).number if params.daily_budget < 1e5 else short
-        texts = np.vectorize(form, otypes=[object])(spend)
+        write = form if params.daily_budget < 1e5 else short
+        texts = np.vectorize(write, otypes=[object])(spend)
         letters = max(map(len, texts.flat))
         bar = 0.65 * 6 * POINTS / len(spend)  # its width [points]
         size = min(10.0, 1.4 * bar) if 6 * letters > bar else 10.0
@@ -161,16 +154,22 @@ def marginal_engagement(diagnostics: dict[str, PlanDiagnostics]) -> Figure:
     values = [behind.marginal_engagement.T for behind in diagnostics.values()]  # (channels, days)
     scale: dict[str, Any] = {"vmin": min(map(np.min, values)), "vmax": max(map(np.max, values))}
     count, days = values[0].shape
-    has_figures = has_room_for_figures(days)
+    has_figures, has_room = has_room_for_figures(days), days <= 7
     size = min(10.0, 90.0 / days) if has_figures else 9.0
     height = count * (3.6 * size if has_figures else 1.6 * size) / POINTS + 0.75
+
+    def cell(worth: float, limit: str) -> str:
+        """The worth of a unit in few digits, and the limit that the spend stands at under it."""
+        if not has_figures:
+            return SIGNS[limit]
+        word = limit if has_room else limit.removeprefix("at ")
+        return f"{short(worth, 3 if has_room else 2)}\n{word}".strip()
+
     with _panels(len(values), 1, height) as (figure, panels):
         for axes, value, (policy, behind) in zip(panels, values, diagnostics.items(), strict=True):
-            names = list(behind.params.channels)
-            frame = pd.DataFrame(value, names, pd.RangeIndex(1, days + 1))
-            limits = behind.active_constraint.T
-            text = _worth(value, limits) if has_figures else np.vectorize(SIGNS.get)(limits)
-            font = {"fontsize": size}
+            frame = pd.DataFrame(value, behind.params.channels, pd.RangeIndex(1, days + 1))
+            exact = np.where(np.abs(value) < 1e-9 * np.abs(value).max(), 0.0, value)
+            text, font = np.vectorize(cell)(exact, behind.active_constraint.T), {"fontsize": size}
             sns.heatmap(frame, annot=text, fmt="", annot_kws=font, ax=axes, cmap="Purples", **scale)
             bar: Any = axes.collections[0].colorbar
             write_numbers(bar.ax.yaxis)
@@ -222,8 +221,7 @@ def single_campaigns(rows: Sequence[Played], params: CampaignParams) -> Figure:
         parts = figure.subfigures(len(rows), height_ratios=heights, squeeze=False).flatten()
         for part, row, title in zip(parts, rows, titles, strict=True):
             part.suptitle(title, fontsize=12, fontweight="bold")
-            panels = part.subplots(1, len(row.spends) + 1)
-            _single_campaign(row, panels, params, styles)
+            _single_campaign(row, part.subplots(1, len(row.spends) + 1), params, styles)
         marks: dict[str, Artist] = {name: Patch(**_bar(styles[name])) for name in params.channels}
         marks |= {name: Line2D([], [], **_line(styles[name])) for name in params.metrics}
         legend_of(figure, marks)
@@ -266,24 +264,11 @@ def _panels(
             axes.set_ylabel("")
 
 
-def _days_of_panel(axes: Axes, days: pd.Series) -> None:
+def _days_of_panel(axes: Axes, days: pd.Series | pd.Index) -> None:
     """Names every day of a week on a narrow axis, or as many as there is room for."""
     step = 1 if len(days) <= 7 else -(-len(days) // 5)
     axes.set_xticks(days.to_numpy()[::step])
     axes.xaxis.grid(False)
-
-
-def _worth(value: FloatArray, limits: NDArray[np.str_]) -> NDArray[np.str_]:
-    """The worth of a unit in few digits, and the limit that the spend stands at under it."""
-    exact = np.where(np.abs(value) < 1e-9 * np.abs(value).max(), 0.0, value)
-    has_room = value.shape[1] <= 7
-
-    def cell(worth: float, limit: str) -> str:
-        word = limit if has_room else limit.removeprefix("at ")
-        return f"{short(worth, 3 if has_room else 2)}\n{word}".strip()
-
-    texts: NDArray[np.str_] = np.vectorize(cell)(exact, limits)
-    return texts
 
 
 def _ink(colour: str) -> str:
@@ -302,8 +287,8 @@ def _line(look: Look) -> dict[str, Any]:
     return {"color": look.colour, "marker": look.marker, "linestyle": look.dash}
 
 
-def _stacked(days: pd.DataFrame, title: str, axes: Axes, params: CampaignParams) -> FloatArray:
-    """Bars of the mean spend by day, the channels on top of each other; (days, channels)."""
+def _stacked(days: pd.DataFrame, title: str, axes: Axes, params: CampaignParams) -> None:
+    """Bars of the mean spend by day, the channels on top of each other."""
     mean = days.groupby("day")[list(params.channels)].mean()
     spend = mean.to_numpy(dtype=float)
     bottoms, styles = spend.cumsum(axis=1) - spend, looks(params)
@@ -314,4 +299,3 @@ def _stacked(days: pd.DataFrame, title: str, axes: Axes, params: CampaignParams)
     axes.set_xlim(mean.index[0] - 0.6, mean.index[-1] + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     write_numbers(axes.yaxis)
-    return spend

@@ -21,6 +21,8 @@ from train.config import EnvConfig
 from train.environment import BatchEnv
 from train.play import Step
 
+TOTAL, EXPECTED = "engagement", "expected_engagement"  # metrics of an episode and of a day
+
 
 def params_of(env: EnvConfig) -> CampaignParams:
     """The parameters of a campaign environment.
@@ -65,8 +67,8 @@ def columns(envs: BatchEnv, step: Step) -> dict[str, NDArray[Any]]:
     """Spend, metrics and engagement of a day, each (n_envs,); where noisy, the expected one too."""
     params: CampaignParams = envs.unwrapped.params  # type: ignore[attr-defined]
     spend = dict(zip(params.channels, step.infos["spend"].T, strict=True))
-    expected = ("expected_engagement",) if params.is_noisy else ()
-    return spend | {name: step.infos[name] for name in (*params.metrics, "engagement", *expected)}
+    expected = (EXPECTED,) if params.is_noisy else ()
+    return spend | {name: step.infos[name] for name in (*params.metrics, TOTAL, *expected)}
 
 
 def sections(evaluation: Evaluation) -> FamilySections:
@@ -87,7 +89,7 @@ def _with(env: EnvConfig, kwargs: dict[str, Any]) -> EnvConfig:
 DOMAIN = Domain(
     episode="campaign",
     step="day",
-    objective="engagement",
+    objective=TOTAL,
     baselines=NAMES,
     best_name=best_name,
     comparison_key=comparison_key,

@@ -25,17 +25,11 @@ LIMITED = "The least and most that each channel may get hold the plan back on so
 
 
 class Roles(NamedTuple):
-    """Channels by what they do to the audience, each a tuple of their places.
+    """The places of channels by what they do to the audience."""
 
-    Attributes:
-        building: Those that build loyalty; none where it would lift nothing.
-        lifted: Those that loyalty lifts; none where nothing builds it.
-        tiring: Those that the audience tires of.
-    """
-
-    building: tuple[int, ...]
-    lifted: tuple[int, ...]
-    tiring: tuple[int, ...]
+    building: tuple[int, ...]  # those that build loyalty; none where it would lift nothing
+    lifted: tuple[int, ...]  # those that loyalty lifts; none where nothing builds it
+    tiring: tuple[int, ...]  # those that the audience tires of
 
 
 def roles_of(params: CampaignParams) -> Roles:
@@ -50,29 +44,18 @@ def roles_of(params: CampaignParams) -> Roles:
 
 
 class PlanDiagnostics(NamedTuple):
-    """What stands behind a plan; each array has a row for every day.
+    """What stands behind a plan; loyalty (days,), all else (days, channels).
 
-    Attributes:
-        params: The campaign.
-        loyalty: At the start of the day, (days,) [1].
-        effectiveness: What fatigue leaves of a channel's strength, at the start of the day too,
-            (days, channels) [1].
-        marginal_engagement: What one more unit is worth over the rest of the campaign, (days,
-            channels) [1/bu].
-        active_constraint: The limit that a spend stands at, or nothing, (days, channels): ``at 0``,
-            ``at min``, ``at max``, or ``all`` where the whole budget is on one channel.
+    ``marginal_engagement`` is what one more unit is worth over the rest of the campaign;
+    ``active_constraint`` the limit that a spend stands at, or nothing: ``at 0``, ``at min``,
+    ``at max``, or ``all`` where the whole budget is on one channel.
     """
 
     params: CampaignParams
-    loyalty: FloatArray
-    effectiveness: FloatArray
-    marginal_engagement: FloatArray
+    loyalty: FloatArray  # at the start of the day [1]
+    effectiveness: FloatArray  # what fatigue leaves of a channel's strength by then [1]
+    marginal_engagement: FloatArray  # [1/bu]
     active_constraint: NDArray[np.str_]
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether spending limits hold the plan back anywhere."""
-        return bool(np.isin(self.active_constraint, ["at min", "at max"]).any())
 
     @property
     def audience(self) -> dict[str, FloatArray]:
@@ -88,7 +71,11 @@ def plan_diagnostics(params: CampaignParams, spend: FloatArray) -> PlanDiagnosti
     _, states = model.rollout(params, spend)
     _, _, effectiveness, loyalty = map(np.array, zip(*states[:-1], strict=True))
     marginal = planner.engagement_and_gradient(params, spend)[1]
-    active = _active_constraint(params, spend)
+    low, high = planner.limits_of(params)
+    near = NEAR * params.daily_budget
+    least = np.where(low > 0, "at min", "at 0")
+    most = np.where(high < params.daily_budget, "at max", "all")
+    active = np.where(spend <= low + near, least, np.where(spend >= high - near, most, ""))
     return PlanDiagnostics(params, loyalty, effectiveness, marginal, active)
 
 
@@ -117,21 +104,11 @@ def explanation(params: CampaignParams) -> str:
     return " ".join(_effects(params))
 
 
-def _active_constraint(params: CampaignParams, spend: FloatArray) -> NDArray[np.str_]:
-    low, high = planner.limits_of(params)
-    near = NEAR * params.daily_budget
-    least = np.where(low > 0, "at min", "at 0")
-    most = np.where(high < params.daily_budget, "at max", "all")
-    return np.where(spend <= low + near, least, np.where(spend >= high - near, most, ""))
-
-
 def _linear_explanation(params: CampaignParams) -> str:
-    per_unit = np.einsum("ck,k->c", params.counts_array, params.weights_array)
-    best = params.channels[int(per_unit.argmax())]
-    earned = ", ".join(
-        f"{name} {wording.short(value)}"
-        for name, value in zip(params.channels, per_unit.tolist(), strict=True)
-    )
+    per_unit = (params.counts_array @ params.weights_array).tolist()
+    earned_by = dict(zip(params.channels, per_unit, strict=True))
+    best = max(earned_by, key=earned_by.__getitem__)
+    earned = ", ".join(f"{name} {wording.short(value)}" for name, value in earned_by.items())
     return (
         f"Spending all on {best} is right here because the response is linear: each "
         f"{wording.one_of(params.unit)} earns the same engagement ({earned}) whether it is the "
@@ -162,35 +139,32 @@ def _effects(params: CampaignParams) -> Iterator[str]:
         yield f"Part of a spend works only on later days (kept from day to day: {kept})."
     if len(set(params.weekday_factors)) > 1:
         yield WEEKDAYS
-    if behind.is_limited:
+    if np.isin(behind.active_constraint, ["at min", "at max"]).any():
         yield LIMITED
 
 
 def _audience(params: CampaignParams, spend: FloatArray, behind: PlanDiagnostics) -> Iterator[str]:
     """What the channels do to the audience under a plan."""
-    building, lifted, _ = roles_of(params)
+    names, (building, lifted, may_tire) = params.channels, roles_of(params)
     if building:
         lift = wording.listed(
-            [f"{params.channels[c]} by up to {params.loyalty_lift[c]:,.0%}" for c in lifted]
+            [f"{names[c]} by up to {params.loyalty_lift[c]:,.0%}" for c in lifted]
         )
+        builders = wording.listed([names[c] for c in building])
         yield (
-            f"Spend on {_names(params, building)} builds loyalty, which lifts what is earned with "
+            f"Spend on {builders} builds loyalty, which lifts what is earned with "
             f"{lift} on the days that follow: loyalty is {behind.loyalty.max():.2f} at its highest "
             "(1 is the most). That is an investment, worth most while many days are left: "
             f"{_first_and_last(params, spend, building)}."
         )
-    if tiring := [c for c in roles_of(params).tiring if np.ptp(behind.effectiveness[:, c])]:
+    if tiring := [c for c in may_tire if np.ptp(behind.effectiveness[:, c])]:
         least = wording.listed([f"{behind.effectiveness[:, c].min():.2f}" for c in tiring])
         yield (
-            f"The audience tires of {_names(params, tiring)}: at its lowest the effect is {least} "
-            "of what it is at first. What is spent on a tiring channel early makes its later days "
-            "weaker, and on the last day there is nothing left to save the audience for: "
-            f"{_first_and_last(params, spend, tiring)}."
+            f"The audience tires of {wording.listed([names[c] for c in tiring])}: at its lowest "
+            f"the effect is {least} of what it is at first. What is spent on a tiring channel "
+            "early makes its later days weaker, and on the last day there is nothing left to save "
+            f"the audience for: {_first_and_last(params, spend, tiring)}."
         )
-
-
-def _names(params: CampaignParams, channels: Iterable[int]) -> str:
-    return wording.listed([params.channels[c] for c in channels])
 
 
 def _first_and_last(params: CampaignParams, spend: FloatArray, channels: Iterable[int]) -> str:
@@ -215,6 +189,5 @@ def _split(params: CampaignParams, spend: FloatArray) -> str:
 
 def _on(amounts: dict[str, str], unit: str) -> str:
     first, *rest = amounts.items()
-    return wording.listed(
-        [f"{first[1]} {unit} on {first[0]}", *(f"{amount} on {name}" for name, amount in rest)]
-    )
+    others = [f"{amount} on {name}" for name, amount in rest]
+    return wording.listed([f"{first[1]} {unit} on {first[0]}", *others])

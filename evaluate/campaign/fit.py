@@ -18,7 +18,7 @@ import numpy as np
 from envs.campaign.latent import sample_latent
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.robust_planner import POSTERIOR_PARTICLES, importance_weights
-from evaluate.campaign.rounding import in_text
+from evaluate.report.wording import in_text
 from train.config import EnvConfig
 from train.environment import make_env
 
@@ -34,27 +34,18 @@ RANGE = (1 - SHARE) / 2, (1 + SHARE) / 2  # its ends as quantiles
 class Fit(NamedTuple):
     """How past days compare with what a campaign brings for their spends.
 
-    Attributes:
-        is_usual: Whether such days are to be expected.
-        as_far: Share of simulated campaigns that stray as far [1]; 0 or 1 where chance has no part.
-        day: Day of the count that is furthest off, from 1.
-        metric: Its name.
-        counted: The count itself [1/day].
-        low: What a tenth of the simulated campaigns stay below, or the one count expected [1/day].
-        high: What nine tenths stay below, or the same [1/day].
-        has_chance: Whether simulated campaigns differ.
-        alike: How many of the campaigns drawn explain the past days (effective sample size); None
-            where campaigns do not differ.
+    ``alike`` is how many of the campaigns drawn explain the past days (effective sample size); None
+    where campaigns do not differ.
     """
 
-    is_usual: bool
-    as_far: float
-    day: int
-    metric: str
-    counted: float
-    low: float
-    high: float
-    has_chance: bool
+    is_usual: bool  # such days are to be expected
+    as_far: float  # share of simulated campaigns that stray as far [1]; 0 or 1 without chance
+    day: int  # of the count that is furthest off, from 1
+    metric: str  # of that count
+    counted: float  # that count [1/day]
+    low: float  # a tenth of the simulated campaigns stay below, or the count expected [1/day]
+    high: float  # what nine tenths stay below, or the same [1/day]
+    has_chance: bool  # simulated campaigns differ
     alike: float | None = None
 
     @property
@@ -82,7 +73,12 @@ def fit_of(env: EnvConfig, params: CampaignParams, past: FloatArray, seed: int) 
     logs = np.log1p(usual)
     off = (np.log1p(counts) - logs.mean(axis=0)) / np.hypot(logs.std(axis=0), ROUNDING)
     furthest = _furthest(np.abs(off), params.metrics, counts, *np.quantile(usual, RANGE, axis=0))
-    alike = _alike(params, past, seed) if params.is_drawn else None
+    alike = None
+    if params.is_drawn:  # the effective sample size is 1 / sum of squares
+        rng = np.random.default_rng(seed)
+        particles = sample_latent(params, rng, POSTERIOR_PARTICLES)
+        weights, _ = importance_weights(params, particles, past[np.newaxis])
+        alike = float(1.0 / (weights**2).sum())
     return Fit(as_far > RARE, as_far, *furthest, has_chance=True, alike=alike)
 
 
@@ -137,13 +133,6 @@ def _share_as_far(usual: FloatArray, ranked: FloatArray, counts: FloatArray) -> 
         return squares
 
     return float(np.mean(distance(ranked) >= distance(counts)))
-
-
-def _alike(params: CampaignParams, past: FloatArray, seed: int) -> float:
-    """Effective sample size of draws from the prior after the past days: 1 / sum of squares."""
-    particles = sample_latent(params, np.random.default_rng(seed), POSTERIOR_PARTICLES)
-    weights, _ = importance_weights(params, particles, past[np.newaxis])
-    return float(1.0 / (weights**2).sum())
 
 
 def warning_of(fit: Fit | None) -> str:

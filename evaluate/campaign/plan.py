@@ -8,20 +8,22 @@ import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import tyro
+from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, Positional
 
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.past import columns, past_faults
 from envs.campaign.planner import limits_of
-from evaluate.campaign.domain import DOMAIN, params_of
+from evaluate.campaign.domain import DOMAIN, EXPECTED, TOTAL, params_of
 from evaluate.campaign.fit import RANGE, SHARE, Fit, fit_of, warning_of
 from evaluate.campaign.past_days import DAY, PastDays, parse_past, read_bytes
-from evaluate.campaign.rounding import column, grouped, in_text, written
+from evaluate.campaign.rounding import grouped, written
 from evaluate.domain import domain_of
+from evaluate.report.wording import column, in_text
 from evaluate.rollouts import Candidate
 from evaluate.targets import DEFAULT_TARGET, find_target
 from train.config import EnvConfig
@@ -31,57 +33,38 @@ from train.storage.run_folder import Run
 
 CAMPAIGNS = 1_000
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-TOTAL, EXPECTED = "engagement", "expected_engagement"
 
 
 class Args(NamedTuple):
     """Prints tomorrow's split of the budget, and what the days left will earn."""
 
-    run: Annotated[
-        Path,
-        tyro.conf.Positional,
-        tyro.conf.arg(help="folder of a run, or a config (its newest finished run of an agent)"),
-    ] = DEFAULT_TARGET
-    past: Annotated[
-        Path | None,
-        tyro.conf.arg(
-            help="CSV file with a row for each past day: day, then the spend on each channel and "
-            "each metric by its name; a column 'date' (such as 2026-03-31) serves instead of "
-            "'day'; default: nothing is played yet"
-        ),
-    ] = None
-    agent: Annotated[
-        str | None,
-        tyro.conf.arg(help="agent to ask, where a config has several; default: its first one"),
-    ] = None
-    json: Annotated[bool, tyro.conf.arg(help="print JSON for programs instead of a table")] = False
-    runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
+    # folder of a run, or a config (its newest finished run of an agent)
+    run: Positional[Path] = DEFAULT_TARGET
+    # CSV file with a row for each past day: day, then the spend on each channel and each metric by
+    # its name; a column 'date' (such as 2026-03-31) serves instead of 'day'; default: nothing is
+    # played yet
+    past: Path | None = None
+    # agent to ask, where a config has several; default: its first one
+    agent: str | None = None
+    json: bool = False  # print JSON for programs instead of a table
+    runs_dir: Path = Path("runs")  # folder of the runs
 
 
 class Plan(NamedTuple):
     """What an agent would do on the days left, and what that earns.
 
-    Attributes:
-        run: Folder of the run that was asked.
-        agent: Name of the agent.
-        params: The campaign.
-        days: A row for each day left: the day, the split [bu/day] and the expected engagement
-            [1/day], averaged over the campaigns; the first split is the same in all of them.
-        low: Engagement of the days left that a tenth of the campaigns stay below [1].
-        high: The same of nine tenths [1].
-        campaigns: How many campaigns were played, all of them after the past days; 1 where chance
-            has no part.
-        fit: How the past days fit the campaign; None without past days.
+    ``days`` has a row for each day left: the day, the split [bu/day] and the expected engagement
+    [1/day], averaged over the campaigns; the first split is the same in all of them.
     """
 
-    run: Path
+    run: Path  # folder of the run that was asked
     agent: str
     params: CampaignParams
     days: pd.DataFrame
-    low: float
-    high: float
-    campaigns: int
-    fit: Fit | None
+    low: float  # engagement of the days left that a tenth of the campaigns stay below [1]
+    high: float  # the same of nine tenths [1]
+    campaigns: int  # played, all of them after the past days; 1 where chance has no part
+    fit: Fit | None  # of the past days; None without any
 
     @property
     def split(self) -> FloatArray:
@@ -107,12 +90,15 @@ class Plan(NamedTuple):
 def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    flags = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
+    flags = (AvoidSubcommands, FlagCreatePairsOff)
     try:
         _refuse_old_names(arguments)
         args = tyro.cli(Args, args=arguments, prog="python -m evaluate.campaign.plan", config=flags)
         runs = find_target((args.run,), (), args.runs_dir).runs
-        past = _read_past(args.past, campaign_of(runs[0].config.env))
+        params = campaign_of(runs[0].config.env)
+        past = PastDays(np.zeros((0, len(columns(params)))))
+        if args.past is not None:
+            past = parse_campaign_past(read_bytes(args.past), str(args.past), params)
         plan = make_plan(runs, args.agent, past.values)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -237,12 +223,6 @@ def as_table(plan: Plan) -> str:
 def _refuse_old_names(arguments: list[str]) -> None:
     if any(word.partition("=")[0] == "--history" for word in arguments):
         raise InputError("--history is now called --past")
-
-
-def _read_past(path: Path | None, params: CampaignParams) -> PastDays:
-    if path is None:
-        return PastDays(np.zeros((0, len(columns(params)))))
-    return parse_campaign_past(read_bytes(path), str(path), params)
 
 
 def _choose(runs: list[Run], agent: str | None) -> tuple[Run, Candidate]:

@@ -35,13 +35,10 @@ Decision = Callable[[NDArray[Any], NDArray[np.int64], Any], tuple[FloatArray, An
 class SpendPolicy(NamedTuple):
     """A policy as Stable-Baselines3 plays it, from a function of observation, day and state.
 
-    Attributes:
-        days: Length of the campaign [days]; observations start with the day one-hot, as those of
-            the kinds ``day`` and ``history`` do.
-        decide: What it does.
+    Observations start with the day one-hot, as those of the kinds ``day`` and ``history`` do.
     """
 
-    days: int
+    days: int  # of the campaign
     decide: Decision
 
     def predict(
@@ -143,11 +140,12 @@ def _replan_daily(
     state: Any,
 ) -> tuple[FloatArray, Any]:
     """Plans the days left again each day, for what a particle filter holds likely."""
-    fixed = baselines.best_fixed(params)
+    fixed, size = baselines.best_fixed(params), len(params.played_ceiling)
     spend = fixed[days]
     for day in np.unique(days[days > 0]):
         rows = days == day
-        past = _past(params, observation[rows], day)
+        history = observation[rows, params.days : params.days + size * day].astype(np.float64)
+        past = history.reshape(len(history), day, size) * params.played_ceiling  # spends, metrics
         spend[rows] = replan(params, particles, past, fixed, rng)
     return spend, state
 
@@ -161,11 +159,3 @@ def _clairvoyant(
         latent = latent_from_features(params, features)
         state = clairvoyant_plans(params, latent, baselines.best_fixed(params))
     return state[np.arange(len(days)), days], state
-
-
-def _past(params: CampaignParams, observation: NDArray[Any], day: int) -> FloatArray:
-    """Spends and metrics of past days, (batch, day, channels + metrics), from a history."""
-    size = len(params.played_ceiling)
-    history = observation[:, params.days : params.days + size * day].astype(np.float64)
-    past: FloatArray = history.reshape(len(history), day, size) * params.played_ceiling
-    return past

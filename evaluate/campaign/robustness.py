@@ -7,15 +7,16 @@ parameters; only the clairvoyant knows each campaign. It belongs to campaigns th
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import annotated_types
 import numpy as np
 import pandas as pd
 import tyro
+from tyro.conf import Positional
 
 from envs.campaign.params import FIELDS, PRIOR_WIDTHS, CampaignParams
-from evaluate.campaign.domain import DOMAIN, params_of
+from evaluate.campaign.domain import DOMAIN, EXPECTED, params_of
 from evaluate.campaign.policies import BEST_FIXED, CLAIRVOYANT, REPLANNER
 from evaluate.domain import domain_of
 from evaluate.policies import load_candidates
@@ -27,23 +28,16 @@ from train.errors import InputError
 
 DEFAULT_TARGET = Path("configs/uncertain.yaml")
 COMPARED = (BEST_FIXED, REPLANNER, CLAIRVOYANT)
-METRIC = "expected_engagement"
 
 
 class Args(NamedTuple):
     """Plays trained runs and baselines where draws are wider, days noisier or a channel is dead."""
 
-    target: Annotated[
-        Path,
-        tyro.conf.Positional,
-        tyro.conf.arg(help="config or folder of a run"),
-    ] = DEFAULT_TARGET
-    seeds: Annotated[
-        tuple[str, ...],
-        tyro.conf.arg(help="training seeds to take, or 'all'; default: the newest run alone"),
-    ] = ()
-    campaigns: Annotated[int, tyro.conf.arg(help="campaigns to play in each case")] = 300
-    runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
+    target: Positional[Path] = DEFAULT_TARGET  # config or folder of a run
+    # training seeds to take, or 'all'; default: the newest run alone
+    seeds: tuple[str, ...] = ()
+    campaigns: int = 300  # campaigns to play in each case
+    runs_dir: Path = Path("runs")  # folder of the runs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -105,25 +99,23 @@ def robustness(args: Args) -> pd.DataFrame:
         played = trained + [baseline for baseline in baselines if baseline.name in COMPARED]
         options = {"true_params": true_params}
         episodes = play_all(played, args.campaigns, seed, DOMAIN.columns, options).episodes
-        policies = policy_results(episodes, agents, METRIC, DOMAIN.baselines)
+        policies = policy_results(episodes, agents, EXPECTED, DOMAIN.baselines)
         rows += [_row(case, policy, agents[0]) for policy in policies]
     return pd.DataFrame(rows)
 
 
 def _doubled(params: CampaignParams, fields: Iterable[str]) -> tuple[dict[str, float], str]:
     """Twice the value of each field within its range, and which had to be brought into it."""
-    doubled = {name: 2 * getattr(params, name) for name in fields}
-    values = {name: min(value, _greatest(name)) for name, value in doubled.items()}
-    clipped = [
-        f"{name} at most {values[name]:g}" for name in values if values[name] < doubled[name]
-    ]
+    values: dict[str, float] = {}
+    clipped = []
+    for name in fields:
+        bounds: list[Any] = FIELDS[name].metadata
+        most = next(float(bound.le) for bound in bounds if isinstance(bound, annotated_types.Le))  # type: ignore[arg-type]
+        values[name] = 2 * getattr(params, name)
+        if values[name] > most:
+            values[name] = most
+            clipped.append(f"{name} at most {most:g}")
     return values, f" ({', '.join(clipped)})" if clipped else ""
-
-
-def _greatest(field: str) -> float:
-    """The greatest value that a field of the parameters may have."""
-    bounds: list[Any] = FIELDS[field].metadata
-    return next(float(bound.le) for bound in bounds if isinstance(bound, annotated_types.Le))  # type: ignore[arg-type]
 
 
 def _row(case: str, policy: PolicyResult, leading: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """How spends and counts of any size are written, from hundredths of a unit to a billion of them."""
 
 import math
-from collections.abc import Iterable
 from decimal import Decimal
 
 import numpy as np
@@ -14,19 +13,6 @@ NEAR = 1e-6  # of a unit of the last digit: no more than rounding
 
 Limit = FloatArray | float
 """A limit of each part of a split, (days, channels), or one for all [bu/day]."""
-
-
-def in_text(value: float, digits: int = COUNTING) -> str:
-    """A number of 0 or more as it stands in a sentence: 0.05, 33.3, 1,234,567."""
-    text = f"{value:,.{max(_counting(value, digits), 0)}f}"
-    return text.rstrip("0").removesuffix(".") if "." in text else text
-
-
-def column(values: Iterable[float]) -> list[str]:
-    """Numbers of 0 or more that stand below one another, with as many decimals each."""
-    numbers = list(values)
-    places_of_all = max(_counting(max(numbers), COUNTING), 0)
-    return [f"{number:,.{places_of_all}f}" for number in numbers]
 
 
 def grouped(number: str) -> str:
@@ -62,7 +48,9 @@ def rounded(split: FloatArray, low: Limit = 0.0, high: Limit = np.inf) -> FloatA
 
 def places(split: FloatArray, low: Limit = 0.0, high: Limit = np.inf) -> int:
     """Digits after the point: four count in the largest sum, more where limits need them."""
-    counting = _counting(float(split.sum(axis=1).max()), COUNTING)
+    largest, counting = float(split.sum(axis=1).max()) * (1 + NEAR), 1
+    if largest > 1e-12:
+        counting = COUNTING - 1 - math.floor(math.log10(largest))
     for digits in range(max(counting, 0), counting + MOST_DIGITS - COUNTING):
         _, least, most, totals = _in_units(split, low, high, digits)
         if (least <= most).all() and (least.sum(axis=1) <= totals).all():
@@ -76,9 +64,3 @@ def _in_units(split: FloatArray, low: Limit, high: Limit, digits: int) -> tuple[
     least = np.broadcast_to(np.ceil(low * units - NEAR), split.shape)
     most = np.broadcast_to(np.floor(high * units + NEAR), split.shape)
     return split * units, least, most, np.floor(split.sum(axis=1) * units + NEAR)
-
-
-def _counting(largest: float, digits: int) -> int:
-    """Digits after the point, negative before it, at which so many count in the largest number."""
-    nudged = largest * (1 + NEAR)
-    return digits - (1 + math.floor(math.log10(nudged))) if nudged > 1e-12 else 1

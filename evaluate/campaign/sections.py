@@ -6,7 +6,9 @@ import pandas as pd
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.planner import limits_of
 from evaluate.campaign import charts
+from evaluate.campaign.domain import TOTAL
 from evaluate.campaign.explain import (
+    NEAR,
     PlanDiagnostics,
     explanation,
     how_sure,
@@ -19,7 +21,6 @@ from evaluate.domain import Evaluation
 from evaluate.report import wording
 from evaluate.report.page import Chart, Section, Table
 
-TOTAL = "engagement"
 NOMINAL = (
     "Campaigns differ in how strong their channels are. The text and the worth of one more unit "
     "below are those of the nominal campaign, and of the mean of what a policy spends."
@@ -65,18 +66,29 @@ def why_charts(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str])
         "why_this_split",
         f"Why this split: the engagement that one more {wording.one_of(params.unit)} on a channel "
         "and day would earn over the rest of the campaign. Within a day it is the same for every "
-        "channel of the best plan, except where a limit is named: a channel at 0 earns less than "
-        f"the others, and less could not be spent on it.{signs}",
+        "channel of the best plan, except at a limit: a channel at 0 earns less than the others, "
+        "and less could not be spent on it. A spend that is closer to a limit than "
+        f"{NEAR:.1%} of the daily budget counts as at the limit.{signs}",
         f"Heat maps of the worth of one more {wording.one_of(params.unit)} by channel and day for "
         f"{', '.join(diagnostics)}.",
         charts.marginal_engagement(diagnostics),
     )
     courses = [course for behind in diagnostics.values() for course in behind.audience.values()]
     moves = any(np.ptp(course) > 0 for course in courses)
-    return [*([_audience(diagnostics, colours)] if moves else []), why]
+    return [*([_audience(diagnostics, colours, params)] if moves else []), why]
 
 
-def _audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) -> Chart:
+def _audience(
+    diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str], params: CampaignParams
+) -> Chart:
+    """The course of loyalty and fatigue; its caption says what the channels do to them."""
+    building, lifted, tiring = (
+        wording.listed([params.channels[channel] for channel in channels]) if channels else ""
+        for channels in roles_of(params)
+    )
+    recovers = ", and recovers with time" if any(params.fatigue_recovery) else ""
+    parts = [f"spend on {building} builds loyalty, which lifts {lifted}"] * bool(building)
+    parts += [f"it tires of {tiring}{recovers}"] * bool(tiring)
     ends = (
         f"{name}: "
         + ", ".join(
@@ -85,28 +97,12 @@ def _audience(diagnostics: dict[str, PlanDiagnostics], colours: dict[str, str]) 
         )
         for name, behind in diagnostics.items()
     )
-    params = next(iter(diagnostics.values())).params
     return Chart(
         "audience",
-        f"What the plan does to the audience: {_what_moves_it(params)}.",
+        f"What the plan does to the audience: {'; '.join(parts)}.",
         "; ".join(ends),
-        charts.audience(diagnostics, {name: colours[name] for name in diagnostics}),
+        charts.audience(diagnostics, colours),
     )
-
-
-def _what_moves_it(params: CampaignParams) -> str:
-    """The roles of the channels: spend on rewards builds loyalty, which lifts posts."""
-    building, lifted, tiring = (
-        [params.channels[channel] for channel in channels] for channels in roles_of(params)
-    )
-    parts = []
-    if building:
-        lifts = wording.listed(lifted)
-        parts.append(f"spend on {wording.listed(building)} builds loyalty, which lifts {lifts}")
-    if tiring:
-        recovers = ", and recovers with time" if any(params.fatigue_recovery) else ""
-        parts.append(f"it tires of {wording.listed(tiring)}{recovers}")
-    return "; ".join(parts)
 
 
 def _spend(days: pd.DataFrame, drawn: list[str], params: CampaignParams) -> Chart:
@@ -128,7 +124,9 @@ def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
         f"{days[name].nunique()} {label}" for name, label in VARIED if _varies(days, name, params)
     ]
     mean = f", the mean over {' and '.join(counted)}" if counted else ""
-    rows = _plan_rows(_plan(days, params), params)
+    limits, spend = limits_of(params), _plan(days, params)
+    form, shown = wording.Digits(places(spend, *limits)).number, rounded(spend, *limits)
+    rows = [[str(day), *map(form, (*split, split.sum()))] for day, split in enumerate(shown, 1)]
     caption = (
         f"Spend in {params.unit} by day and channel, as {leading} decides{mean}, rounded so that "
         "no day costs more."
@@ -140,18 +138,8 @@ def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
         for day, *split, _ in rows
     )
     title, alternative = f"The plan of {leading}{mean}.", f"Stacked bars of spend by day. {words}."
-    picture = Chart("plan", title, alternative, charts.plan(days, params))
+    picture = Chart("plan", title, alternative, charts.plan(shown, params, form))
     return Section("The plan", [], [table], [picture])
-
-
-def _plan_rows(spend: FloatArray, params: CampaignParams) -> list[list[str]]:
-    """Day, rounded spend on each channel and their sum, from spend (days, channels) [bu/day]."""
-    limits = limits_of(params)
-    digits = places(spend, *limits)
-    return [
-        [str(day), *(f"{value:,.{digits}f}" for value in (*split, split.sum()))]
-        for day, split in enumerate(rounded(spend, *limits), 1)
-    ]
 
 
 def _varies(days: pd.DataFrame, by: str, params: CampaignParams) -> bool:
@@ -171,6 +159,8 @@ def _the_days(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
     )
     sums = earned[TOTAL].cumsum()
     together = ", ".join(map(wording.digits(sums.max()).number, sums))
+    weights = zip(params.metric_weights, params.metrics, strict=True)
+    weighted = " + ".join(name if w == 1 else f"{form(w)} {name}" for w, name in weights if w)
     daily = Chart(
         "daily_metrics",
         f"What each day of the campaign earns when {leading} decides.",
@@ -179,18 +169,11 @@ def _the_days(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
     )
     total = Chart(
         "cumulative_engagement",
-        f"How the engagement adds up over the campaign: {_weighted(params)}.",
+        f"How the engagement adds up over the campaign: {weighted}.",
         f"A rising line of cumulative engagement for {leading}: {together}.",
         charts.cumulative(days, TOTAL, f"Cumulative engagement: {leading}"),
     )
     return Section("Day by day", [], [], [daily, total])
-
-
-def _weighted(params: CampaignParams) -> str:
-    """What engagement is: likes + 2 comments + 3 shares."""
-    weights = zip(params.metric_weights, params.metrics, strict=True)
-    parts = [name if w == 1 else f"{wording.short(w)} {name}" for w, name in weights if w]
-    return " + ".join(parts)
 
 
 def _plan(days: pd.DataFrame, params: CampaignParams) -> FloatArray:

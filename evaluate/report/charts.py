@@ -46,11 +46,8 @@ def learning_curves(
 ) -> Figure:
     """What the agents earned while they learned: a line a policy, its interval as a band.
 
-    Args:
-        curves: By policy.
-        labels: Title and labels of the axes, as Matplotlib's ``Axes.set`` takes them.
-        colours: A colour for each policy.
-        best: Name and value of a line to compare with.
+    ``labels`` are a title and labels of the axes for ``Axes.set``, ``best`` are the name and the
+    value of a line to compare with.
     """
     with axes_of((6, 4)) as (figure, axes):
         for policy, curve in curves.items():

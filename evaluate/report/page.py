@@ -31,17 +31,11 @@ Numbers = dict[str, dict[str, Any]]  # by policy
 
 
 class Chart(NamedTuple):
-    """A picture of the report.
+    """A picture of the report."""
 
-    Attributes:
-        name: Stem of its file.
-        caption: What to read from it.
-        alternative: Its content in words, for those who cannot see it.
-    """
-
-    name: str
-    caption: str
-    alternative: str
+    name: str  # stem of its file
+    caption: str  # what to read from it
+    alternative: str  # its content in words, for those who cannot see it
     figure: Figure
 
 
@@ -50,17 +44,12 @@ Row = list[tuple[str, str]]
 
 
 class Table(NamedTuple):
-    """Rows of text under a head.
-
-    Attributes:
-        caption: What it shows.
-        copy_as: File name for download as CSV; none where it is only to be read.
-    """
+    """Rows of text under a head."""
 
     caption: str
     head: list[str]
     rows: list[list[str]]
-    copy_as: str | None = None
+    copy_as: str | None = None  # file name for download as CSV; none where it is only to be read
 
     @property
     def csv(self) -> str:
@@ -101,21 +90,13 @@ class Brand(NamedTuple):
 
 
 class Report(NamedTuple):
-    """Everything that the page shows.
-
-    Attributes:
-        title: Heading.
-        logo: Picture above it, as a ``data:`` address.
-        result: The result in one sentence.
-        sections: In the order of the page.
-        provenance: How it was made, label to text.
-    """
+    """Everything that the page shows."""
 
     title: str
-    logo: str | None
-    result: str
+    logo: str | None  # a picture as a data: address
+    result: str  # in a sentence or two
     sections: list[Section]
-    provenance: dict[str, str]
+    provenance: dict[str, str]  # how it was made, label to text
 
     @property
     def charts(self) -> list[Chart]:

@@ -11,7 +11,6 @@ from evaluate.report.page import Chart, Row, Section, Table, table
 from evaluate.report.result import digits, scale, words
 from evaluate.report.wording import INTERVAL
 from evaluate.results import PolicyResult
-from evaluate.statistics import Kind
 from evaluate.targets import EvaluationTarget, state_of
 from train.config import dump_config
 from train.play import percent
@@ -97,10 +96,14 @@ def cut_episodes(evaluation: Evaluation) -> str:
 
 def _comparison_table(evaluation: Evaluation) -> Table:
     metric, episode = words(evaluation.metric), evaluation.domain.episode
+    left_out = {
+        "one seed": f" With one training seed an interval covers {episode}s, not training.",
+        "seeds on one episode": f" Intervals cover training on this one {episode} alone.",
+    }
     caption = (
         f"Mean {metric} of each policy on the same {episode}s. Differences are taken {episode} by "
         f"{episode}, so luck that is common to both cancels; a tie counts half in the chance."
-        f"{_covered(evaluation.policies[0].mean.kind, episode)}"
+        f"{left_out.get(evaluation.policies[0].mean.kind, '')}"
     )
     return table(caption, [_compared(evaluation, policy) for policy in evaluation.policies])
 
@@ -230,12 +233,3 @@ def _about_seeds(seeds: int, episode: str) -> str:
         "single run, and falls short where one bad seed in many is not among these."
         f"{two if seeds == 2 else ''}"
     )
-
-
-def _covered(kind: Kind, episode: str) -> str:
-    """What the intervals of the leading agent leave out, for a caption."""
-    if kind == "one seed":
-        return f" With one training seed an interval covers {episode}s, not training."
-    if kind == "seeds on one episode":
-        return f" Intervals cover training on this one {episode} alone."
-    return ""

@@ -1,7 +1,8 @@
 """How the report writes numbers, intervals and failures."""
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from evaluate.statistics import LEVEL, FailureRate, Interval
@@ -13,13 +14,9 @@ Form = Callable[[float], str]  # writes a number
 
 
 class Digits(NamedTuple):
-    """How the numbers of one kind are written.
+    """How the numbers of one kind are written."""
 
-    Attributes:
-        after_point: Digits after the point; below 0 so many before it are rounded off.
-    """
-
-    after_point: int
+    after_point: int  # digits; below 0 so many before the point are rounded off
 
     def number(self, value: float) -> str:
         """A number with thousands separators: 4,659.8; never minus zero."""
@@ -55,9 +52,20 @@ def short(value: float, significant: int = 3, exact_below: float = 1e5) -> str:
     return _minus(shown) + letter
 
 
+def in_text(value: float, significant: int = 4) -> str:
+    """A number as it stands in a sentence: 0.05, 33.3, 1,234,567."""
+    return short(value, significant, exact_below=math.inf)
+
+
+def column(values: Iterable[float]) -> list[str]:
+    """Numbers that stand below one another: with as many digits as the largest needs for four."""
+    numbers = list(values)
+    return list(map(Digits(_after_point(float(f"{max(numbers):.4g}"), 4)).number, numbers))
+
+
 def one_of(unit: str) -> str:
-    """One of what money is counted in: budget unit, EUR."""
-    return unit.removesuffix("s")
+    """One of what money is counted in: budget unit, penny, EUR; bus and Swiss are no plurals."""
+    return re.sub("(?<![su])s$", "", re.sub("ies$", "y", unit))
 
 
 def listed(names: Sequence[str]) -> str:

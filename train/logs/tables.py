@@ -12,9 +12,7 @@ TRAIN_TAGS = ("train/learning_rate", *LOSSES, "train/explained_variance", "train
 class Tables:
     """Both tables of a run; every row is on the way to the disk when it has been written.
 
-    Args:
-        folder: The run's folder.
-        columns: Tags of the columns that progress.csv has already; None starts both tables.
+    ``columns`` are the tags of those that progress.csv has already; None starts both tables.
     """
 
     def __init__(self, folder: Path, columns: tuple[str, ...] | None) -> None:

@@ -40,13 +40,7 @@ def write_config(events: SummaryWriter, text: str) -> None:
 
 
 def write_outcome(run: Run, score: dict[str, float], timesteps: int) -> None:
-    """Writes hyperparameters and the trained agent's metrics for the HParams tab.
-
-    Args:
-        run: The run.
-        score: Metrics of the trained policy, flat names to means.
-        timesteps: Environment steps learned from.
-    """
+    """Writes hyperparameters and the trained policy's mean metrics for the HParams tab."""
     plain, agent = run.config.model_dump(mode="json"), run.state.agent
     parts = {key: plain[key] for key in ("total_timesteps", "torch_threads", agent, "env")}
     values = {"agent": agent, "seed": run.state.seed, **_flat("", parts)}

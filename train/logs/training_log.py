@@ -54,18 +54,11 @@ class TrainingLog:
     """The log of one run, fed by either agent with Stable-Baselines3's tags.
 
     A row is written every ``log_interval`` rollouts, for the first rollout that finishes an
-    episode, and at the end.
-
-    Args:
-        folder: The run's folder.
-        total_timesteps: Environment steps that the run will take.
-        log_interval: Rollouts between two rows.
-        label: What the progress bar calls the run.
-        show_progress: Whether to draw the bar.
-        state: Of ``get_state``, for a run that is resumed: files are cut back to what they were.
+    episode, and at the end. The progress bar calls the run ``label``. With a ``state`` of
+    ``get_state``, for a run that is resumed, files are cut back to what they were.
 
     Raises:
-        InputError: The files of a run that is resumed are not what they were.
+        InputError: Those files are not what they were.
     """
 
     def __init__(
@@ -139,12 +132,7 @@ class TrainingLog:
         self._means.step(infos)
 
     def rollout(self, timesteps: int, scalars: Callable[[], dict[str, float]]) -> None:
-        """Takes in one rollout and its update.
-
-        Args:
-            timesteps: Environment steps so far.
-            scalars: Returns values by Stable-Baselines3's tags; called where a row is due.
-        """
+        """Takes in one rollout; ``scalars`` is asked for its values by tags where a row is due."""
         self._bar.update(timesteps - self.timesteps)
         self._last, self._is_pending = (timesteps, scalars), True
         self._rollouts += 1

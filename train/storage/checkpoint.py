@@ -49,11 +49,7 @@ class CheckpointWriter:
             _path(self._folder, older).unlink()
 
     def close(self) -> None:
-        """Waits until the last checkpoint is on the disk.
-
-        Raises:
-            OSError: It could not be put there.
-        """
+        """Waits until the last checkpoint is on the disk; an OSError says if it cannot be."""
         self._thread.shutdown()
         self._wait()
 

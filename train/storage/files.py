@@ -38,12 +38,8 @@ def write_text(path: Path, text: str) -> None:
 def lock(folder: Path, busy: str = "") -> Iterator[None]:
     """Holds a folder; the system releases it in whatever way the process ends.
 
-    Args:
-        folder: The folder.
-        busy: What to say where another process holds it; by default it is waited for.
-
     Raises:
-        InputError: Another process holds it.
+        InputError: Another process holds it, and ``busy`` says so; without it that is waited for.
         OSError: The folder cannot be opened.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -179,11 +179,6 @@ def unfinished_runs(runs_dir: Path, config_name: str) -> list[Run]:
     return [run for run in missing if run.state.state != "running" or not is_alive(run.folder)]
 
 
-def model_mtime(run: Run) -> float:
-    """Returns when the run's model was written [s]: only for a cache of what was read of it."""
-    return run.model.stat().st_mtime
-
-
 def _readable_runs(parent: Path) -> Iterator[Run]:
     for folder in _run_folders(parent):
         with contextlib.suppress(InputError):

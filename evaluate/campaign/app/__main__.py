@@ -4,7 +4,7 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import tyro
 
@@ -22,8 +22,8 @@ SETTINGS = {
 class Args(NamedTuple):
     """Opens a page to try other budgets, other limits, or a plan of your own on a campaign."""
 
-    runs_dir: Annotated[Path, tyro.conf.arg(help="folder of the runs")] = Path("runs")
-    port: Annotated[int, tyro.conf.arg(help="port of the page")] = 8501
+    runs_dir: Path = Path("runs")  # folder of the runs
+    port: int = 8501  # port of the page
 
 
 def main(argv: list[str] | None = None) -> int:

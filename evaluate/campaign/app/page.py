@@ -21,14 +21,14 @@ from evaluate.campaign.charts import spend_by_day
 from evaluate.campaign.domain import params_of
 from evaluate.campaign.past_days import DAY
 from evaluate.campaign.plan import WEEKDAYS, parse_campaign_past
-from evaluate.campaign.rounding import in_text
 from evaluate.campaign.sections import why_charts
 from evaluate.report import charts
 from evaluate.report.page import png
+from evaluate.report.wording import in_text
 from evaluate.targets import DEFAULT_TARGET
 from train.errors import InputError
 from train.play import percent
-from train.storage.run_folder import Run, model_mtime
+from train.storage.run_folder import Run
 
 TITLE = "What if?"
 OWN = "your plan"
@@ -50,7 +50,7 @@ def show(configs: Path, runs_dir: Path) -> None:
         run, agent, change = _settings(what_if.trained(configs, runs_dir))
         problem = what_if.after(run, change, _past(run, change))
         with st.spinner("Asking the agent and solving for the best plan ..."):
-            agents = what_if.agents_plan(run.folder, agent, model_mtime(run), problem)
+            agents = what_if.agents_plan(run.folder, agent, run.model.stat().st_mtime, problem)
             best = what_if.best_plan(problem)
         if agents.warning:
             st.warning(agents.warning)
@@ -186,7 +186,13 @@ def _compare(outcomes: list[Outcome], own: FloatArray, problem: Problem) -> None
         rule = f"{OWN} is brought back to the budget and the limits."
         unit = problem.params.unit
         st.info(f"{in_text(asked, 6)} {unit} a day is more than can be spent: {rule}")
-    outcomes = [agent, best, _with_unspent(mine, problem)]
+    budget = problem.params.daily_budget * len(mine.spend)
+    unspent = budget - mine.spend.sum()
+    if unspent > 1e-6 * budget:
+        left, whole = in_text(unspent, 6), in_text(budget, 6)
+        note = f"{left} of {whole} {problem.params.unit} are left unspent."
+        mine = mine._replace(notes=(*mine.notes, note))
+    outcomes = [agent, best, mine]
     for column, outcome in zip(st.columns(len(outcomes)), outcomes, strict=True):
         with column:
             _earned(outcome, best, len(problem.past))
@@ -212,17 +218,6 @@ def _pictures(outcomes: list[Outcome], colours: dict[str, str], params: Campaign
     for place, chart in zip((left, right), pictures, strict=False):  # one where loyalty never moves
         place.image(png(chart.figure), width="stretch", alt=chart.alternative)
         place.caption(chart.caption)
-
-
-def _with_unspent(mine: Outcome, problem: Problem) -> Outcome:
-    """The plan with a note about what it leaves of the budget."""
-    budget = problem.params.daily_budget * len(mine.spend)
-    unspent = budget - mine.spend.sum()
-    if unspent <= 1e-6 * budget:
-        return mine
-    left, whole = in_text(unspent, 6), in_text(budget, 6)
-    note = f"{left} of {whole} {problem.params.unit} are left unspent."
-    return mine._replace(notes=(*mine.notes, note))
 
 
 def _earned(outcome: Outcome, best: Outcome, played: int) -> None:

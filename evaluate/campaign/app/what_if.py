@@ -6,6 +6,7 @@ No formula stands here: every number is the environment's.
 import dataclasses
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,15 +17,16 @@ import pandas as pd
 from envs.campaign import baselines, planner, robust_planner
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.past import columns
-from evaluate.campaign.domain import DOMAIN, baseline_env, params_of
+from evaluate.campaign.domain import DOMAIN, EXPECTED, baseline_env, params_of
 from evaluate.campaign.explain import PlanDiagnostics, plan_diagnostics
 from evaluate.campaign.fit import warning_of
 from evaluate.campaign.past_days import DAY
-from evaluate.campaign.plan import EXPECTED, make_plan, play_days_left
+from evaluate.campaign.plan import make_plan, play_days_left
 from evaluate.campaign.policies import BEST_FIXED, best_name, planned
-from evaluate.campaign.rounding import Limit, column, grouped, in_text, written
+from evaluate.campaign.rounding import Limit, grouped, written
 from evaluate.domain import domain_of
 from evaluate.policies import load_candidates
+from evaluate.report.wording import column, in_text
 from evaluate.rollouts import Candidate
 from train.agents.registry import REGISTRY
 from train.config import EnvConfig
@@ -37,43 +39,24 @@ Days = tuple[tuple[float, ...], ...]
 
 
 class Change(NamedTuple):
-    """What is set by hand.
+    """What is set by hand: least and most are those of each channel on every day [bu/day]."""
 
-    Attributes:
-        daily_budget: Most that can be spent in a day [bu/day].
-        start_weekday: Weekday of the first day, 0 = Monday.
-        least: Least spend of each channel on every day [bu/day]; None leaves the config's.
-        most: Most spend of each channel on every day [bu/day]; None leaves the config's.
-    """
-
-    daily_budget: float
-    start_weekday: int
-    least: tuple[float | None, ...]
+    daily_budget: float  # [bu/day]
+    start_weekday: int  # of the first day, 0 = Monday
+    least: tuple[float | None, ...]  # None leaves the config's
     most: tuple[float | None, ...]
 
 
 class Outcome(NamedTuple):
-    """A plan, and what it brings.
+    """A plan, and what it brings."""
 
-    Attributes:
-        name: Who made it.
-        channels: Names of the channels.
-        spend: All days, past ones included, (days, channels) [bu/day].
-        engagement: Expected on each day left, (days left,) [1/day].
-        diagnostics: What stands behind the plan.
-        written: The spend in few digits, within limits and budget.
-        notes: What has to be said about it.
-        warning: What has to be said before anything else.
-    """
-
-    name: str
-    channels: tuple[str, ...]
-    spend: FloatArray
-    engagement: FloatArray
+    name: str  # who made it
+    spend: FloatArray  # past days included, (days, channels) [bu/day]
+    engagement: FloatArray  # expected on each day left, (days left,) [1/day]
     diagnostics: PlanDiagnostics
-    written: list[list[str]]
-    notes: tuple[str, ...] = ()
-    warning: str = ""
+    written: list[list[str]]  # the spend in few digits, within limits and budget
+    notes: tuple[str, ...] = ()  # what has to be said about it
+    warning: str = ""  # what has to be said before anything else
 
     @property
     def total(self) -> float:
@@ -100,21 +83,15 @@ class Outcome(NamedTuple):
 
     def _by_day(self, spend: FloatArray | list[list[str]]) -> pd.DataFrame:
         days = pd.RangeIndex(1, len(spend) + 1, name=DAY)
-        return pd.DataFrame(spend, index=days, columns=list(self.channels))
+        return pd.DataFrame(spend, index=days, columns=list(self.diagnostics.params.channels))
 
 
 class Problem(NamedTuple):
-    """A campaign with changed settings, and its past days.
+    """A campaign with changed settings, and its past days."""
 
-    Attributes:
-        env: The environment that the run was trained in, with the settings changed.
-        past: The past days.
-        seed: Random seed of the campaigns that are played where chance has a part.
-    """
-
-    env: EnvConfig
+    env: EnvConfig  # that the run was trained in, with the settings changed
     past: Days
-    seed: int
+    seed: int  # of the campaigns that are played where chance has a part
 
     def __hash__(self) -> int:
         """A hash of the values, so that plans are solved once for each problem."""
@@ -153,18 +130,12 @@ def trained(configs: Path, runs_dir: Path) -> dict[str, list[Run]]:
     for name in sorted(path.stem for path in configs.glob("*.yaml")):
         runs = finished_runs(runs_dir, name)
         runs.sort(key=lambda run: (agents.index(run.state.agent), -run.state.order))
-        if runs and _is_campaign(runs[0].config.env):
-            campaigns[name] = runs
+        with suppress(InputError):  # of an environment that is not there any more
+            if runs and domain_of(runs[0].config.env) is DOMAIN:
+                campaigns[name] = runs
     if not campaigns:
         raise InputError(f"no finished run of a campaign in {runs_dir}; train one: make train")
     return campaigns
-
-
-def settings_of(env: EnvConfig) -> Change:
-    """The settings that the environment has, its limits left as they are."""
-    params = params_of(env)
-    unset = (None,) * len(params.channels)
-    return Change(params.daily_budget, params.start_weekday, unset, unset)
 
 
 def changed(env: EnvConfig, change: Change) -> EnvConfig:
@@ -288,7 +259,7 @@ def _outcome(
     spend = np.concatenate([problem.spent, left])
     shown = written(spend, *_limits_left(problem, 0.0, np.inf))  # the past had limits of its own
     diagnostics = plan_diagnostics(problem.params, spend)
-    return Outcome(name, problem.params.channels, spend, engagement, diagnostics, shown, notes)
+    return Outcome(name, spend, engagement, diagnostics, shown, notes)
 
 
 def _limits_left(problem: Problem, low: Limit, high: Limit) -> tuple[FloatArray, FloatArray]:
@@ -302,13 +273,6 @@ def _in_words(limits: FloatArray, absent: float) -> str:
     """A channel's limits by day (days,) [bu/day] in words; ``absent`` is none."""
     ends = {in_text(float(end), 6) for end in limits if end != absent}
     return "none" if not ends else ends.pop() if len(ends) == 1 else "differs by day"
-
-
-def _is_campaign(env: EnvConfig) -> bool:
-    try:
-        return domain_of(env) is DOMAIN
-    except InputError:
-        return False
 
 
 def _limits(limits: Any, by_hand: Sequence[float | None], days: int, absent: float) -> Any:
