@@ -9,7 +9,8 @@ import pytest
 from scipy import optimize
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from envs.campaign import baselines, model, planner
+from envs.campaign import baselines, model, planner, robust_planner
+from envs.campaign.latent import batch_latent, sample_latent
 from envs.campaign.limits import nearest
 from envs.campaign.presets import PRESETS, make_params
 from evaluate.campaign.policies import baseline_env_kwargs, baseline_policies
@@ -194,3 +195,65 @@ def test_simple_rules_are_no_worse_than_an_independent_search(channels: int) -> 
             best = max(best, earned(nearest(budget * end.x, low, high, budget)))
         assert most >= best * (1 - 1e-4)
         assert most <= best * 1.05  # and the search comes near it
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5, 12])
+def test_each_channel_alone_is_a_baseline(channels: int) -> None:
+    names = tuple(f"channel_{number}" for number in range(channels))
+    rng = np.random.default_rng([6, 0, channels])
+    _, changes = fuzz_planner.draw(rng, most_days=7, channels=channels)
+    changes |= {"min_spend": None, "max_spend": None, "channels": names}
+    params = make_params("dynamic", **changes)
+    policies = baseline_policies(params, 0)
+    assert [name for name in policies if name.startswith("all ")] == [f"all {n}" for n in names]
+    for number, name in enumerate(names):
+        spend, _ = policies[f"all {name}"].predict(np.eye(params.days))
+        alone = params.daily_budget * np.eye(channels)[number]
+        np.testing.assert_array_equal(spend, np.tile(alone, (params.days, 1)))
+
+
+FIVE: dict[str, Any] = {
+    "channels": ("search", "video", "influencers", "email", "rewards"),
+    "counts": [[3.0, 0.1, 0.0], [4.0, 0.2, 0.0], [2.0, 0.3, 0.1], [1.0, 0.3, 0.2], [0.5, 0.2, 0.5]],
+    "inv_half_saturation": [1 / 300, 1 / 200, 1 / 250, 1 / 150, 1 / 80],
+    "carry_over": [0.1, 0.4, 0.3, 0.0, 0.2],
+    "loyalty_lift": [2.0, 0.0, 0.0, 1.5, 0.0],
+    "loyalty_gain": [0.0, 0.0, 0.0, 0.0, 1.0],
+    "fatigue": [0.0, 0.3, 0.2, 0.0, 0.0],
+    "fatigue_recovery": [0.0, 0.3, 0.2, 0.0, 0.0],
+}
+
+
+def test_who_knows_five_channels_earns_no_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(robust_planner, "FIXED_SCENARIOS", 60)
+    monkeypatch.setattr(robust_planner, "FIXED_ITERATIONS", 20)
+    params, rng = make_params("uncertain", **FIVE), np.random.default_rng(1)
+    fixed = robust_planner.best_fixed_plan(params, rng)
+    latent = sample_latent(params, rng, 10)
+    plans = robust_planner.clairvoyant_plans(params, latent, fixed)
+    earned, known = (
+        model.engagement(params, model.rollout(params, plan, latent)[0]).sum(axis=-1)
+        for plan in (np.broadcast_to(fixed, plans.shape), plans)
+    )
+    assert (known >= earned).all()
+    assert known.mean() >= 1.02 * earned.mean()
+
+
+def test_the_slope_of_the_days_left_is_the_planners() -> None:
+    params = make_params("uncertain", **FIVE)
+    plans = np.random.default_rng(2).dirichlet(np.ones(5), (2, 7)) * params.daily_budget
+    _, states = model.rollout(params, plans[0])
+    nominal = batch_latent([params.nominal] * 2)
+    for day in (0, 3):
+        scenarios = robust_planner.at_start(params, nominal, 2, 1)
+        parts: Any = (np.broadcast_to(part, (2, 1, *np.shape(part))) for part in states[day])
+        left = plans[:, day:]
+        earned, slope = robust_planner._value_and_gradient(
+            params, scenarios._replace(state=model.State(*parts)), left
+        )
+        past = np.broadcast_to(plans[0, :day], (2, day, 5))
+        whole = np.concatenate([past, left], axis=1)
+        total, gradient = planner.engagement_and_gradient(params, whole)
+        before = planner.expected_engagement(params, plans[0]) - earned[0]
+        np.testing.assert_allclose(total, earned + before, rtol=1e-9)
+        np.testing.assert_allclose(slope, gradient[:, day:], rtol=1e-3, atol=1e-4)

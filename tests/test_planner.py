@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from envs.campaign import planner
 from envs.campaign.checks import PER_CHANNEL
 from envs.campaign.presets import PRESETS, make_params
+from envs.campaign.program import Program
 from tests.benchmarks import fuzz_planner
 
 DYNAMIC = PRESETS["dynamic"]
@@ -110,6 +111,11 @@ def test_none_finds_a_better_plan_of_more_channels(channels: int) -> None:
     for number in range(2):
         case = fuzz_planner.play(2024, number, starts=4, most_days=5, channels=channels)
         assert case.beaten <= fuzz_planner.TOLERANCE
+
+
+def test_starts_that_leap_to_one_plan_are_climbed_from_too() -> None:
+    case = fuzz_planner.play(4202, 4, starts=0, most_days=10, channels=12, same_starts=True)
+    assert case.beaten <= fuzz_planner.TOLERANCE
 
 
 @settings(max_examples=12, deadline=None)
@@ -275,20 +281,49 @@ def test_the_gradient_is_right_on_both_sides_of_a_kink(channel: int, side: float
         assert gradient[place] == pytest.approx((more - less) / 2e-3, rel=1e-5)
 
 
-def test_two_channels_that_build_loyalty_share_the_work() -> None:
-    only: dict[str, Any] = {"inv_half_saturation": [0.0, 1 / 50, 1 / 50], "carry_over": [0.0] * 3}
-    off: dict[str, Any] = {
-        "fatigue": [0.0] * 3,
-        "fatigue_recovery": [0.0] * 3,
-        "loyalty_decay": 0.0,
-    }
-    counts = [[10.0, 0, 0], [0.0, 0, 0], [0.0, 0, 0]]  # the others do nothing but build
-    two = make_params("dynamic", **only, **off, counts=counts, loyalty_gain=[0.0, 0.5, 0.5])
-    one = make_params("dynamic", **only, **off, counts=counts, loyalty_gain=[0.0, 0.0, 0.5])
-    plan = planner.plan(two)
-    assert plan.spend[0, 1] > 1.0
-    np.testing.assert_allclose(plan.spend[:, 1], plan.spend[:, 2], atol=0.1)
-    assert plan.engagement > 1.05 * planner.plan(one).engagement
+@pytest.mark.parametrize("seed", range(3))
+def test_slopes_of_the_program_are_those_of_differences(seed: int) -> None:
+    params = make_params("dynamic", **FIVE)
+    program, rng = Program(params, *planner.limits_of(params)), np.random.default_rng(seed)
+    plan = rng.dirichlet(np.ones(5), 4) * params.daily_budget
+    point = program.point(plan)
+    np.testing.assert_allclose(program.spend(point), plan, rtol=1e-9)
+    point[plan.size :] *= 0.9  # above it, a level is not kept from building more than all
+    free = rng.uniform(size=(4, 2)) < 0.5
+    gradient, slopes = program.engagement(point, free)[1], program.slack_slopes(point)
+    moves = 1e-6 * np.eye(point.size)
+    for place, move in enumerate(moves):
+        more, less = (program.engagement(point + step, free)[0] for step in (move, -move))
+        assert gradient[place] == pytest.approx((more - less) / 2e-6, rel=1e-4, abs=1e-2)
+        change = (program.slack(point + move) - program.slack(point - move)) / 2e-6
+        np.testing.assert_allclose(slopes[:, place], change, rtol=1e-5, atol=1e-6)
+
+
+def test_levels_move_only_where_a_full_day_is_possible() -> None:
+    params = make_params("dynamic", **FIVE, max_spend=[400.0, 400.0, 100.0, 400.0, 400.0])
+    program = Program(params, *planner.limits_of(params))
+    spend = np.full((4, 5), 40.0)
+    assert [params.channels[place] for place in program.building] == ["influencers", "rewards"]
+    np.testing.assert_array_equal(program.gains(spend), [[False, True]] * 4)
+    point = program.point(spend)  # and where none is possible, the level is what the spend makes it
+    earned, _ = program.engagement(point, program.gains(spend))
+    assert earned == pytest.approx(float(planner.expected_engagement(params, spend)), rel=1e-12)
+
+
+def test_two_channels_that_build_loyalty_get_a_full_day_each() -> None:
+    params = make_params(
+        "linear",
+        counts=[[10.0, 0, 0], [0.0, 0, 0], [0.0, 0, 0]],  # the others do nothing but build
+        daily_budget=300.0,
+        inv_half_saturation=[0.0, 1 / 400, 1 / 500],
+        loyalty_lift=[3.0, 0.0, 0.0],
+        loyalty_gain=[0.0, 0.5, 0.5],
+    )
+    plan = planner.plan(params)
+    full = np.array([1.0, 1.0]) / (1 / 100 - np.array([1 / 400, 1 / 500]))
+    first = 300.0 - full.sum()
+    np.testing.assert_allclose(plan.spend[0], [first, *full], rtol=1e-4)
+    assert plan.engagement == pytest.approx(10.0 * (first + 6 * 300.0 * 4.0), rel=1e-6)
     assert plan.check.is_supported
 
 
@@ -314,15 +349,48 @@ def test_halves_of_a_linear_channel_earn_what_it_did() -> None:
     np.testing.assert_allclose(joined, plans[0].spend, atol=0.5)
 
 
-@pytest.mark.filterwarnings("ignore::envs.campaign.planner.PlanWarning")
-def test_a_large_plan_is_stationary_in_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    params = make_params("dynamic", **FIVE | {"days": 3})
-    small = planner.plan(params, seed=4)
-    monkeypatch.setattr(planner, "LARGE", 1)
-    large = planner.plan(params, seed=5)
-    assert large.engagement == pytest.approx(small.engagement, rel=1e-6)
-    assert large.check.residual <= large.check.tolerance
-    assert large.check.starts < small.check.starts
+def test_a_climb_of_a_large_plan_moves_what_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = [*FIVE["counts"][:3], [0.01, 0.0], FIVE["counts"][4]]
+    params = make_params("dynamic", **FIVE | {"counts": counts})
+    program = Program(params, *planner.limits_of(params))
+    start = np.array([[200.0, 0.0, 0.0, 0.0, 200.0]] * 4)  # the second and third earn more
+    sizes = []
+    minimize = optimize.minimize
+
+    def watched(loss: Any, start: Any, **options: Any) -> Any:
+        sizes.append(len(start))
+        return minimize(loss, start, **options)
+
+    monkeypatch.setattr(planner, "minimize", watched)
+    ends = []
+    for small in (1000, 1):
+        monkeypatch.setattr(planner, "SMALL", small)
+        ends.append(planner._climb(program, start, is_first=False))
+    earned = planner.expected_engagement(params, np.stack([start, *ends]))
+    assert earned[2] == pytest.approx(earned[1], rel=1e-6)
+    assert earned[2] > 1.1 * earned[0]
+    assert sizes[1] == sizes[0] - params.days  # the fourth earns next to nothing
+
+
+def test_steeper_losses_reach_the_same_in_fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = make_params("dynamic", **FIVE | {"days": 14})
+    program = Program(params, *planner.limits_of(params))
+    start, steps = planner.first_starts(params, np.random.default_rng(0))[-1], []
+    minimize = optimize.minimize
+
+    def watched(*args: Any, **options: Any) -> Any:
+        result = minimize(*args, **options)
+        steps.append(result.nit)
+        return result
+
+    monkeypatch.setattr(planner, "minimize", watched)
+    ends = []
+    for small in (1000, 1):
+        monkeypatch.setattr(planner, "SMALL", small)
+        ends.append(planner._climb(program, start))
+    plain, steep = planner.expected_engagement(params, np.stack(ends))
+    assert steep >= plain * (1.0 - 1e-6)
+    assert steps[1] < 0.6 * steps[0]
 
 
 def test_the_next_unit_is_worth_the_same_wherever_the_best_plan_spends() -> None:
@@ -340,7 +408,7 @@ def test_a_campaign_that_earns_by_its_base_alone_has_a_plan() -> None:
 
 
 def test_a_plan_that_is_not_stationary_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    for effort in ("ITERATIONS", "HOPS"):
+    for effort in ("ITERATIONS", "HOPS", "ROUNDS"):
         monkeypatch.setattr(planner, effort, 1)
     with pytest.warns(planner.PlanWarning, match=r"best plan found: .* stationary to [1-9]"):
         plan = planner.plan(make_params("dynamic", days=3), seed=1)

@@ -189,21 +189,26 @@ def rollout(
 
 
 def engagement_to_go(
-    params: CampaignParams, state: State, plans: FloatArray, latent: Latent | None = None
+    params: CampaignParams,
+    state: State,
+    plans: FloatArray,
+    latent: Latent | None = None,
+    earned: FloatArray | float = 0.0,
 ) -> FloatArray:
-    """Expected engagement of the days left, (...,) [1].
+    """Expected engagement of the days left, and what was ``earned`` before, (...,) [1].
 
     Args:
         params: The campaign.
         state: The state before those days, arrays of shape (...,); all on the same day.
         plans: Spend of the days left, (..., days left, channels) [bu/day].
         latent: As in ``transition``.
+        earned: Engagement of the days before, (...,) [1].
     """
-    earned: FloatArray = np.zeros(1)
+    so_far: FloatArray = np.asarray(earned, dtype=np.float64)
     for day in range(plans.shape[-2]):
         metrics, state = transition(params, state, plans[..., day, :], latent)
-        earned = earned + engagement(params, metrics)
-    return earned
+        so_far = so_far + engagement(params, metrics)
+    return so_far
 
 
 def engagement(params: CampaignParams, metrics: FloatArray) -> FloatArray:

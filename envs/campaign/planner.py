@@ -23,15 +23,17 @@ from envs.campaign.program import Program, derivatives, full_days
 STARTS, MORE_STARTS, MOST_STARTS = 10, 3, 13
 FOUND_BY = 2
 AGREEING = 0.4  # share of the starts that have to reach the best plan for no more to be drawn
-ROUNDS = 5
+ROUNDS = 10
 ITERATIONS = 100
 HOPS = 50
 SIMPLE = 6  # of the simple starts, those that earn most
+SMALL = 60  # coordinates: SLSQP learns how little more than these curve too slowly by itself
 LARGE = 120  # coordinates: a climb of more takes so long that the number of climbs matters
 PULSES = 0.3  # share of days on which a channel that tires keeps its spend in drawn starts
 TOLERANCE = 1e-6
 GAIN = 1e-7  # what a leap from the end of a climb has to gain, as a share of engagement
 STALLED = 1e-9  # a round of leap and climb that gains no more is the last
+COARSE_STEPS, FINE_STEPS = 1, 2  # in which spends that a leap tries grow tenfold
 COARSE, FINE = 1e-8, 1e-13  # a climb ends where a step gains less, as a share of engagement
 
 _ONE_SOLVE = threading.Lock()  # the number of BLAS threads belongs to the whole process
@@ -43,21 +45,30 @@ class _Effort(NamedTuple):
     Attributes:
         gain: What a leap from a start has to gain, as a share of engagement [1].
         climbed: Share of the starts to climb from [1]: those that earn most after a leap.
+        unleapt: How many starts are climbed from as they are, too, where leaps take several to the
+            same plan.
         improved: How many of the ends are improved.
         hopeless: How far below the best an end is not improved, as a share of engagement [1].
         far_less: An unused channel that earns less than this share [1] of what another spend of
-            the day earns is left out of a climb; 0 if none is.
+            the day earns is left out of a first climb; 0 if none is.
+        far_less_later: The same of the climbs that improve an end.
+        steepness: How many times the loss of a first climb is the share of engagement [1]. SLSQP
+            starts from a curvature of 1: the steeper the loss, the longer its first steps are.
     """
 
     gain: float
     climbed: float
     improved: int
     hopeless: float
-    far_less: float
+    unleapt: int = 0
+    far_less: float = 0.0
+    far_less_later: float = 0.0
+    steepness: float = 1.0
 
 
-_THOROUGH = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0, far_less=0.0)
-_FRUGAL = _Effort(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01, far_less=0.5)
+_PLAIN = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0)
+_STEEP = _PLAIN._replace(unleapt=3, far_less_later=0.5, steepness=100.0)
+_FRUGAL = _STEEP._replace(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01, far_less=0.5)
 
 
 class OptimalityCheck(NamedTuple):
@@ -171,13 +182,19 @@ def _search(program: Program, rng: np.random.Generator) -> Plan:
     leading: list[int] = []  # how many starts lead to each end
     drawn = 0
     while True:
-        plans, counts = _distinct(params, [_leap(params, start, effort.gain) for start in starts])
+        plans, counts = _distinct(
+            params, [_leap(params, start, effort.gain, COARSE_STEPS) for start in starts]
+        )
         order = np.arange(len(plans))
         if effort.climbed < 1.0:
             order = expected_engagement(params, plans).argsort()[::-1]
         for place in order[: math.ceil(effort.climbed * len(starts))]:
-            ends.append(_climb(program, plans[place], COARSE))
+            ends.append(_climb(program, plans[place]))
             leading.append(counts[place])
+        unleapt = min(effort.unleapt, len(starts) - len(plans))
+        for place in expected_engagement(params, np.stack(starts)).argsort()[::-1][:unleapt]:
+            ends.append(_climb(program, starts[place]))
+            leading.append(1)
         _improve(program, ends)
         best = _best(program, np.stack(ends), np.array(leading))
         drawn += len(starts)
@@ -193,7 +210,8 @@ def first_starts(params: CampaignParams, rng: np.random.Generator) -> list[Float
 
 
 def _effort(program: Program) -> _Effort:
-    return _FRUGAL if len(program.bounds) > LARGE else _THOROUGH
+    size = len(program.bounds)
+    return _FRUGAL if size > LARGE else _STEEP if size > SMALL else _PLAIN
 
 
 def _distinct(
@@ -220,22 +238,26 @@ def _improve(program: Program, ends: list[FloatArray]) -> None:
         if most > 0.0 and (is_there or is_hopeless):
             continue
         for _ in range(ROUNDS):
-            ends[place] = _climb(program, _leap(program.params, ends[place], GAIN), FINE)
+            leapt = _leap(program.params, ends[place], GAIN, FINE_STEPS)
+            ends[place] = _climb(program, leapt, is_first=False)
             before, earned[place] = earned[place], expected_engagement(program.params, ends[place])
-            if earned[place] <= before * (1.0 + STALLED):
+            has_stalled = earned[place] <= before * (1.0 + STALLED)
+            if has_stalled and _residual(program, ends[place]) <= TOLERANCE * earned[place]:
                 break
         most = max(most, earned[place])
 
 
-def _climb(program: Program, start: FloatArray, precision: float) -> FloatArray:
+def _climb(program: Program, start: FloatArray, *, is_first: bool = True) -> FloatArray:
     """Where SLSQP ends, or the start if that earns more; plans (days, channels) [bu/day].
 
-    It ends where a step gains less than the share ``precision`` of engagement [1].
+    A first climb has steeper losses and ends at coarser steps than those that improve an end.
     """
+    effort = _effort(program)
+    steepness = effort.steepness if is_first else 1.0
     params = program.params
     earned = float(expected_engagement(params, start))
-    scale, at = max(earned, 1e-300), program.point(start)
-    moves, free = _moving(program, start)
+    scale, at = max(earned, 1e-300) / steepness, program.point(start)
+    moves, free = _moving(program, start, effort.far_less if is_first else effort.far_less_later)
     moving = np.concatenate([moves.ravel(), free.ravel()])
     held = np.concatenate([np.ones(params.days, dtype=bool), free.ravel()])
 
@@ -259,21 +281,22 @@ def _climb(program: Program, start: FloatArray, precision: float) -> FloatArray:
             "fun": lambda moved: program.slack(whole(moved))[held],
             "jac": lambda moved: program.slack_slopes(whole(moved))[np.ix_(held, moving)],
         },
-        options={"ftol": precision, "maxiter": ITERATIONS},
+        options={"ftol": steepness * (COARSE if is_first else FINE), "maxiter": ITERATIONS},
     )
     end = _within(params, program.spend(whole(result.x)))
     return end if expected_engagement(params, end) >= earned else start
 
 
-def _moving(program: Program, spend: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _moving(
+    program: Program, spend: FloatArray, far_less: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The efforts (days, channels) and levels (days, building) that a climb moves.
 
-    Levels move where loyalty is worth gaining. Of a large program those efforts that are at their
-    least and earn far less than another on that day stay there, and the levels that follow from
-    them: the time of a step grows with the cube of what moves.
+    Levels move where loyalty is worth gaining. Efforts that are at their least and earn less
+    than the share ``far_less`` [1] of another on that day stay there, and the levels that follow
+    from them: the time of a step grows with the cube of what moves.
     """
     moves, free = np.ones(spend.shape, dtype=bool), program.gains(spend)
-    far_less = _effort(program).far_less
     if far_less > 0.0:
         marginal = derivatives(program.params, spend)[1]
         spends = spend > program.low + 1e-9 * program.params.daily_budget
@@ -323,15 +346,16 @@ def _residual(program: Program, spend: FloatArray) -> float:
     return max(-move.fun, 0.0) * scale if move.success else np.inf
 
 
-def _leap(params: CampaignParams, spend: FloatArray, gain: float) -> FloatArray:
+def _leap(params: CampaignParams, spend: FloatArray, gain: float, steps: int) -> FloatArray:
     """A better plan, reached by changes that no gradient leads to, or the plan itself.
 
-    A channel may be so worn out, say, that only far less of it would work again, or pay on another
-    day than its own.
+    Each gains the share ``gain`` [1] at least, and tries so many ``steps`` to a spend ten times as
+    large. A channel may be so worn out, say, that only far less of it would work again, or pay on
+    another day than its own.
     """
     earned = expected_engagement(params, spend)
     for _ in range(HOPS):
-        moves = (_respent(params, spend), _moved(params, spend), _levelled(params, spend))
+        moves = (_respent(params, spend, steps), _moved(params, spend), _levelled(params, spend))
         plans = np.concatenate(moves)
         leapt = expected_engagement(params, plans)
         if leapt.max() <= earned * (1.0 + gain):
@@ -340,22 +364,24 @@ def _leap(params: CampaignParams, spend: FloatArray, gain: float) -> FloatArray:
     return spend
 
 
-def _respent(params: CampaignParams, spend: FloatArray) -> FloatArray:
+def _respent(params: CampaignParams, spend: FloatArray, steps: int) -> FloatArray:
     """Plans (days, days, channels) [bu/day] in which the one, two ... days that gain most change.
 
-    On such a day one channel gets nothing, all, any order of magnitude, or a full day for loyalty.
+    On such a day one channel gets nothing, all, any order of magnitude (in so many ``steps`` each),
+    or a full day for loyalty.
     """
     budget, days = params.daily_budget, np.arange(len(spend))
-    some = np.append(budget * 10.0 ** -np.arange(7), 0.0)
+    some = np.append(budget * 10.0 ** -(np.arange(7 * steps) / steps), 0.0)
     full = full_days(params)  # day after day, and on a day of its own
     fulls = np.minimum([full, full / (1.0 - params.nominal.carry_over)], budget).T
     levels = np.concatenate([np.tile(some, (len(full), 1)), fulls], axis=1)
-    level = levels[..., np.newaxis, np.newaxis]  # (leaping, levels, 1, 1)
-    channel = np.eye(len(full))[:, np.newaxis, np.newaxis, :]  # (leaping, 1, 1, channels)
-    others = (1.0 - channel) * spend  # (leaping, 1, days, channels)
+    differ = np.pad(fulls < budget, ((0, 0), (len(some), 0)), constant_values=True)
+    leaping = differ.nonzero()[0]  # the channel of each leap
+    level = levels[differ][:, np.newaxis, np.newaxis]
+    channel = np.eye(len(full))[:, np.newaxis, :]
+    others = (1.0 - channel) * spend  # (channels, days, channels)
     share = others / np.maximum(others.sum(axis=-1, keepdims=True), 1e-300)
-    rest = (budget - level) * share  # (leaping, levels, days, channels)
-    leaps = (channel * level + rest).reshape(-1, *spend.shape)
+    leaps = channel[leaping] * level + (budget - level) * share[leaping]  # (leaps, days, channels)
     leaps = leaps if params.limits is None else _within(params, leaps)
     plans = np.broadcast_to(spend, (len(spend), *leaps.shape)).copy()  # (days, leaps, ...)
     plans[days, :, days] = leaps.swapaxes(0, 1)
@@ -370,7 +396,7 @@ def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
     days = np.arange(len(spend))
     day, to = (number.reshape(-1, 1) for number in np.meshgrid(days, days))
     order = np.where(days == day, to + 0.5 * np.sign(to - day), days).argsort(axis=1)
-    return spend[order] if params.limits is None else _within(params, spend[order])
+    return _rearranged(params, spend, order)
 
 
 def _levelled(params: CampaignParams, spend: FloatArray) -> FloatArray:
@@ -386,8 +412,14 @@ def _levelled(params: CampaignParams, spend: FloatArray) -> FloatArray:
         for source in (start - 1, start + length)
         if 0 <= source < len(days)
     ]
-    plans = spend[np.array(orders, dtype=int).reshape(-1, len(days))]
-    return plans if params.limits is None else _within(params, plans)
+    return _rearranged(params, spend, np.array(orders, dtype=int).reshape(-1, len(days)))
+
+
+def _rearranged(params: CampaignParams, spend: FloatArray, order: NDArray[np.intp]) -> FloatArray:
+    """Plans whose days are those days of a plan, within limits that may differ from day to day."""
+    low, high = limits_of(params)
+    is_within = (low == low[0]).all() and (high == high[0]).all()
+    return spend[order] if is_within else _within(params, spend[order])
 
 
 def _simple_starts(params: CampaignParams) -> list[FloatArray]:

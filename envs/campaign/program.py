@@ -150,6 +150,12 @@ class Program:
         return kept
 
     @cached_property
+    def _has_full_days(self) -> NDArray[np.bool_]:
+        """Where a channel can have a full day for loyalty, (days, building)."""
+        has: NDArray[np.bool_] = self._levels(self.high)[0] >= 1.0
+        return has
+
+    @cached_property
     def _unit(self) -> FloatArray:
         """A unit on each channel that builds loyalty, (building, channels)."""
         unit: FloatArray = np.eye(len(self.params.channels))[self.building]
@@ -175,7 +181,7 @@ class Program:
             return np.zeros((self.params.days, 0), dtype=bool)
         levels = np.minimum(self._levels(spend)[0], 1.0)
         by_level = derivatives(self.params, spend, levels)[1][:, len(self.params.channels) :]
-        gains: NDArray[np.bool_] = by_level >= 0.0
+        gains: NDArray[np.bool_] = (by_level >= 0.0) & self._has_full_days
         return gains
 
     def engagement(self, point: FloatArray, free: NDArray[np.bool_]) -> tuple[float, FloatArray]:
