@@ -327,7 +327,7 @@ def best_plans(
     chunks = zip(np.array_split(points, parts), np.array_split(start, parts), strict=True)
     plans = [
         ascend(
-            partial(slope, worth(fitted, ahead, some), ahead.budget),
+            partial(value_and_gradient, worth(fitted, ahead, some), ahead.budget),
             *(first, low, high, ahead.budget, iterations),
         )
         for some, first in chunks
@@ -335,7 +335,7 @@ def best_plans(
     return np.concatenate(plans)
 
 
-def slope(
+def value_and_gradient(
     earned: Callable[[FloatArray], FloatArray], budget: float, plans: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """What plans (campaigns, days, channels) earn, (campaigns,) [1], and its gradient [1/bu].
@@ -385,7 +385,7 @@ def relevance_of(fitted: Fitted, ahead: Ahead, today: Today) -> FloatArray:
     step = STEP * np.eye(len(today.mean))
     points = np.concatenate([today.mean + step, today.mean - step])
     plans = np.repeat(today.plan[np.newaxis], len(points), axis=0)
-    _, margin = slope(worth(fitted, ahead, points), ahead.budget, plans)
+    _, margin = value_and_gradient(worth(fitted, ahead, points), ahead.budget, plans)
     if margin.shape[-1] > 1:
         margin = margin - margin.mean(axis=-1, keepdims=True)
     up, down = np.split(margin.reshape(len(points), -1), 2)
