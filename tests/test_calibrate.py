@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.campaign.calibration import Calibration, curvature, mode
+from envs.campaign.calibration import PRIORS, Calibration, curvature, mode
 from envs.campaign.params import CampaignParams
 from envs.campaign.posterior import Posterior
 from evaluate.campaign.calibrate import __main__ as program
@@ -183,7 +183,16 @@ def test_a_config_written_by_hand_is_not_overwritten(capsys: pytest.CaptureFixtu
     assert own.read_text() == "# mine\n"
 
 
-def test_the_sample_file_is_what_the_simulator_makes(tmp_path: Path) -> None:
-    sample.write(tmp_path / "past_days.csv")
-    shipped = Path(__file__).parents[1] / "docs" / "past_days.csv"
-    assert shipped.read_bytes() == (tmp_path / "past_days.csv").read_bytes()
+@pytest.mark.parametrize("name", ["past_days.csv", "new_days.csv"])
+def test_the_sample_files_are_what_the_simulator_makes(name: str, tmp_path: Path) -> None:
+    sample.write(tmp_path)
+    shipped = Path(__file__).parents[1] / "docs" / name
+    assert shipped.read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_the_page_on_calibration_has_every_prior() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "calibration.md").read_text()
+    for name, prior in PRIORS.items():
+        scale = "logit" if prior.is_share else "log"
+        row = f"| `{name}` | {prior.median:g} | {prior.unit} | {prior.sd:g} ({scale}) |"
+        assert f"{row} {prior.source} |" in page

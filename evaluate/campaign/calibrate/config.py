@@ -43,6 +43,7 @@ def config_of(fitted: Fitted, days: int, daily_budget: float, where: str) -> str
         "metrics": fitted.metrics,
         "unit": fitted.unit,
         "days": days,
+        "start_weekday": int(past.weekday[-1] + 1) % 7,
         "daily_budget": daily_budget,
         "reference_budget": fitted.calibration.reference_budget,
         "metric_weights": fitted.weights,
