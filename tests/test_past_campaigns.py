@@ -397,8 +397,18 @@ def test_every_fault_is_named_by_row_and_column(data: bytes | str, expected: lis
 
 
 WHOLE: dict[str, tuple[bytes | str, str]] = {
-    "short": (dated(days=range(13)), "has 13 days, at least 14 are needed to learn from"),
-    "header": (dated(days=[]), "has 0 days, at least 14 are needed to learn from"),
+    "short": (
+        dated(days=range(13)),
+        "has 13 days, at least 14 are needed to learn from; "
+        "all that is known without them is the prior, by which every channel earns the same for "
+        "its usual spend, so that an even split is as good as any",
+    ),
+    "header": (
+        dated(days=[]),
+        "has 0 days, at least 14 are needed to learn from; "
+        "all that is known without them is the prior, by which every channel earns the same for "
+        "its usual spend, so that an even split is as good as any",
+    ),
     "no spend": (
         table([[FIRST + timedelta(day), 0, 0, 1, 1] for day in range(14)]),
         "every channel is 0 on every day, so nothing is learnt",

@@ -139,7 +139,8 @@ def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
     )
     title, alternative = f"The plan of {leading}{mean}.", f"Stacked bars of spend by day. {words}."
     picture = Chart("plan", title, alternative, charts.plan(shown, params, form))
-    earned = days.groupby(["seed", "campaign"])[EXPECTED].sum().to_numpy(dtype=float)
+    column = EXPECTED if EXPECTED in days else TOTAL  # days without noise bring what is expected
+    earned = days.groupby(["seed", "campaign"])[column].sum().to_numpy(dtype=float)
     warning = unobserved.warning_of(params, spend, earned)
     return Section("The plan", [warning] * bool(warning), [table], [picture])
 
