@@ -139,10 +139,16 @@ def _the_plan(days: pd.DataFrame, leading: str, params: CampaignParams) -> Secti
     )
     title, alternative = f"The plan of {leading}{mean}.", f"Stacked bars of spend by day. {words}."
     picture = Chart("plan", title, alternative, charts.plan(shown, params, form))
+    return Section("The plan", _beyond_past_days(days, spend, params), [table], [picture])
+
+
+def _beyond_past_days(days: pd.DataFrame, spend: FloatArray, params: CampaignParams) -> list[str]:
+    """What has to be said of a plan that leaves what past days spent; empty where it does not."""
+    if not unobserved.unobserved(params, spend):
+        return []
     column = EXPECTED if EXPECTED in days else TOTAL  # days without noise bring what is expected
     earned = days.groupby(["seed", "campaign"])[column].sum().to_numpy(dtype=float)
-    warning = unobserved.warning_of(params, spend, earned)
-    return Section("The plan", [warning] * bool(warning), [table], [picture])
+    return [unobserved.warning_of(params, spend, earned)]
 
 
 def _varies(days: pd.DataFrame, by: str, params: CampaignParams) -> bool:
