@@ -20,3 +20,8 @@ register(
     vector_entry_point="envs.campaign.vector_env:CampaignVectorEnv",
     kwargs={"preset": "uncertain"},
 )
+register(
+    id="Delivery-v0",
+    entry_point="envs.delivery.env:DeliveryEnv",
+    vector_entry_point="envs.delivery.env:DeliveryVectorEnv",
+)

@@ -1,0 +1,62 @@
+"""What a rider's app shows: the numbers that an agent observes, and what they say of the state."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.delivery.city import City, FloatArray
+from envs.delivery.model import State
+from envs.delivery.params import DeliveryParams
+
+SIZE = 19
+LONGEST_DETOUR = 20.0  # that the app tells apart from longer ones [min]
+
+
+def bounds(params: DeliveryParams) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The least and the most that can be observed, (SIZE,) each."""
+    low, high = np.zeros(SIZE, dtype=np.float32), np.ones(SIZE, dtype=np.float32)
+    low[17] = -1.0
+    return low, high
+
+
+def observe(params: DeliveryParams, city: City, state: State) -> NDArray[np.float32]:
+    """What the app shows of each delivery, (..., SIZE); the page of the environment lists it."""
+    total = by_the_app(params, city, state)
+    fastest = total.min(axis=-1, keepdims=True)
+    last = np.array([params.rows - 1, params.columns - 1])
+    seen = np.empty((*state.at.shape, SIZE), dtype=np.float32)
+    seen[..., 0:4] = city.is_street[state.at]
+    seen[..., 4:8] = state.minutes / city.longest
+    seen[..., 8:12] = np.minimum((total - fastest) / LONGEST_DETOUR, 1.0)
+    seen[..., 12:14] = city.place[state.at] / last
+    seen[..., 14:16] = city.place[state.goal] / last
+    seen[..., 16] = np.minimum(state.clock / params.evening, 1.0)
+    seen[..., 17] = np.maximum(state.left / city.most_left, -1.0)
+    seen[..., 18] = np.minimum(fastest[..., 0] / (city.most_left + city.longest), 1.0)
+    return seen
+
+
+def by_the_app(params: DeliveryParams, city: City, state: State) -> FloatArray:
+    """Minutes to the customer by each turn, (..., 4) [min]: now, then usual; infinite without."""
+    clock = np.minimum(state.clock, params.evening)[..., np.newaxis]
+    usual = city.usual[clock, city.end[state.at], state.goal[..., np.newaxis]]
+    return np.where(city.is_street[state.at], state.minutes + usual, np.inf)
+
+
+def state_of(params: DeliveryParams, city: City, seen: NDArray[np.float32]) -> State:
+    """The state behind observations (..., SIZE); clock and time left no further than they show."""
+    last = np.array([params.rows - 1, params.columns - 1])
+
+    def whole(values: FloatArray) -> NDArray[np.int64]:
+        return np.rint(values).astype(np.int64)
+
+    at, goal = (
+        whole(seen[..., part] * last) @ np.array([params.columns, 1])
+        for part in (slice(12, 14), slice(14, 16))
+    )
+    return State(
+        at,
+        goal,
+        whole(seen[..., 16] * params.evening),
+        whole(seen[..., 17] * city.most_left),
+        whole(seen[..., 4:8] * city.longest),
+    )
