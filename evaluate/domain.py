@@ -22,7 +22,10 @@ from train.config import EnvConfig, EvaluationConfig
 from train.environment import find_spec
 from train.errors import InputError
 
-DOMAINS = {"envs.campaign": "evaluate.campaign.domain"}
+DOMAINS = {
+    "envs.campaign": "evaluate.campaign.domain",
+    "envs.delivery": "evaluate.delivery.domain",
+}
 """Package of a family's environments to the module whose ``DOMAIN`` describes the family."""
 
 Probabilities = Callable[[NDArray[Any]], NDArray[np.float64]]
@@ -77,6 +80,7 @@ class Domain:
         baselines: Which baselines have a part of their own in the report.
         best_name: What shares are shares of: the optimum only where it is confirmed.
         comparison_key: What two environments of an id must share for policies to be compared.
+        evaluated_in: The environment that a trained policy is evaluated in, from that of training.
         baseline_policies: The baselines of an environment; the seed is for those that draw.
         variants: Other ways to play a trained policy of discrete actions.
         columns: Columns of ``results.csv`` that describe a step.
@@ -89,6 +93,7 @@ class Domain:
     baselines: BaselineNames = NO_NAMES
     best_name: Callable[[EnvConfig], str] = lambda _env: OPTIMUM
     comparison_key: Callable[[EnvConfig], object] = lambda env: env.kwargs
+    evaluated_in: Callable[[EnvConfig], EnvConfig] = lambda env: env
     baseline_policies: Callable[[EnvConfig, int], list[Candidate]] = lambda _env, _seed: []
     variants: Callable[[Candidate, Probabilities], list[Candidate]] = lambda _trained, _shares: []
     columns: Columns = reward_column

@@ -47,11 +47,12 @@ def _candidates(run: Run, name: str) -> list[Candidate]:
     action, observation = envs.single_action_space, flat_observation_space(envs)
     envs.close()
     policy = learner.load(run.model, run.config.agent(agent), observation, action)
-    trained = Candidate(name, run.state.seed, env, policy)
+    domain = domain_of(env)
+    trained = Candidate(name, run.state.seed, domain.evaluated_in(env), policy)
     if not isinstance(action, spaces.Discrete):
         return [trained]
     probabilities = partial(learner.probabilities, policy)
-    return [trained, *domain_of(env).variants(trained, probabilities)]
+    return [trained, *domain.variants(trained, probabilities)]
 
 
 def _short(env: EnvConfig) -> str:

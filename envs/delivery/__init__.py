@@ -1,0 +1,1 @@
+"""Deliveries in a city: which turn to take."""

@@ -1,5 +1,7 @@
 """A batch of deliveries in progress: their state, totals and observations, a move at a time."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from envs.delivery.observation import SIZE, bounds, observe
 from envs.delivery.params import DeliveryParams, make_params
 
 PAIRS = ("training", "held_out", "all")
-KWARGS = ("pairs", "render_mode")
+REWARDS = ("minutes", "saved")
+KWARGS = ("pairs", "reward", "render_mode")
 
 
 class DeliveryBatch:
@@ -24,6 +27,7 @@ class DeliveryBatch:
         params: The city, and what all deliveries have in common.
         count: Number of deliveries.
         pairs: Which pairs of restaurant and customer are drawn, a name of ``PAIRS``.
+        reward: A name of ``REWARDS``.
 
     Attributes:
         observations: Current observations, (count, SIZE), float32; changed in place by every move.
@@ -35,13 +39,14 @@ class DeliveryBatch:
 
     family, episode, ending = "delivery", "ride", "the ride is over"
     reset_options: tuple[str, ...] = ()
+    former_names: Mapping[str, str] = MappingProxyType({})
     privileged = 0
 
-    def __init__(self, params: DeliveryParams, count: int, pairs: str = "training") -> None:
+    def __init__(self, params: DeliveryParams, count: int, pairs: str, reward: str) -> None:
         self.params = params
-        self.former_names: dict[str, str] = {}
+        self._reward = reward
         self.action_space: spaces.Space[Any] = spaces.Discrete(len(DIRECTIONS))
-        self.observation_space: spaces.Space[Any] = spaces.Box(*bounds(params), dtype=np.float32)
+        self.observation_space: spaces.Space[Any] = spaces.Box(*bounds(), dtype=np.float32)
         self._city = make_city(params)
         by_name = self._city.orders, self._city.held_out
         self._orders = {
@@ -49,10 +54,9 @@ class DeliveryBatch:
             "held_out": by_name[1],
             "all": np.concatenate(by_name),
         }[pairs]
-        self._state = model.State(
-            *(np.zeros(count, dtype=np.int64) for _ in range(4)),
-            np.zeros((count, len(DIRECTIONS)), dtype=np.int64),
-        )
+        at, goal, clock, left = np.zeros((4, count), dtype=np.int64)
+        streets = np.zeros((count, len(DIRECTIONS)), dtype=np.int64)
+        self._state = model.State(at, goal, clock, left, streets)
         self._draws = np.zeros((count, params.most_moves + 1, len(DIRECTIONS)), dtype=np.float32)
         self._moves = np.zeros(count, dtype=np.int64)
         self._route = np.zeros((count, params.most_moves + 1, 2), dtype=np.int64)
@@ -102,27 +106,31 @@ class DeliveryBatch:
     def step(self, actions: IntArray, rows: Rows, rng: Generator) -> Played:
         """Rides a street of the given deliveries; others do not change."""
         before, params = self._state, self.params
-        leaving = np.stack([before.at, before.clock], axis=-1)
+        start, clock = before.at.copy(), before.clock.copy()
+        usual = model.usual_minutes(params, self._city, before)
         self._moves[rows] += 1
         draws = self._draws[np.arange(len(self._moves)), self._moves]
         after, moved = model.move(params, self._city, before, actions, draws)
         for part, new in zip(before, after, strict=True):
             part[rows] = new[rows]
         self._route[np.arange(len(self._moves)), self._moves] = np.stack(before[:3:2], axis=-1)
-        self._totals[rows] += np.stack(moved, axis=-1)[rows]
+        self._totals[rows, 0] += moved.minutes[rows]
+        self._totals[rows, 1] += moved.late[rows]
         self.observations[rows] = observe(params, self._city, after)[rows]
         terminated = before.at == before.goal
         truncated = ~terminated & (self._moves == params.most_moves)
         self.is_over = terminated | truncated
         info = {
-            "start": self._city.place[leaving[:, 0]],
+            "start": self._city.place[start],
             "end": self._city.place[before.at],
-            "clock": leaving[:, 1],
+            "clock": clock,
             "minutes": moved.minutes,
             "minutes_late": moved.late,
         }
-        reward = -params.reward_scale * model.cost(params, moved)
-        return Played(reward, terminated, truncated, info)
+        earned = -model.cost(params, moved)
+        if self._reward == "saved":
+            earned = earned + usual - model.usual_minutes(params, self._city, before)
+        return Played(params.reward_scale * earned, terminated, truncated, info)
 
     def episode_metrics(self) -> dict[str, FloatArray]:
         """Totals of each delivery so far, flat names to arrays (count,); unscaled."""
@@ -172,7 +180,11 @@ class DeliveryBatch:
 
 
 def make_batch(
-    count: int, pairs: str = "training", known: tuple[str, ...] = (), **params: Any
+    count: int,
+    pairs: str = "training",
+    reward: str = "minutes",
+    known: tuple[str, ...] = (),
+    **params: Any,
 ) -> DeliveryBatch:
     """Deliveries from the keyword arguments of an environment.
 
@@ -182,4 +194,5 @@ def make_batch(
     check_count("delivery", count)
     made = make_params(known=(*KWARGS, *known), **params)
     check_choice("delivery", "pairs", pairs, PAIRS)
-    return DeliveryBatch(made, count, pairs)
+    check_choice("delivery", "reward", reward, REWARDS)
+    return DeliveryBatch(made, count, pairs, reward)

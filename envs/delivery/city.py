@@ -23,15 +23,18 @@ class City(NamedTuple):
     Attributes:
         is_street: Whether there is a street, (crossings, 4).
         end: The crossing that it leads to, (crossings, 4); the crossing itself without a street.
-        free: Minutes when it is free, (crossings, 4) [min]; 1 without a street, that of standing.
+        free: Minutes when it is free, (crossings, 4) [min]; what is lost where there is none.
         jam: What a jam adds, (crossings, 4) [min]; 0 without a street.
         chance: Chance of a jam by minute of the evening, (evening + 1, crossings, 4) [1].
         usual: Minutes of the shortest path by what streets take on average at that minute of the
             evening, from a crossing to another, (evening + 1, crossings, crossings) [min].
+        beyond: The same from the end of each street, infinite where there is none, (evening + 1,
+            crossings, crossings, 4) [min].
         orders: Pairs of restaurant and customer that agents train on, (pairs, 2).
         held_out: Pairs that they do not, (pairs, 2).
         is_held_out: Whether a pair is one of those, (crossings, crossings).
         place: Row and column of each crossing, (crossings, 2).
+        shares: The same as shares of the last row and the last column, (crossings, 2) [1].
         longest: The most that a street takes [min].
         most_left: The most minutes from an order to its promised time [min].
     """
@@ -42,10 +45,12 @@ class City(NamedTuple):
     jam: IntArray
     chance: FloatArray
     usual: FloatArray
+    beyond: FloatArray
     orders: IntArray
     held_out: IntArray
     is_held_out: NDArray[np.bool_]
     place: IntArray
+    shares: FloatArray
     longest: int
     most_left: int
 
@@ -58,15 +63,15 @@ def make_city(params: DeliveryParams) -> City:
     count = params.rows * params.columns
     end = np.repeat(np.arange(count)[:, np.newaxis], 4, axis=1)
     is_street = np.zeros((count, 4), dtype=bool)
-    free, jam = np.ones((count, 4), dtype=np.int64), np.zeros((count, 4), dtype=np.int64)
+    free, jam = np.full((count, 4), params.dead_end_minutes), np.zeros((count, 4), dtype=np.int64)
     chance = np.zeros((params.evening + 1, count, 4))
     for start, stop, street in graph.edges(data=True):
         step = (stop[0] - start[0], stop[1] - start[1])
-        place = start[0] * params.columns + start[1], _STEPS.index(step)
-        is_street[place] = True
-        end[place] = stop[0] * params.columns + stop[1]
-        free[place], jam[place] = street["minutes"], params.jam_minutes
-        chance[:, *place] = _jam_chance(params, street["is_avenue"], street["proneness"])
+        leaving = start[0] * params.columns + start[1], _STEPS.index(step)
+        is_street[leaving] = True
+        end[leaving] = stop[0] * params.columns + stop[1]
+        free[leaving], jam[leaving] = street["minutes"], params.jam_minutes
+        chance[:, *leaving] = _jam_chance(params, street["is_avenue"], street["proneness"])
     mean = free + jam * chance
     usual = np.stack([_shortest(end, is_street, minutes) for minutes in mean])
     place = np.stack(np.divmod(np.arange(count), params.columns), axis=-1)
@@ -80,22 +85,24 @@ def make_city(params: DeliveryParams) -> City:
         jam=jam,
         chance=chance,
         usual=usual,
+        beyond=np.where(is_street[:, np.newaxis], np.moveaxis(usual[:, end], -1, 2), np.inf),
         orders=orders,
         held_out=held_out,
         is_held_out=is_held_out,
         place=place,
+        shares=place / place[-1],
         longest=int((free + jam).max()),
         most_left=int(np.ceil(params.promise * usual.max())),
     )
 
 
-def street_map(params: DeliveryParams, rng: np.random.Generator) -> "nx.DiGraph[tuple[int, int]]":
+def street_map(params: DeliveryParams, rng: np.random.Generator) -> nx.DiGraph:
     """Crossings (row, column) and streets with ``minutes``, ``is_avenue`` and ``proneness``.
 
     A street is made one-way only where every crossing can still be reached from every other.
     """
     grid = nx.grid_2d_graph(params.rows, params.columns)
-    graph: nx.DiGraph[tuple[int, int]] = nx.DiGraph(grid)
+    graph = nx.DiGraph(grid)
     rows = rng.permutation(params.rows)[: params.avenues]
     columns = rng.permutation(params.columns)[: params.avenues]
     for start, stop in grid.edges:
@@ -144,5 +151,5 @@ def _pairs(
     """Pairs of restaurant and customer far enough apart: trained on, and held out."""
     blocks = np.abs(place[:, np.newaxis] - place).sum(axis=-1)
     pairs = rng.permutation(np.argwhere(blocks >= params.least_blocks))
-    kept = int(round(params.held_out * len(pairs)))
+    kept = round(params.held_out * len(pairs))
     return pairs[kept:], pairs[:kept]

@@ -36,9 +36,11 @@ class DeliveryEnv(BatchedEnv):
     | 2 | south |
     | 3 | west |
 
-    Where there is no street, at the edge of the city or against a one-way street, the rider stands
-    for a minute, and the streets stay as they were seen. Other actions raise ``ValueError`` and
-    leave the ride as it was.
+    Where there is no street, at the edge of the city or against a one-way street, the rider loses
+    ``dead_end_minutes`` at the crossing, and its streets stay as they were seen: never better than
+    the best street, and no place to settle for a learner that does not know the way yet, as the
+    cheaper loss of one minute would be. Other actions raise ``ValueError`` and leave the ride as it
+    was.
 
     ## Observation Space
 
@@ -47,13 +49,13 @@ class DeliveryEnv(BatchedEnv):
     | index | meaning | min | max | unit |
     | --- | --- | --- | --- | --- |
     | 0 to 3 | whether there is a street | 0.0 | 1.0 | [1] |
-    | 4 to 7 | what it takes now; 1 minute to stand | 0.0 | 1.0 | [longest street] |
-    | 8 to 11 | how much longer than the fastest of them it is to the customer | 0.0 | 1.0 | [20 min] |
+    | 4 to 7 | what it takes now, or what is lost without a street | 0.0 | 1.0 | [longest street] |
+    | 8 to 11 | how much longer than by the fastest way it is | 0.0 | 2.0 | [5 min] |
     | 12 to 13 | row and column of the rider | 0.0 | 1.0 | [city] |
     | 14 to 15 | row and column of the customer | 0.0 | 1.0 | [city] |
     | 16 | minute of the evening | 0.0 | 1.0 | [evening] |
     | 17 | time left to the promised time, negative past it | -1.0 | 1.0 | [longest promise] |
-    | 18 | how long the fastest takes to the customer | 0.0 | 1.0 | [longest] |
+    | 18 | how long the fastest way takes | 0.0 | 1.0 | [longest promise and street] |
 
     Times to the customer are those of a navigation app: what the street takes now, and from its
     end the shortest path by what streets take on average at that minute of the evening. Beyond
@@ -61,9 +63,12 @@ class DeliveryEnv(BatchedEnv):
 
     ## Rewards
 
-    ``reward_scale`` times minus the minutes of the move, of which those past the promised time
-    count ``1 + late_penalty`` times. The promised time is the usual one at the start, by the app,
-    times ``promise``, rounded up to minutes.
+    With ``reward="minutes"``, the default, ``reward_scale`` times minus the minutes of the move, of
+    which those past the promised time count ``1 + late_penalty`` times. The promised time is the
+    usual one at the start, by the app, times ``promise``, rounded up to minutes. With
+    ``reward="saved"`` a move also earns by how much it shortens the usual minutes to the customer;
+    over a ride that adds up to the minutes saved (below), so that the best policy is the same. This
+    is potential-based shaping (Ng, Harada and Russell 1999): what a turn is worth shows at once.
 
     ## Starting State
 
@@ -88,8 +93,8 @@ class DeliveryEnv(BatchedEnv):
 
     ## Arguments
 
-    ``pairs`` (see above), ``render_mode`` (``ansi`` or ``rgb_array``) and every field of
-    ``DeliveryParams``: ``gymnasium.make("envs:Delivery-v0", rows=4, city_seed=7)``.
+    ``pairs`` and ``reward`` (see above), ``render_mode`` (``ansi`` or ``rgb_array``) and every
+    field of ``DeliveryParams``: ``gymnasium.make("envs:Delivery-v0", rows=4, city_seed=7)``.
 
     PARAMETERS
 

@@ -1,12 +1,15 @@
 """The equations of a delivery, as functions of arrays over leading axes; draws are arguments."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.delivery.city import City, FloatArray, IntArray
 from envs.delivery.params import DeliveryParams
+
+Draws = NDArray[np.floating[Any]]
+Numbers = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 
 class State(NamedTuple):
@@ -31,26 +34,26 @@ class Move(NamedTuple):
     """What a move took, arrays (...,).
 
     Attributes:
-        minutes: Minutes on the way, or standing [min].
+        minutes: Minutes on the way, or lost [min].
         late: Those of them that are past the promised time [min].
     """
 
-    minutes: IntArray
-    late: IntArray
+    minutes: Numbers
+    late: Numbers
 
 
 def start(
-    params: DeliveryParams, city: City, order: IntArray, clock: IntArray, draws: FloatArray
+    params: DeliveryParams, city: City, order: IntArray, clock: IntArray, draws: Draws
 ) -> State:
     """Deliveries that start: orders (..., 2), clock (...,) [min], uniform draws (..., 4)."""
     at, goal = order[..., 0], order[..., 1]
-    usual = city.usual[np.minimum(clock, params.evening), at, goal]
-    left = np.ceil(params.promise * usual).astype(np.int64)
-    return State(at, goal, clock, left, street_minutes(params, city, at, clock, draws))
+    new = State(at, goal, clock, clock, street_minutes(params, city, at, clock, draws))
+    left = np.ceil(params.promise * usual_minutes(params, city, new)).astype(np.int64)
+    return new._replace(left=left)
 
 
 def street_minutes(
-    params: DeliveryParams, city: City, at: IntArray, clock: IntArray, draws: FloatArray
+    params: DeliveryParams, city: City, at: IntArray, clock: IntArray, draws: Draws
 ) -> IntArray:
     """What the streets out of a crossing take on arrival, (..., 4) [min].
 
@@ -61,11 +64,11 @@ def street_minutes(
 
 
 def move(
-    params: DeliveryParams, city: City, state: State, action: IntArray, draws: FloatArray
+    params: DeliveryParams, city: City, state: State, action: IntArray, draws: Draws
 ) -> tuple[State, Move]:
     """Rides a street, actions (...,), to the next crossing, where draws (..., 4) decide.
 
-    Where there is no street the rider stands for a minute, and the streets stay as they were seen.
+    Where there is no street the rider loses time at the crossing; the streets stay as they were.
     """
     chosen = action[..., np.newaxis]
     minutes = np.take_along_axis(state.minutes, chosen, axis=-1)[..., 0]
@@ -81,6 +84,11 @@ def lateness(left: IntArray) -> IntArray:
     return np.maximum(-left, 0)
 
 
+def usual_minutes(params: DeliveryParams, city: City, state: State) -> FloatArray:
+    """Usual minutes from the rider to the customer at this minute of the evening, (...,) [min]."""
+    return city.usual[np.minimum(state.clock, params.evening), state.at, state.goal]
+
+
 def cost(params: DeliveryParams, moved: Move) -> FloatArray:
     """Minutes, those past the promised time with their penalty, (...,) [min]."""
-    return moved.minutes + params.late_penalty * moved.late
+    return np.asarray(moved.minutes + params.late_penalty * moved.late, dtype=np.float64)

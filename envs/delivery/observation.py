@@ -1,5 +1,7 @@
 """What a rider's app shows: the numbers that an agent observes, and what they say of the state."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,12 +10,14 @@ from envs.delivery.model import State
 from envs.delivery.params import DeliveryParams
 
 SIZE = 19
-LONGEST_DETOUR = 20.0  # that the app tells apart from longer ones [min]
+DETOUR = 5.0  # unit of what a way takes longer, so that a minute counts [min]
+LONGEST_DETOUR = 2.0  # that the app tells apart from longer ones [5 min]
 
 
-def bounds(params: DeliveryParams) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def bounds() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The least and the most that can be observed, (SIZE,) each."""
     low, high = np.zeros(SIZE, dtype=np.float32), np.ones(SIZE, dtype=np.float32)
+    high[8:12] = LONGEST_DETOUR
     low[17] = -1.0
     return low, high
 
@@ -22,13 +26,12 @@ def observe(params: DeliveryParams, city: City, state: State) -> NDArray[np.floa
     """What the app shows of each delivery, (..., SIZE); the page of the environment lists it."""
     total = by_the_app(params, city, state)
     fastest = total.min(axis=-1, keepdims=True)
-    last = np.array([params.rows - 1, params.columns - 1])
     seen = np.empty((*state.at.shape, SIZE), dtype=np.float32)
     seen[..., 0:4] = city.is_street[state.at]
     seen[..., 4:8] = state.minutes / city.longest
-    seen[..., 8:12] = np.minimum((total - fastest) / LONGEST_DETOUR, 1.0)
-    seen[..., 12:14] = city.place[state.at] / last
-    seen[..., 14:16] = city.place[state.goal] / last
+    seen[..., 8:12] = np.minimum((total - fastest) / DETOUR, LONGEST_DETOUR)
+    seen[..., 12:14] = city.shares[state.at]
+    seen[..., 14:16] = city.shares[state.goal]
     seen[..., 16] = np.minimum(state.clock / params.evening, 1.0)
     seen[..., 17] = np.maximum(state.left / city.most_left, -1.0)
     seen[..., 18] = np.minimum(fastest[..., 0] / (city.most_left + city.longest), 1.0)
@@ -37,17 +40,16 @@ def observe(params: DeliveryParams, city: City, state: State) -> NDArray[np.floa
 
 def by_the_app(params: DeliveryParams, city: City, state: State) -> FloatArray:
     """Minutes to the customer by each turn, (..., 4) [min]: now, then usual; infinite without."""
-    clock = np.minimum(state.clock, params.evening)[..., np.newaxis]
-    usual = city.usual[clock, city.end[state.at], state.goal[..., np.newaxis]]
-    return np.where(city.is_street[state.at], state.minutes + usual, np.inf)
+    clock = np.minimum(state.clock, params.evening)
+    return state.minutes + city.beyond[clock, state.at, state.goal]
 
 
 def state_of(params: DeliveryParams, city: City, seen: NDArray[np.float32]) -> State:
     """The state behind observations (..., SIZE); clock and time left no further than they show."""
     last = np.array([params.rows - 1, params.columns - 1])
 
-    def whole(values: FloatArray) -> NDArray[np.int64]:
-        return np.rint(values).astype(np.int64)
+    def whole(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        return np.asarray(np.rint(values), dtype=np.int64)
 
     at, goal = (
         whole(seen[..., part] * last) @ np.array([params.columns, 1])

@@ -35,6 +35,9 @@ class DeliveryParams:
     street_minutes: _Minutes = Field(default=3, description="a block of another street, free [min]")
     slow_minutes: _Minutes = Field(default=5, description="a block with roadworks, free [min]")
     jam_minutes: _Minutes = Field(default=4, description="what a jam adds to a block [min]")
+    dead_end_minutes: _Minutes = Field(
+        default=5, description="lost by turning where there is no street [min]"
+    )
     avenue_jam: _Share = Field(default=0.2, description="chance of a jam on an avenue [1]")
     street_jam: _Share = Field(default=0.15, description="chance of a jam on another street [1]")
     avenue_rush: _Share = Field(

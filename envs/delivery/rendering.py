@@ -1,5 +1,6 @@
 """Pictures of a delivery: a table of its moves, and its route on a map of the city."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ STREET, ROUTE = "#d0d0d0", "#6a3d9a"
 def ansi(city: City, route: IntArray, goal: int) -> str:
     """A table of the moves; ``route`` (moves + 1, 2) has the crossings and the clock there."""
     rows = [("minute", "from", "turn", "to", "minutes")]
-    for (start, left), (end, arrived) in zip(route[:-1], route[1:], strict=True):
-        turn = "stands"
+    for (start, left), (end, arrived) in pairwise(route):
+        turn = "none"
         if start != end:
             turn = DIRECTIONS[int((city.end[start] == end).argmax())]
         rows.append((str(left), _name(city, start), turn, _name(city, end), str(arrived - left)))
@@ -45,14 +46,14 @@ def rgb_array(city: City, route: IntArray, goal: int) -> NDArray[np.uint8]:
     return image
 
 
-def draw_map(axes: Any, city: City) -> None:
-    """The streets: the wider the faster when free; an arrow where a street is one-way."""
+def draw_map(axes: Any, city: City, thin: bool = False) -> None:
+    """The streets: the wider the faster when free, or all thin; an arrow where one is one-way."""
     slowest, fastest = city.free[city.is_street].max(), city.free[city.is_street].min()
     for start, direction in np.argwhere(city.is_street):
         end = city.end[start, direction]
         speed = (slowest - city.free[start, direction]) / max(slowest - fastest, 1)
         (y, last_y), (x, last_x) = city.place[[start, end]].T
-        width = WIDTHS[0] + speed * (WIDTHS[1] - WIDTHS[0])
+        width = WIDTHS[0] + speed * (WIDTHS[1] - WIDTHS[0]) * (not thin)
         axes.plot([x, last_x], [y, last_y], color=STREET, linewidth=width, zorder=1)
         if not city.is_street[end, (direction + 2) % len(DIRECTIONS)]:
             middle = ((x + last_x) / 2, (y + last_y) / 2)
