@@ -52,7 +52,7 @@ def routes(city: City, rides: dict[str, pd.DataFrame], colours: dict[str, str]) 
 
 
 def streets(city: City, shares: dict[str, Shares], colours: dict[str, str]) -> Figure:
-    """A map for each policy, from ``street_shares``: a street is the wider the more rides take it."""
+    """A map for each policy, from ``street_shares``: the wider a street the more rides take it."""
     most = max(share for of_policy in shares.values() for share in of_policy.values())
     with theme():
         figure = Figure(figsize=(3.0 * len(colours), 3.3), dpi=DPI, layout="constrained")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.delivery import solver
-from envs.delivery.city import City, FloatArray, make_city
+from envs.delivery.city import FloatArray, make_city
 from envs.delivery.model import State
 from envs.delivery.observation import by_the_app, state_of
 from envs.delivery.params import DeliveryParams
@@ -30,8 +30,8 @@ NAMES = BaselineNames(
     ),
 )
 
-Rule = Callable[[DeliveryParams, City, State], FloatArray]
-"""What a rule holds against each turn, (..., 4); it takes the least."""
+Rule = Callable[[DeliveryParams, State], FloatArray]
+"""What a rule holds against each turn, (..., 4); infinite without a street; it takes the least."""
 
 
 class RulePolicy(NamedTuple):
@@ -48,10 +48,8 @@ class RulePolicy(NamedTuple):
         deterministic: bool = True,
     ) -> tuple[NDArray[np.int64], Any]:
         """Observations (..., size) to directions (...,); there is no state."""
-        city = make_city(self.params)
-        now = state_of(self.params, city, observation)
-        held = np.where(city.is_street[now.at], self.rule(self.params, city, now), np.inf)
-        return held.argmin(axis=-1), state
+        now = state_of(self.params, make_city(self.params), observation)
+        return self.rule(self.params, now).argmin(axis=-1), state
 
 
 def baseline_policies(params: DeliveryParams) -> dict[str, RulePolicy]:
@@ -59,27 +57,30 @@ def baseline_policies(params: DeliveryParams) -> dict[str, RulePolicy]:
     rules: dict[str, Rule] = {
         BLIND: without_looking,
         FASTEST: fastest_nearer,
-        REPLANNER: by_the_app,
-        OPTIMUM: optimal,
+        REPLANNER: replanned,
+        OPTIMUM: solver.costs,
     }
     return {name: RulePolicy(params, rule) for name, rule in rules.items()}
 
 
-def without_looking(params: DeliveryParams, city: City, state: State) -> FloatArray:
+def without_looking(params: DeliveryParams, state: State) -> FloatArray:
     """Usual minutes to the customer by each turn, this street included, (..., 4) [min]."""
+    city = make_city(params)
     chance = city.chance[np.minimum(state.clock, params.evening), state.at]
     usual = city.free[state.at] + city.jam[state.at] * chance
-    return by_the_app(params, city, state) - state.minutes + usual
+    return replanned(params, state) - state.minutes + usual
 
 
-def fastest_nearer(params: DeliveryParams, city: City, state: State) -> FloatArray:
+def fastest_nearer(params: DeliveryParams, state: State) -> FloatArray:
     """Minutes of each street now, (..., 4) [min]; those that lead away come last."""
+    city = make_city(params)
     goal = city.place[state.goal]
     here = np.abs(city.place[state.at] - goal).sum(axis=-1)
     there = np.abs(city.place[city.end[state.at]] - goal[..., np.newaxis, :]).sum(axis=-1)
-    return state.minutes + np.where(there < here[..., np.newaxis], 0.0, float(city.longest))
+    away = np.where(there < here[..., np.newaxis], 0.0, float(city.longest))
+    return np.where(city.is_street[state.at], state.minutes + away, np.inf)
 
 
-def optimal(params: DeliveryParams, city: City, state: State) -> FloatArray:
-    """Expected cost of each turn from now on, (..., 4) [min]."""
-    return solver.costs(params, state)
+def replanned(params: DeliveryParams, state: State) -> FloatArray:
+    """Minutes to the customer by each turn, seen now and usual beyond, (..., 4) [min]."""
+    return by_the_app(params, make_city(params), state)

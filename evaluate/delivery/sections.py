@@ -129,11 +129,14 @@ def _on_the_map(evaluation: Evaluation, params: DeliveryParams) -> Section:
         charts.routes(city, rides, colours),
     )
     shares = charts.street_shares(shown)
-    most = {name: "{}, {} to {}, {}".format(*map(int, shares[name].idxmax())) for name in colours}
+    most = {
+        name: "({}, {}) to ({}, {})".format(*max(taken, key=lambda street: taken[street]))
+        for name, taken in shares.items()
+    }
     streets = Chart(
         "streets",
         "How often each street is taken over all rides, either way: the wider the more often.",
-        "Maps of the city; the street that is taken most, by row and column of its ends: "
+        "Maps of the city; the street that is taken most, by row and column: "
         f"{'; '.join(f'{name} {street}' for name, street in most.items())}.",
         charts.streets(city, shares, colours),
     )
@@ -142,8 +145,8 @@ def _on_the_map(evaluation: Evaluation, params: DeliveryParams) -> Section:
 
 def _minutes(moves: pd.DataFrame) -> dict[str, float]:
     """Minutes of one ride by policy."""
-    taken: dict[str, float] = moves.groupby("policy")["minutes"].sum().to_dict()
-    return taken
+    minutes = moves.groupby("policy")["minutes"].sum()
+    return {str(name): float(taken) for name, taken in minutes.items()}
 
 
 def _chosen(episodes: pd.DataFrame) -> dict[str, int]:
@@ -153,4 +156,6 @@ def _chosen(episodes: pd.DataFrame) -> dict[str, int]:
     )
     gain = optimum["minutes_saved"] - blind["minutes_saved"]
     parts = {kind: gain[optimum["held_out"] == value] for kind, value in KINDS.items()}
-    return {kind: int(part.idxmax()) for kind, part in parts.items() if len(part)}
+    return {
+        kind: int(part.index.to_numpy()[part.to_numpy().argmax()]) for kind, part in parts.items() if len(part)
+    }
