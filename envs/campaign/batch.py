@@ -59,41 +59,20 @@ class Day(NamedTuple):
     reward: FloatArray
 
 
-def make_batch(
-    count: int,
-    preset: str = "linear",
-    action: str = "logits",
-    observation: str = "history",
-    privileged: bool = False,
-    reward: str = "observed",
-    known: tuple[str, ...] = (),
-    **params: Any,
-) -> "CampaignBatch":
-    """Campaigns as an environment's keyword arguments describe them; ``known`` names others.
-
-    Raises:
-        ValueError: An unknown argument or a bad value; the message names it and what is allowed.
-    """
-    check_count("campaign", count)
-    made = make_params(preset, known=(*KWARGS, *known), **params)
-    check_choices(made, action, observation, privileged, reward)
-    return CampaignBatch(made, action, observation, count, privileged, reward)
-
-
 class CampaignBatch:
     """A batch of campaigns; they are over until the first reset.
 
     Args:
-        params: What all of them have in common.
-        action: A name of ``ALLOCATIONS``.
-        observation: A name of ``OBSERVATIONS``.
         count: Number of campaigns.
-        privileged: Whether the last columns of the observations are the latent parameters.
-        reward: A name of ``REWARDS``.
+        preset, action, observation, privileged, reward, **params: As in ``CampaignEnv``.
+        known: Other arguments of the caller, offered as a correction of a mistyped name.
 
     Attributes:
         observations: Current observations, (count, size), float32; changed in place by every day.
         latent: Latent parameters (count, ...); None where all are nominal.
+
+    Raises:
+        ValueError: An unknown argument or a bad value; the message names it and what is allowed.
     """
 
     family = episode = "campaign"
@@ -102,14 +81,19 @@ class CampaignBatch:
 
     def __init__(
         self,
-        params: CampaignParams,
-        action: str,
-        observation: str,
         count: int,
+        known: tuple[str, ...] = (),
+        /,
+        preset: str = "linear",
+        action: str = "logits",
+        observation: str = "history",
         privileged: bool = False,
         reward: str = "observed",
+        **changes: Any,
     ) -> None:
-        self.params = params
+        check_count("campaign", count)
+        self.params = params = make_params(preset, known=(*KWARGS, *known), **changes)
+        check_choices(params, action, observation, privileged, reward)
         self.ending = f"the campaign ended with day {params.days}"
         self.privileged = privileged_size(params) * privileged
         self.action_space = action_space(params, action)

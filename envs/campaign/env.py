@@ -3,7 +3,7 @@
 from typing import Any
 
 from envs.batched import BatchedEnv
-from envs.campaign.batch import make_batch
+from envs.campaign.batch import CampaignBatch
 from envs.campaign.params import Latent
 from envs.campaign.presets import parameter_table
 
@@ -149,7 +149,7 @@ class CampaignEnv(BatchedEnv):
             ValueError: An unknown argument or a bad value; the message names it and what is
                 allowed.
         """
-        self._campaigns = make_batch(1, **kwargs)
+        self._campaigns = CampaignBatch(1, (), **kwargs)
         super().__init__(self._campaigns, render_mode)
 
     @property

@@ -5,7 +5,7 @@ from typing import Any
 from gymnasium.vector import AutoresetMode
 
 from envs.batched import BatchedVectorEnv
-from envs.campaign.batch import make_batch
+from envs.campaign.batch import CampaignBatch
 from envs.campaign.params import Latent
 
 
@@ -28,7 +28,7 @@ class CampaignVectorEnv(BatchedVectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         **kwargs: Any,
     ) -> None:
-        self._campaigns = make_batch(num_envs, known=("num_envs", "autoreset_mode"), **kwargs)
+        self._campaigns = CampaignBatch(num_envs, ("num_envs", "autoreset_mode"), **kwargs)
         super().__init__(self._campaigns, render_mode, autoreset_mode)
 
     @property
