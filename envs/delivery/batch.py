@@ -13,7 +13,7 @@ from envs.batched import ALL, Played, Rows, check_choice, check_count, check_sta
 from envs.delivery import model, rendering
 from envs.delivery.city import DIRECTIONS, FloatArray, IntArray, make_city
 from envs.delivery.observation import SIZE, bounds, observe
-from envs.delivery.params import DeliveryParams, make_params
+from envs.delivery.params import make_params
 
 PAIRS = ("training", "held_out", "all")
 REWARDS = ("minutes", "saved")
@@ -24,10 +24,9 @@ class DeliveryBatch:
     """Deliveries in one city; they are over until the first reset.
 
     Args:
-        params: The city, and what all deliveries have in common.
         count: Number of deliveries.
-        pairs: Which pairs of restaurant and customer are drawn, a name of ``PAIRS``.
-        reward: A name of ``REWARDS``.
+        pairs, reward, **params: As in ``DeliveryEnv``.
+        known: Other arguments of the caller, offered as a correction of a mistyped name.
 
     Attributes:
         observations: Current observations, (count, SIZE), float32; changed in place by every move.
@@ -35,6 +34,9 @@ class DeliveryBatch:
         is_started: Whether there was a first reset.
 
     The others are those of ``envs.batched.Batch``.
+
+    Raises:
+        ValueError: An unknown argument or a bad value; the message names it and what is allowed.
     """
 
     family, episode, ending = "delivery", "ride", "the ride is over"
@@ -42,8 +44,19 @@ class DeliveryBatch:
     former_names: Mapping[str, str] = MappingProxyType({})
     privileged = 0
 
-    def __init__(self, params: DeliveryParams, count: int, pairs: str, reward: str) -> None:
-        self.params = params
+    def __init__(
+        self,
+        count: int,
+        known: tuple[str, ...] = (),
+        /,
+        pairs: str = "training",
+        reward: str = "minutes",
+        **changes: Any,
+    ) -> None:
+        check_count("delivery", count)
+        self.params = params = make_params(known=(*KWARGS, *known), **changes)
+        check_choice("delivery", "pairs", pairs, PAIRS)
+        check_choice("delivery", "reward", reward, REWARDS)
         self._reward = reward
         self.action_space: spaces.Space[Any] = spaces.Discrete(len(DIRECTIONS))
         self.observation_space: spaces.Space[Any] = spaces.Box(*bounds(), dtype=np.float32)
@@ -54,6 +67,11 @@ class DeliveryBatch:
             "held_out": by_name[1],
             "all": np.concatenate(by_name),
         }[pairs]
+        if not len(self._orders):
+            raise ValueError(
+                f"delivery: pairs={pairs!r}: held_out={params.held_out:g} leaves no such pair in a "
+                f"city of {params.rows} x {params.columns} with least_blocks={params.least_blocks}"
+            )
         at, goal, clock, left = np.zeros((4, count), dtype=np.int64)
         streets = np.zeros((count, len(DIRECTIONS)), dtype=np.int64)
         self._state = model.State(at, goal, clock, left, streets)
@@ -177,22 +195,3 @@ class DeliveryBatch:
             "is_over": self.is_over,
             **self._state._asdict(),
         }
-
-
-def make_batch(
-    count: int,
-    pairs: str = "training",
-    reward: str = "minutes",
-    known: tuple[str, ...] = (),
-    **params: Any,
-) -> DeliveryBatch:
-    """Deliveries from the keyword arguments of an environment.
-
-    Raises:
-        ValueError: An unknown argument or a bad value; the message names it and what is allowed.
-    """
-    check_count("delivery", count)
-    made = make_params(known=(*KWARGS, *known), **params)
-    check_choice("delivery", "pairs", pairs, PAIRS)
-    check_choice("delivery", "reward", reward, REWARDS)
-    return DeliveryBatch(made, count, pairs, reward)

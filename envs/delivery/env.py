@@ -5,7 +5,7 @@ from typing import Any
 from gymnasium.vector import AutoresetMode
 
 from envs.batched import BatchedEnv, BatchedVectorEnv
-from envs.delivery.batch import make_batch
+from envs.delivery.batch import DeliveryBatch
 from envs.delivery.params import parameter_table
 
 
@@ -110,7 +110,7 @@ class DeliveryEnv(BatchedEnv):
             ValueError: An unknown argument or a bad value; the message names it and what is
                 allowed.
         """
-        super().__init__(make_batch(1, **kwargs), render_mode)
+        super().__init__(DeliveryBatch(1, (), **kwargs), render_mode)
 
 
 class DeliveryVectorEnv(BatchedVectorEnv):
@@ -132,7 +132,7 @@ class DeliveryVectorEnv(BatchedVectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         **kwargs: Any,
     ) -> None:
-        batch = make_batch(num_envs, known=("num_envs", "autoreset_mode"), **kwargs)
+        batch = DeliveryBatch(num_envs, ("num_envs", "autoreset_mode"), **kwargs)
         super().__init__(batch, render_mode, autoreset_mode)
 
 
