@@ -106,6 +106,22 @@ def test_the_replanner_takes_the_shortest_path_by_what_is_seen() -> None:
         assert minutes[turn] + after == pytest.approx(length)
 
 
+def test_the_second_best_way_is_dijkstras_by_another_street() -> None:
+    city, clock = make_city(DEFAULT), 60
+    usual = city.free + city.jam * city.chance[clock]
+    graph = graph_of(city, usual)
+    lengths = dict(nx.all_pairs_dijkstra_path_length(graph, weight="minutes"))
+    for at, goal, turn in np.random.default_rng(0).integers(0, (36, 36, 4), (300, 3)):
+        end = int(city.end[at, turn])
+        ways = sorted(
+            usual[end, street] + lengths[int(city.end[end, street])][int(goal)]
+            for street in np.flatnonzero(city.is_street[end])
+        )
+        has_choice = city.is_street[at, turn] and end != goal and len(ways) > 1
+        expected = ways[1] - ways[0] if has_choice else np.inf
+        assert city.alternative[clock, at, goal, turn] == pytest.approx(expected, abs=1e-4)
+
+
 def test_streets_are_jammed_by_their_chance_and_independently() -> None:
     city, rng = make_city(DEFAULT), np.random.default_rng(0)
     at, clock = np.full(40_000, 14), np.full(40_000, 75)
@@ -304,8 +320,8 @@ def test_a_ride_ends_at_the_customer_and_is_cut_in_circles() -> None:
     while not is_over:
         seen, _, is_over, truncated, info = env.step(int(policy.predict(seen)[0]))
         assert not truncated
-    np.testing.assert_array_equal(seen[12:14], seen[14:16])
-    assert info["end"].tolist() == (seen[14:16] * 5).round().tolist()
+    np.testing.assert_array_equal(seen[16:18], seen[18:20])
+    assert info["end"].tolist() == (seen[18:20] * 5).round().tolist()
 
 
 @settings(max_examples=30, deadline=None)

@@ -30,6 +30,9 @@ class City(NamedTuple):
             evening, from a crossing to another, (evening + 1, crossings, crossings) [min].
         beyond: The same from the end of each street, infinite where there is none, (evening + 1,
             crossings, crossings, 4) [min].
+        alternative: From the end of each street, by how much the second-best way is usually longer
+            than the best; infinite where there is no street or nothing to choose, (evening + 1,
+            crossings, crossings, 4) [min].
         orders: Pairs of restaurant and customer that agents train on, (pairs, 2).
         held_out: Pairs that they do not, (pairs, 2).
         is_held_out: Whether a pair is one of those, (crossings, crossings).
@@ -46,6 +49,7 @@ class City(NamedTuple):
     chance: FloatArray
     usual: FloatArray
     beyond: FloatArray
+    alternative: NDArray[np.float32]
     orders: IntArray
     held_out: IntArray
     is_held_out: NDArray[np.bool_]
@@ -78,6 +82,7 @@ def make_city(params: DeliveryParams) -> City:
     orders, held_out = _pairs(params, place, rng)
     is_held_out = np.zeros((count, count), dtype=bool)
     is_held_out[tuple(held_out.T)] = True
+    beyond = np.where(is_street[:, np.newaxis], np.moveaxis(usual[:, end], -1, 2), np.inf)
     return City(
         is_street=is_street,
         end=end,
@@ -85,7 +90,8 @@ def make_city(params: DeliveryParams) -> City:
         jam=jam,
         chance=chance,
         usual=usual,
-        beyond=np.where(is_street[:, np.newaxis], np.moveaxis(usual[:, end], -1, 2), np.inf),
+        beyond=beyond,
+        alternative=_alternative(end, is_street, mean[:, :, np.newaxis] + beyond),
         orders=orders,
         held_out=held_out,
         is_held_out=is_held_out,
@@ -143,6 +149,21 @@ def _shortest(end: IntArray, is_street: NDArray[np.bool_], minutes: FloatArray) 
     start, direction = np.nonzero(is_street)
     weights[start, end[start, direction]] = minutes[start, direction]
     return np.asarray(shortest_path(weights, method="D"), dtype=np.float64)
+
+
+def _alternative(
+    end: IntArray, is_street: NDArray[np.bool_], total: FloatArray
+) -> NDArray[np.float32]:
+    """The second-best less the best way from the end of each street; see ``City``.
+
+    ``total`` are the usual minutes by each street, (minutes, crossings, crossings, 4) [min].
+    """
+    best, second = np.moveaxis(np.partition(total, 1, axis=-1)[..., :2], -1, 0)
+    choice = second - best  # infinite at a crossing with one street
+    crossings = np.arange(len(end))
+    choice[:, crossings, crossings] = np.inf
+    after = np.moveaxis(choice[:, end], 2, 3)
+    return np.where(is_street[:, np.newaxis], after, np.inf).astype(np.float32)
 
 
 def _pairs(

@@ -44,22 +44,25 @@ class DeliveryEnv(BatchedEnv):
 
     ## Observation Space
 
-    What the rider's app shows, 19 float32 numbers; by direction in the order of the actions:
+    What the rider's app shows, 23 float32 numbers; by direction in the order of the actions:
 
     | index | meaning | min | max | unit |
     | --- | --- | --- | --- | --- |
     | 0 to 3 | whether there is a street | 0.0 | 1.0 | [1] |
     | 4 to 7 | what it takes now, or what is lost without a street | 0.0 | 1.0 | [longest street] |
     | 8 to 11 | how much longer than by the fastest way it is | 0.0 | 2.0 | [5 min] |
-    | 12 to 13 | row and column of the rider | 0.0 | 1.0 | [city] |
-    | 14 to 15 | row and column of the customer | 0.0 | 1.0 | [city] |
-    | 16 | minute of the evening | 0.0 | 1.0 | [evening] |
-    | 17 | time left to the promised time, negative past it | -1.0 | 1.0 | [longest promise] |
-    | 18 | how long the fastest way takes | 0.0 | 1.0 | [longest promise and street] |
+    | 12 to 15 | from its end, how much longer the second-best way is | 0.0 | 2.0 | [5 min] |
+    | 16 to 17 | row and column of the rider | 0.0 | 1.0 | [city] |
+    | 18 to 19 | row and column of the customer | 0.0 | 1.0 | [city] |
+    | 20 | minute of the evening | 0.0 | 1.0 | [evening] |
+    | 21 | time left to the promised time, negative past it | -1.0 | 1.0 | [longest promise] |
+    | 22 | how long the fastest way takes | 0.0 | 1.0 | [longest promise and street] |
 
     Times to the customer are those of a navigation app: what the street takes now, and from its
-    end the shortest path by what streets take on average at that minute of the evening. Beyond
-    their bounds numbers are clipped; a direction without a street counts as the longest.
+    end the shortest path by what streets take on average at that minute of the evening. The
+    second-best way is by the usual times alone, the next street included: where it is hardly
+    longer, a jam on the best one will cost little. Beyond their bounds numbers are clipped; a
+    direction without a street, or that ends at the customer, has the longest.
 
     ## Rewards
 

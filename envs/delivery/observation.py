@@ -9,7 +9,7 @@ from envs.delivery.city import City, FloatArray
 from envs.delivery.model import State
 from envs.delivery.params import DeliveryParams
 
-SIZE = 19
+SIZE = 23
 DETOUR = 5.0  # unit of what a way takes longer, so that a minute counts [min]
 LONGEST_DETOUR = 2.0  # that the app tells apart from longer ones [5 min]
 
@@ -17,8 +17,8 @@ LONGEST_DETOUR = 2.0  # that the app tells apart from longer ones [5 min]
 def bounds() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The least and the most that can be observed, (SIZE,) each."""
     low, high = np.zeros(SIZE, dtype=np.float32), np.ones(SIZE, dtype=np.float32)
-    high[8:12] = LONGEST_DETOUR
-    low[17] = -1.0
+    high[8:16] = LONGEST_DETOUR
+    low[21] = -1.0
     return low, high
 
 
@@ -30,11 +30,14 @@ def observe(params: DeliveryParams, city: City, state: State) -> NDArray[np.floa
     seen[..., 0:4] = city.is_street[state.at]
     seen[..., 4:8] = state.minutes / city.longest
     seen[..., 8:12] = np.minimum((total - fastest) / DETOUR, LONGEST_DETOUR)
-    seen[..., 12:14] = city.shares[state.at]
-    seen[..., 14:16] = city.shares[state.goal]
-    seen[..., 16] = np.minimum(state.clock / params.evening, 1.0)
-    seen[..., 17] = np.maximum(state.left / city.most_left, -1.0)
-    seen[..., 18] = np.minimum(fastest[..., 0] / (city.most_left + city.longest), 1.0)
+    clock = np.minimum(state.clock, params.evening)
+    seen[..., 12:16] = city.alternative[clock, state.at, state.goal]
+    seen[..., 12:16] = np.minimum(seen[..., 12:16] / DETOUR, LONGEST_DETOUR)
+    seen[..., 16:18] = city.shares[state.at]
+    seen[..., 18:20] = city.shares[state.goal]
+    seen[..., 20] = clock / params.evening
+    seen[..., 21] = np.maximum(state.left / city.most_left, -1.0)
+    seen[..., 22] = np.minimum(fastest[..., 0] / (city.most_left + city.longest), 1.0)
     return seen
 
 
@@ -53,12 +56,12 @@ def state_of(params: DeliveryParams, city: City, seen: NDArray[np.float32]) -> S
 
     at, goal = (
         whole(seen[..., part] * last) @ np.array([params.columns, 1])
-        for part in (slice(12, 14), slice(14, 16))
+        for part in (slice(16, 18), slice(18, 20))
     )
     return State(
         at,
         goal,
-        whole(seen[..., 16] * params.evening),
-        whole(seen[..., 17] * city.most_left),
+        whole(seen[..., 20] * params.evening),
+        whole(seen[..., 21] * city.most_left),
         whole(seen[..., 4:8] * city.longest),
     )

@@ -12,7 +12,7 @@ ENDS = ["start_row", "start_column", "end_row", "end_column"]
 Shares = dict[tuple[int, ...], float]
 """A street by row and column of its ends, to the share of rides that take it."""
 
-_APART = 0.07  # of a block between two routes on the same street
+_APART = 0.1  # of a block between two routes on the same street
 _MOST_WIDTH = 9.0  # of the street that is taken most [points]
 
 

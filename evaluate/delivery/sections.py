@@ -16,7 +16,7 @@ from evaluate.results import PolicyResult, policy_results
 from evaluate.statistics import scores_of
 
 KINDS = {"pairs trained on": 0.0, "pairs held out": 1.0}  # values of the metric held_out
-BLIND_COLOUR, OPTIMUM_COLOUR = "#b0b0b0", "#222222"
+BLIND_COLOUR, OPTIMUM_COLOUR = "#e08214", "#222222"  # on grey streets
 
 
 def delivery_sections(evaluation: Evaluation, params: DeliveryParams) -> FamilySections:
