@@ -24,7 +24,7 @@ from envs.campaign.posterior import Posterior, fields_at, fit
 from envs.campaign.presets import make_params
 from evaluate.campaign.calibrate.fit_check import check_fit
 from evaluate.campaign.calibrate.fitted import Fitted
-from evaluate.campaign.calibrate.trial import value_and_gradient
+from evaluate.campaign.calibrate.trial import Ahead, value_and_gradient, worth
 from evaluate.campaign.calibrate.untold import warnings_of
 from tests.tools import histories
 from tests.tools.histories import BUDGET, History, Split, history
@@ -32,7 +32,8 @@ from tests.tools.histories import BUDGET, History, Split, history
 WEIGHTS = (1.0, 2.0, 3.0, 5.0)
 LENGTH = 7  # days of a campaign to come
 BINS = 10  # of ranks
-ITERATIONS = 60  # on the way to the best plan of another world
+ITERATIONS = 60  # on the way to the best plan
+SCENARIOS = 200  # of the posterior
 RANKED = 99  # draws that a truth is ranked among
 
 
@@ -42,7 +43,9 @@ class Found(NamedTuple):
     Attributes:
         seconds: Of one core [s].
         r_hat, effective: The worst of all parameters.
-        regret: Of the plan from the posterior mean under the truth, share of the best plan's [1].
+        regret: Of the plan from the posterior mean in the true world, share of the best plan's [1].
+        least: Of the plan that earns most in the mean over the posterior: no plan is expected to
+            have less [1].
         blind: Of the plan from the prior's mean [1].
         warned: Whether the split is said to be untold.
         is_good: Whether the check of fit finds nothing.
@@ -56,6 +59,7 @@ class Found(NamedTuple):
     r_hat: float
     effective: float
     regret: float
+    least: float
     blind: float
     warned: bool
     is_good: bool
@@ -65,7 +69,7 @@ class Found(NamedTuple):
     names: tuple[str, ...]
 
 
-def campaign(channels: int, metrics: int, **fields: Any) -> CampaignParams:
+def campaign(channels: int, metrics: int, /, **fields: Any) -> CampaignParams:
     """A campaign to come, of a week."""
     names: dict[str, Any] = {
         "channels": [f"channel_{place}" for place in range(channels)],
@@ -96,16 +100,18 @@ def find(past: History, rng: np.random.Generator, is_scaled: bool = True) -> Fou
     draws = posterior.draws
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
     ranked = draws[rng.choice(len(draws), RANKED, replace=False)]
-    seen = as_fitted(posterior)
-    regret, blind = (
-        _regret(past, fields_at(calibration, where)) for where in (draws.mean(axis=0), 0 * point)
+    seen, shape = as_fitted(posterior), calibration.blocks[0].shape
+    plan, blind = (
+        planner.plan(campaign(*shape, **fields_at(calibration, where))).spend
+        for where in (draws.mean(axis=0), 0 * point)
     )
     return Found(
         seconds=seconds,
         r_hat=float(posterior.r_hat.max()),
         effective=float(posterior.effective.min()),
-        regret=regret,
-        blind=blind,
+        regret=_regret(past, plan),
+        least=_regret(past, _best_for(seen, plan)),
+        blind=_regret(past, blind),
         warned=any(caveat.kind == "split" for caveat in warnings_of(seen)),
         is_good=check_fit(seen, rng).is_good,
         within=(low <= point) & (point <= high),
@@ -123,18 +129,38 @@ def as_fitted(posterior: Posterior) -> Fitted:
     return Fitted(posterior, params.channels, params.metrics, WEIGHTS[:metrics], "bu")
 
 
-def _regret(past: History, believed: dict[str, Any]) -> float:
-    """What the best plan of a campaign that is believed in loses in the true world [1]."""
-    shape = past.calibration.past.spend.shape[1], past.calibration.past.metrics.shape[1]
+def _best_for(seen: Fitted, start: FloatArray) -> FloatArray:
+    """The plan that earns most in the mean over draws from the posterior, (days, channels)."""
+    channels = len(seen.channels)
+    ahead = Ahead(LENGTH, BUDGET, 0, np.zeros(channels), np.full(channels, BUDGET))
+    some = seen.posterior.draws[:: -(-len(seen.posterior.draws) // SCENARIOS)]
+    each = worth(seen, ahead, some)
+
+    def earned(plans: FloatArray) -> FloatArray:
+        mean: FloatArray = each(np.repeat(plans, len(some), axis=0)).mean(axis=0, keepdims=True)
+        return mean
+
+    return _climb(earned, start)
+
+
+def _climb(earned: Callable[[FloatArray], FloatArray], start: FloatArray) -> FloatArray:
+    """The best plan (days, channels) found from a start, by plans (1, tried, ...) to (1, tried)."""
+    slope = partial(value_and_gradient, earned, BUDGET)
+    low, high = np.zeros_like(start), np.full_like(start, BUDGET)
+    ends = robust_planner.ascend(slope, start[np.newaxis], low, high, BUDGET, ITERATIONS)
+    best: FloatArray = ends[0]
+    return best
+
+
+def _regret(past: History, chosen: FloatArray) -> float:
+    """What a plan (days, channels) [bu/day] loses in the true world [1]."""
+    shape = past.calibration.blocks[0].shape
     truth = campaign(*shape, **fields_at(past.origin, past.truth))
-    chosen, best = planner.plan(campaign(*shape, **believed)).spend, planner.plan(truth)
+    best = planner.plan(truth)
     if past.world is not histories.logistic:  # the others change no plan of a week
         return 1.0 - float(planner.expected_engagement(truth, chosen)) / best.engagement
     earned = partial(_earned, past)
-    low, high = np.zeros_like(chosen), np.full_like(chosen, BUDGET)
-    slope = partial(value_and_gradient, earned, BUDGET)
-    most = robust_planner.ascend(slope, best.spend[np.newaxis], low, high, BUDGET, ITERATIONS)
-    value = earned(np.stack([chosen[np.newaxis], most], axis=1))[0]
+    value = earned(np.stack([chosen, _climb(earned, best.spend)])[np.newaxis])[0]
     return float(1.0 - value[0] / value.max())
 
 
@@ -205,6 +231,7 @@ def summary(found: Sequence[Found]) -> dict[str, Any]:
         "seconds": np.mean([each.seconds for each in found]),
         "regret": regret.mean(),
         "worst": regret.max(),
+        "least": np.mean([each.least for each in found]),
         "without data": np.mean([each.blind for each in found]),
         "split warned": np.mean([each.warned for each in found]),
         "fit doubted": np.mean([not each.is_good for each in found]),

@@ -7,6 +7,7 @@ lead with its interval.
 """
 
 import argparse
+import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -21,12 +22,11 @@ import pandas as pd
 from scipy import stats
 
 from envs.campaign import baselines, planner
-from envs.campaign.allocation import ALLOCATIONS
 from envs.campaign.batch import CampaignBatch
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.posterior import fields_at, fit
 from evaluate.campaign.calibrate.config import config_of
-from evaluate.campaign.domain import params_of
+from evaluate.campaign.domain import baseline_env, params_of
 from evaluate.campaign.policies import REPLANNER, baseline_policies
 from evaluate.policies import load_candidates
 from evaluate.rollouts import Candidate
@@ -35,7 +35,7 @@ from tests.benchmarks.calibration import LENGTH, as_fitted, campaign
 from tests.tools.histories import BUDGET, history, wandering
 from train.play import Policy
 
-WEEKS = 1_000  # played by each policy under the truth of a brand
+WEEKS = 200  # played by each policy under the truth of a brand
 AGENT, HABIT, PLAN = "agent", "habit", "plan of the mean"
 
 
@@ -63,11 +63,9 @@ def brand(case: int, seed: int, days: int, folder: Path) -> dict[str, Any]:
     spends = {name: float(planner.expected_engagement(truth, of())) for name, of in fixed.items()}
     adaptive = {
         REPLANNER: earned(
-            baseline_policies(believed, case)[REPLANNER], believed, "spend", "history"
+            baseline_policies(believed, case)[REPLANNER], baseline_env(trained.env).kwargs
         ),
-        AGENT: earned(
-            trained.policy, believed, "logits", str(trained.env.kwargs["observation"]), True
-        ),
+        AGENT: earned(trained.policy, trained.env.kwargs),
     }
     shares = {name: value / most for name, value in (spends | adaptive).items()}
     return {"brand": case, "converged": posterior.is_converged, "clairvoyant": most, **shares}
@@ -82,28 +80,22 @@ def train(config: Path) -> Candidate:
     return load_candidates([run], main=run.config_name)[0]
 
 
-def week_under(truth: CampaignParams, seed: int) -> Callable[..., float]:
+def week_under(truth: CampaignParams, seed: int) -> Callable[[Policy, dict[str, Any]], float]:
     """Plays weeks under a truth, the same chance for every policy; returns what does so."""
+    true = dataclasses.asdict(truth)
 
-    def earned(
-        policy: Policy,
-        believed: CampaignParams,
-        action: str,
-        observation: str,
-        privileged: bool = False,
-    ) -> float:
-        """Mean expected engagement of a week [1]."""
+    def earned(policy: Policy, kwargs: dict[str, Any]) -> float:
+        """Mean expected engagement of a week [1], for a policy trained with ``kwargs``."""
         rng = np.random.default_rng(seed)
-        world = CampaignBatch(truth, "spend", "day", WEEKS)
-        seen = CampaignBatch(believed, action, observation, WEEKS, privileged)
+        world = CampaignBatch(WEEKS, preset="uncertain", action="spend", observation="day", **true)
+        seen = CampaignBatch(WEEKS, **{"preset": "uncertain"} | kwargs)
         world.reset(rng)
         seen.reset(rng)
         state, total, starts = None, 0.0, np.ones(WEEKS, dtype=bool)
         for _ in range(LENGTH):
             actions, state = policy.predict(seen.observations.copy(), state, starts, True)
-            spend = ALLOCATIONS[action](believed, actions, (WEEKS,), seen.day)
-            day = world.play(spend)
-            seen.play(spend, metrics=day.metrics)
+            day = world.play(seen.read(actions, (WEEKS,)))
+            seen.play(day.spend, metrics=day.metrics)
             total += float(day.expected_engagement.mean())
             starts = np.zeros(WEEKS, dtype=bool)
         return total
