@@ -157,5 +157,7 @@ def _chosen(episodes: pd.DataFrame) -> dict[str, int]:
     gain = optimum["minutes_saved"] - blind["minutes_saved"]
     parts = {kind: gain[optimum["held_out"] == value] for kind, value in KINDS.items()}
     return {
-        kind: int(part.index.to_numpy()[part.to_numpy().argmax()]) for kind, part in parts.items() if len(part)
+        kind: int(part.index.to_numpy()[part.to_numpy().argmax()])
+        for kind, part in parts.items()
+        if len(part)
     }
