@@ -17,9 +17,9 @@ _MOST_WIDTH = 9.0  # of the street that is taken most [points]
 
 
 def routes(city: City, rides: dict[str, pd.DataFrame], colours: dict[str, str]) -> Figure:
-    """A map for each ride, title to its moves, with a line for each policy and its minutes."""
+    """A map for each ride, title to its moves, with a line and the minutes of each policy."""
     with theme():
-        figure = Figure(figsize=(4.2 * len(rides), 5.0), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(4.2 * len(rides), 5.2), dpi=DPI, layout="constrained")
         grid = figure.subplots(1, len(rides), squeeze=False)[0]
         for axes, (title, moves) in zip(grid, rides.items(), strict=True):
             draw_map(axes, city)
@@ -44,7 +44,7 @@ def routes(city: City, rides: dict[str, pd.DataFrame], colours: dict[str, str]) 
                 int(first["start_row"] * width + first["start_column"]),
                 int(last["end_row"] * width + last["end_column"]),
             )
-            taken = "\n".join(f"{policy}: {minutes[policy]:.0f} min" for policy in colours)
+            taken = ", ".join(f"{minutes[policy]:.0f}" for policy in colours) + " min"
             axes.set_title(f"{title}\n{taken}", fontsize=10)
         lines = {name: Line2D([], [], color=colour, lw=2.5) for name, colour in colours.items()}
         legend_of(figure, lines)

@@ -122,7 +122,8 @@ def _on_the_map(evaluation: Evaluation, params: DeliveryParams) -> Section:
     routes = Chart(
         "routes",
         "Routes from the restaurant R to the customer C, on the ride of each kind of pair on which "
-        f"the {OPTIMUM} saves most against the {BLIND}: extremes, not typical rides. Wide streets "
+        f"the {OPTIMUM} saves most against the {BLIND}: extremes, not typical rides; above "
+        "each its minutes in the order of the legend. Wide streets "
         f"are fast when free; arrows are one-way streets. Of {agent.name} the training seed "
         f"{agent.seeds[0]} is shown.",
         f"Maps of the city with routes; {minutes}.",
