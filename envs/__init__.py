@@ -20,3 +20,8 @@ register(
     vector_entry_point="envs.campaign.vector_env:CampaignVectorEnv",
     kwargs={"preset": "uncertain"},
 )
+register(
+    id="AdTiming-v0",
+    entry_point="envs.ad_timing.env:AdTimingEnv",
+    vector_entry_point="envs.ad_timing.env:AdTimingVectorEnv",
+)
