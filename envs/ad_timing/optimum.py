@@ -54,11 +54,6 @@ def solve(params: AdTimingParams, rule: BoolArray | None = None) -> Solution:
             return Solution(values, shows)
 
 
-def threshold_rule(params: AdTimingParams, threshold: int) -> BoolArray:
-    """Where a threshold shows an ad, (k from 0 to max_items,)."""
-    return np.arange(params.max_items + 1) >= threshold
-
-
 @cache
 def best_value(params: AdTimingParams) -> float:
     """What a session is worth to the best rule that knows each user's type [1]."""
