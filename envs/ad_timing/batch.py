@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from envs.ad_timing import model, rendering
 from envs.ad_timing.model import State
-from envs.ad_timing.optimum import best_value
+from envs.ad_timing.optimum import best_value, solutions
 from envs.ad_timing.params import make_params
 from envs.batched import ALL, Played, Rows, check_choice, check_count, check_state
 
@@ -57,6 +57,7 @@ class AdTimingBatch:
         self._shown = np.zeros((count, most), dtype=bool)
         self._watched = np.zeros(count, dtype=np.int64)
         self._value = np.zeros(count)
+        self._given_away = np.zeros(count)
 
     def reset(
         self, rng: Generator, rows: Rows = ALL, options: dict[str, Any] | None = None
@@ -71,7 +72,7 @@ class AdTimingBatch:
         self._luck[rows] = rng.random((count, self.params.max_items))
         self._state = _merge(rows, self._start, self._state)
         self.is_over = self.is_over.copy()
-        for array in (self.is_over, self._shown, self._watched, self._value):
+        for array in (self.is_over, self._shown, self._watched, self._value, self._given_away):
             array[rows] = 0
         self.is_started = True
         self._observe()
@@ -93,6 +94,7 @@ class AdTimingBatch:
         self._shown[self._everyone[rows], now[rows]] = actions[rows]
         self._watched[rows] += played.is_watched[rows]
         self._value[rows] += played.reward[rows]
+        self._given_away[rows] += self._losses(actions)[rows]
         self._state = _merge(rows, played.after, self._state)
         is_cut = ~played.is_left & (self._state.items >= self.params.max_items)
         is_over = self.is_over.copy()
@@ -103,6 +105,16 @@ class AdTimingBatch:
         return Played(
             played.reward, played.is_left, is_cut, {**info, "value": played.reward.copy()}
         )
+
+    def _losses(self, actions: NDArray[Any]) -> NDArray[np.float64]:
+        """What decisions give away against the best rule that knows the user's type, (count,)."""
+        k, m, show = self._state.k, self._state.m, actions.astype(np.int64)
+        first, *second = (
+            best.losses[show, k, np.minimum(m, best.losses.shape[2] - 1)]
+            for best in solutions(self.params)
+        )
+        losses: NDArray[np.float64] = first
+        return np.where(self._is_impatient, second[0], losses) if second else losses
 
     def _observe(self) -> None:
         k, m, items, annoyance = self._state
@@ -115,10 +127,18 @@ class AdTimingBatch:
             seen[:, COLUMNS] = self._is_impatient
 
     def episode_metrics(self) -> dict[str, NDArray[np.float64]]:
-        """Totals of each session so far, flat names to arrays (count,)."""
+        """Totals of each session so far, flat names to arrays (count,).
+
+        The expected value is what the best rule that knows the user's type earns from the start,
+        less what each decision gave away. Over sessions its mean is that of the value, without the
+        luck of who leaves when.
+        """
+        starts = np.array([best.value for best in solutions(self.params)])
+        expected = starts[self._is_impatient.astype(np.int64)] - self._given_away
         return {
             "ad_timing/value": self._value.copy(),
-            "ad_timing/share_of_optimum": self._value / best_value(self.params),
+            "ad_timing/expected_value": expected,
+            "ad_timing/share_of_optimum": expected / best_value(self.params),
             "ad_timing/ads": self._state.m.astype(np.float64),
             "ad_timing/items": self._watched.astype(np.float64),
         }
@@ -156,6 +176,7 @@ class AdTimingBatch:
             "shown": self._shown,
             "watched": self._watched,
             "value": self._value,
+            "given_away": self._given_away,
             **self._state._asdict(),
         }
 

@@ -68,8 +68,10 @@ class AdTimingEnv(BatchedEnv):
 
     Each step ``ad``, ``watched`` and ``left``, whether an ad was shown, the item watched, and the
     session left, and ``value``, the reward; on the last step also ``episode_metrics``, flat names
-    to numbers: the session's value, its share of what the best rule earns that knows the user's
-    type, ads and items watched.
+    to numbers: ``value``, ``expected_value``, ``share_of_optimum``, ``ads`` and ``items`` watched.
+    The expected value is what the best rule that knows the user's type earns, less what each
+    decision gave away against it; its mean over sessions is that of the value, with less luck in
+    it. The share is that of the expected value.
 
     ## Arguments
 

@@ -1,4 +1,4 @@
-"""The best rule by dynamic programming, and what any other rule is worth, where users are alike."""
+"""The best rule for users who are alike, by dynamic programming."""
 
 from functools import cache
 from typing import NamedTuple
@@ -19,6 +19,7 @@ class Solution(NamedTuple):
 
     values: FloatArray
     shows: BoolArray
+    losses: FloatArray  # (wait or show, k, m): what a decision gives away against the better one
 
     @property
     def value(self) -> float:
@@ -32,13 +33,10 @@ class Solution(NamedTuple):
         return int(shown[0]) if len(shown) else len(self.shows)
 
 
-def solve(params: AdTimingParams, rule: BoolArray | None = None) -> Solution:
-    """Value iteration (Bellman 1957), for the best rule or for one that is given.
+def solve(params: AdTimingParams) -> Solution:
+    """Value iteration (Bellman 1957); sessions that are cut off count as if they went on.
 
-    ``rule`` (k from 0 to max_items,) says where an ad is shown. Sessions that are cut off count as
-    if they went on.
-
-        V(k, m) = max(u + (1 - h) V(k + 1, m), r + (1 - b(k, m)) (u + (1 - h) V(1, m + 1)))
+    V(k, m) = max(u + (1 - h) V(k + 1, m), r + (1 - b(k, m)) (u + (1 - h) V(1, m + 1)))
     """
     k = np.arange(params.max_items + 1)[:, np.newaxis]
     stays = 1.0 - leave_at_ad(params, k, np.arange(params.max_items if params.f else 1))
@@ -48,13 +46,18 @@ def solve(params: AdTimingParams, rule: BoolArray | None = None) -> Solution:
         first_item = np.append(values[1, 1:], values[1, -1])  # after an ad
         wait = params.u + goes_on * next_item
         show = params.r + stays * (params.u + goes_on * first_item)
-        shows = show > wait if rule is None else np.broadcast_to(rule[:, np.newaxis], show.shape)
-        before, values = values, np.where(shows, show, wait)
+        before, values = values, np.maximum(wait, show)
         if np.abs(values - before).max() < TOLERANCE * max(params.u, params.r):
-            return Solution(values, shows)
+            return Solution(values, show > wait, values - np.stack([wait, show]))
 
 
 @cache
+def solutions(params: AdTimingParams) -> tuple[Solution, ...]:
+    """The best rule for each type of user, solved once per parameters and process."""
+    return tuple(solve(alike) for _, alike in params.types.values())
+
+
 def best_value(params: AdTimingParams) -> float:
     """What a session is worth to the best rule that knows each user's type [1]."""
-    return sum(share * solve(alike).value for share, alike in params.types.values())
+    shares = [share for share, _ in params.types.values()]
+    return sum(s * best.value for s, best in zip(shares, solutions(params), strict=True))

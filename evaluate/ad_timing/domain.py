@@ -60,7 +60,7 @@ def sections(evaluation: Evaluation) -> FamilySections:
 DOMAIN = Domain(
     episode="session",
     step="item",
-    objective="value",
+    objective="expected_value",
     baselines=NAMES,
     best_name=best_name,
     comparison_key=params_of,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.ad_timing.model import BoolArray, IntArray
-from envs.ad_timing.optimum import solve
+from envs.ad_timing.optimum import solutions
 from envs.ad_timing.params import AdTimingParams
 from evaluate.ad_timing.schedules import adaptive_schedule, best_threshold
 from evaluate.domain import Probabilities
@@ -16,7 +16,13 @@ from evaluate.results import BaselineNames
 OPTIMAL, BEST_THRESHOLD = "optimal rule", "best threshold"
 ADAPTIVE, CLAIRVOYANT = "adaptive rule", "clairvoyant"
 SAMPLED = "(sampled)"  # after the name of a trained policy that draws its decisions
-NAMES = BaselineNames(optimum=OPTIMAL, planners=(OPTIMAL, BEST_THRESHOLD, ADAPTIVE, CLAIRVOYANT))
+NAMES = BaselineNames(
+    optimum=OPTIMAL,
+    best_fixed=BEST_THRESHOLD,
+    clairvoyant=CLAIRVOYANT,
+    replanner=ADAPTIVE,
+    planners=(OPTIMAL, BEST_THRESHOLD, ADAPTIVE, CLAIRVOYANT),
+)
 EVERY = (3, 6, 10)  # items
 
 
@@ -78,11 +84,11 @@ def baseline_rules(params: AdTimingParams) -> dict[str, Callable[[Seen], BoolArr
         "always": _threshold(0),
         "never": _threshold(params.max_items + 1),
         **{f"every {items}": _threshold(items) for items in EVERY},
-        BEST_THRESHOLD: _threshold(best_threshold(params)),
     }
-    tables = [solve(alike).shows for _, alike in params.types.values()]
+    tables = [best.shows for best in solutions(params)]
     if params.users == "alike":
         return rules | {OPTIMAL: lambda now: _looked_up(tables[0], now)}
+    rules[BEST_THRESHOLD] = _threshold(best_threshold(params))
     if not params.f:
         rules[ADAPTIVE] = lambda now: adaptive_schedule(params)[now.items]
     patient, impatient = tables

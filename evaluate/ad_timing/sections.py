@@ -1,129 +1,46 @@
-"""The sections that belong to ad timing: what policies are worth exactly, when they show ads."""
+"""The section that belongs to ad timing: when the policies show ads."""
 
 import numpy as np
 import pandas as pd
 
-from envs.ad_timing.optimum import best_value, solve
+from envs.ad_timing.optimum import solutions
 from envs.ad_timing.params import AdTimingParams
-from evaluate import statistics
 from evaluate.ad_timing import charts
-from evaluate.ad_timing.policies import (
-    ADAPTIVE,
-    BEST_THRESHOLD,
-    CLAIRVOYANT,
-    OPTIMAL,
-    SAMPLED,
-)
-from evaluate.ad_timing.schedules import Schedules, mean_value, schedules_of
+from evaluate.ad_timing.policies import ADAPTIVE, OPTIMAL, SAMPLED
+from evaluate.ad_timing.schedules import Schedules, schedules_of
 from evaluate.domain import Evaluation, FamilySections
-from evaluate.report import wording
-from evaluate.report.page import Chart, Row, Section, table
-from evaluate.statistics import Interval, Scores
-from train.play import percent
+from evaluate.report.page import Chart, Section
 
 LEAST_VISITS = 30  # to tell a chance
-EXACT = (
-    "All that a policy sees of a user is that they are still there, so one that draws nothing "
-    "treats every session alike until the user leaves. Its decisions are read off the longest "
-    "session played, and its value is computed from the chances of leaving, without sampling; "
-    "what would come after that session does not count. Intervals are over training seeds alone."
+ABOUT = (
+    "Each decision comes before an item; k are the items since the start or the last ad. All that "
+    "a policy sees of a user is that they are still there, so one that draws nothing treats every "
+    "session alike until the user leaves."
+)
+LIMIT = (
+    "That is what limits how far a policy that does not know the type of each user can come: users "
+    "tell their type only by staying, and who has told it by leaving is gone. No such policy earns "
+    f"more than the {ADAPTIVE}, which follows the odds that a user who is still there is impatient."
 )
 
 
 def ad_timing_sections(evaluation: Evaluation, params: AdTimingParams) -> FamilySections:
-    """The exact values ahead of the sampled ones, then when the policies show ads."""
+    """When the policies show ads."""
     schedules = schedules_of(evaluation.results.steps)
-    scores = exact_scores(evaluation, params, schedules)
-    closed = gaps_closed(scores)
-    exact = Section(
-        "What a session is worth, exactly",
-        [EXACT, *([_about_the_gap(closed, evaluation)] if closed else [])],
-        [table("Exact values, the best first.", _rows(evaluation, params, scores, closed))],
-        [],
-    )
-    text = ["Each decision comes before an item; k are the items since the start or the last ad."]
+    text = [ABOUT, *([LIMIT] if ADAPTIVE in schedules else [])]
     pictures = [_show_by_k(evaluation, params), _timeline(schedules)]
-    numbers = {
-        name: {"exact_value": statistics.mean(value)._asdict()}
-        | ({"exact_gap_closed": closed[name]._asdict()} if name in closed else {})
-        for name, value in scores.items()
-    }
-    return FamilySections((exact,), (Section("When ads are shown", text, [], pictures),), numbers)
-
-
-def exact_scores(
-    evaluation: Evaluation, params: AdTimingParams, schedules: Schedules
-) -> dict[str, Scores]:
-    """The exact value of each policy, a row for each training seed; the best policy first."""
-    scores = {
-        name: Scores(
-            np.array([[mean_value(params, schedule)] for schedule in by_seed.values()]),
-            is_trained=name in evaluation.trained,
-            is_deterministic=True,
-        )
-        for name, by_seed in schedules.items()
-    }
-    best = OPTIMAL if params.users == "alike" else CLAIRVOYANT
-    scores[best] = Scores(np.array([[best_value(params)]]), False, is_deterministic=True)
-    return dict(sorted(scores.items(), key=lambda item: -item[1].values.mean()))
-
-
-def gaps_closed(scores: dict[str, Scores]) -> dict[str, Interval]:
-    """The part of the way from the best threshold to the clairvoyant; empty without that gap."""
-    floor, ceiling = scores.get(BEST_THRESHOLD), scores.get(CLAIRVOYANT)
-    if floor is None or ceiling is None or ceiling.values - floor.values < 1e-4:
-        return {}
-    return {name: statistics.gap_closed(value, floor, ceiling) for name, value in scores.items()}
-
-
-def _rows(
-    evaluation: Evaluation,
-    params: AdTimingParams,
-    scores: dict[str, Scores],
-    closed: dict[str, Interval],
-) -> list[Row]:
-    best, episode = best_value(params), evaluation.domain.episode
-    form = wording.totals(best)
-    rows = []
-    for name, value in scores.items():
-        mean = statistics.mean(value)
-        row: Row = [("policy", name), ("value", form.number(mean.value))]
-        row += [(wording.INTERVAL, wording.ends(mean, form.number, episode))]
-        row += [(evaluation.share_name, percent(mean.value / best))]
-        row += [("worst seed", percent(float(value.values.min()) / best))]
-        if closed:
-            row += [("gap closed", wording.share(closed[name].value))]
-            row += [(wording.INTERVAL, wording.ends(closed[name], wording.share, episode))]
-        rows.append(row)
-    return rows
-
-
-def _about_the_gap(closed: dict[str, Interval], evaluation: Evaluation) -> str:
-    """What limits the gap that a policy can close."""
-    leading, episode = evaluation.trained[0], evaluation.domain.episode
-    text = (
-        f"{leading} closes {wording.with_ends(closed[leading], wording.share, episode)} of the gap "
-        f"between the {BEST_THRESHOLD}, which treats all users alike, and the {CLAIRVOYANT}, "
-        "who knows the type of each."
-    )
-    if ADAPTIVE not in closed:
-        return text
-    return (
-        f"{text} No policy that does not know it closes more than the {ADAPTIVE}, "
-        f"{wording.share(closed[ADAPTIVE].value)}: a user tells their type only by staying, "
-        "and whoever has told it by leaving is gone."
-    )
+    return FamilySections(rest=(Section("When ads are shown", text, [], pictures),))
 
 
 def _show_by_k(evaluation: Evaluation, params: AdTimingParams) -> Chart:
     """The chance that each agent shows an ad against k, beside what the best rules do."""
-    steps = with_k(evaluation.results.steps)
-    sampled = steps[steps["policy"].str.endswith(SAMPLED)]
+    steps = evaluation.results.steps
+    sampled = with_k(steps[steps["policy"].str.endswith(SAMPLED)])
     visits = sampled.groupby(["policy", "seed", "k"])["ad"].agg(["mean", "size"]).reset_index()
     chances = visits[visits["size"] >= LEAST_VISITS].rename(columns={"mean": "chance"})
     rules = {
-        f"best for {name}" if len(params.types) > 1 else OPTIMAL: solve(alike).threshold
-        for name, (_, alike) in params.types.items()
+        f"best for {name} users" if len(params.types) > 1 else OPTIMAL: best.threshold
+        for name, best in zip(params.types, solutions(params), strict=True)
     }
     mean = chances.pivot_table(index="policy", columns="k", values="chance")
     words = "; ".join(
@@ -166,5 +83,6 @@ def with_k(steps: pd.DataFrame) -> pd.DataFrame:
     """The steps with k, the items since the start or the last ad."""
     keys = [steps[name] for name in ("policy", "seed", "episode")]
     shown = steps["step"].where(steps["ad"] == 1)
-    last = shown.groupby(keys, dropna=False).transform(lambda part: part.shift().ffill())
+    before = shown.groupby(keys, dropna=False).shift()
+    last = before.groupby(keys, dropna=False).ffill()
     return steps.assign(k=(steps["step"] - last.fillna(1)).astype(int))
