@@ -53,7 +53,7 @@ class AdTimingBatch:
         self._everyone = np.arange(count)
         self._start = self._state = model.initial_state((count,))
         self._is_impatient = np.zeros(count, dtype=bool)
-        self._luck = np.zeros((count, most))
+        self._luck = np.zeros((count, most), np.float32)
         self._shown = np.zeros((count, most), dtype=bool)
         self._watched = np.zeros(count, dtype=np.int64)
         self._value = np.zeros(count)
@@ -69,7 +69,7 @@ class AdTimingBatch:
         count = len(self._everyone[rows])
         if self.params.users == "mixed":
             self._is_impatient[rows] = rng.random(count) < self.params.impatient_share
-        self._luck[rows] = rng.random((count, self.params.max_items))
+        self._luck[rows] = rng.random((count, self.params.max_items), np.float32)
         self._state = _merge(rows, self._start, self._state)
         self.is_over = self.is_over.copy()
         for array in (self.is_over, self._shown, self._watched, self._value, self._given_away):

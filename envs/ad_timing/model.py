@@ -8,7 +8,7 @@ k counts the items since the start or the last ad, m the ads so far. Both decisi
 an item, so that one uniform draw decides who leaves: below b at once, below b + (1 - b) h after it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def transition(
     params: AdTimingParams,
     state: State,
     show: BoolArray,
-    luck: FloatArray,
+    luck: NDArray[np.floating[Any]],
     is_impatient: BoolArray | bool = False,
 ) -> Step:
     """Plays a decision; ``luck`` is uniform on [0, 1)."""

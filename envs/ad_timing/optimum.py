@@ -57,6 +57,7 @@ def solutions(params: AdTimingParams) -> tuple[Solution, ...]:
     return tuple(solve(alike) for _, alike in params.types.values())
 
 
+@cache
 def best_value(params: AdTimingParams) -> float:
     """What a session is worth to the best rule that knows each user's type [1]."""
     shares = [share for share, _ in params.types.values()]
