@@ -215,7 +215,7 @@ def test_other_algorithms_learn_on_any_id(env_id: str, kwargs: dict[str, Any]) -
 @pytest.mark.parametrize("env_id", FAMILIES)
 def test_any_id_runs_in_wrappers_and_other_processes(env_id: str) -> None:
     def wrapped() -> Any:
-        env = gymnasium.wrappers.RecordEpisodeStatistics(make(env_id))
+        env: Any = gymnasium.wrappers.RecordEpisodeStatistics(make(env_id))
         env = gymnasium.wrappers.NormalizeObservation(env)
         return gymnasium.wrappers.NormalizeReward(env)
 
