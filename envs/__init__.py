@@ -25,3 +25,8 @@ register(
     entry_point="envs.delivery.env:DeliveryEnv",
     vector_entry_point="envs.delivery.env:DeliveryVectorEnv",
 )
+register(
+    id="AdTiming-v0",
+    entry_point="envs.ad_timing.env:AdTimingEnv",
+    vector_entry_point="envs.ad_timing.env:AdTimingVectorEnv",
+)

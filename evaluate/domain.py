@@ -23,6 +23,7 @@ from train.environment import find_spec
 from train.errors import InputError
 
 DOMAINS = {
+    "envs.ad_timing": "evaluate.ad_timing.domain",
     "envs.campaign": "evaluate.campaign.domain",
     "envs.delivery": "evaluate.delivery.domain",
 }

@@ -1,4 +1,4 @@
-"""Conformance: what every registered id has to do in every form that it offers."""
+"""Conformance: what every campaign has to do in every form that it offers."""
 
 import copy
 import itertools
