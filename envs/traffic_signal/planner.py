@@ -41,7 +41,7 @@ class Optimum(NamedTuple):
 
 
 @cache
-def optimum(params: SignalParams, most: int = 60) -> Optimum:
+def optimum(params: SignalParams, most: int = 90) -> Optimum:
     """The optimum of an episode, or in the long run where arrivals are always the same.
 
     Solved once a process for each parameters. For the long run it is relative value iteration on
