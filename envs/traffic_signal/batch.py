@@ -70,7 +70,11 @@ class SignalBatch:
     def read(self, actions: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """Which signals are to switch, (count,)."""
         given = np.asarray(actions)
-        if given.shape != shape or given.dtype.kind not in "iub" or not np.isin(given, (0, 1)).all():
+        if (
+            given.shape != shape
+            or given.dtype.kind not in "iub"
+            or not np.isin(given, (0, 1)).all()
+        ):
             raise ValueError(
                 f"{FAMILY}: action={actions!r}: must be 0 (extend the green) or 1 (switch)"
                 + (f" for each of {shape[0]} junctions" if shape else "")
@@ -99,7 +103,8 @@ class SignalBatch:
             "switched": switched,
         }
         over = self.is_over
-        return Played(-self.params.reward_scale * waiting, np.zeros_like(over), over, info)
+        reward = -self.params.reward_scale * waiting.astype(np.float64)
+        return Played(reward, np.zeros_like(over), over, info)
 
     def episode_metrics(self) -> dict[str, NDArray[np.float64]]:
         """Totals of each episode so far, flat names to arrays (count,)."""

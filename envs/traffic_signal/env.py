@@ -6,7 +6,7 @@ from gymnasium.vector import AutoresetMode
 
 from envs.batched import BatchedEnv, BatchedVectorEnv
 from envs.traffic_signal.batch import FAMILY, SignalBatch
-from envs.traffic_signal.params import make_params
+from envs.traffic_signal.params import make_params, parameter_table
 
 KWARGS = ("observation", "render_mode")
 
@@ -93,6 +93,11 @@ class TrafficSignalEnv(BatchedEnv):
                 allowed.
         """
         super().__init__(SignalBatch(make_params(KWARGS, **params), observation, 1), render_mode)
+
+
+TrafficSignalEnv.__doc__ = (TrafficSignalEnv.__doc__ or "").replace(
+    "PARAMETERS", parameter_table().replace("\n", "\n    ")
+)
 
 
 class TrafficSignalVectorEnv(BatchedVectorEnv):

@@ -90,7 +90,8 @@ def transition(params: SignalParams, state: State, switch: BoolArray, draws: Dra
 
 def waiting(queues: IntArray) -> IntArray:
     """What vehicles wait in a step that ends with queues (..., 2), (...,) [veh s]."""
-    return STEP * queues.sum(axis=-1)
+    total: IntArray = STEP * queues.sum(axis=-1)
+    return total
 
 
 def detect(params: SignalParams, queues: IntArray, rng: Generator) -> IntArray:
@@ -105,9 +106,7 @@ def detect(params: SignalParams, queues: IntArray, rng: Generator) -> IntArray:
     return own.binomial(queues, params.detection)
 
 
-def estimate(
-    params: SignalParams, before: FloatArray, seen: IntArray, state: State
-) -> FloatArray:
+def estimate(params: SignalParams, before: FloatArray, seen: IntArray, state: State) -> FloatArray:
     """Estimated queues (..., 2) [veh] from the estimate before and what is seen now.
 
     What the green discharged is taken off; what is seen over its chance corrects the rest with a

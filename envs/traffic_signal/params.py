@@ -1,6 +1,5 @@
 """The parameters of a traffic signal: value, unit, range and source of each."""
 
-import dataclasses
 import difflib
 from typing import Annotated, Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
 
 FloatArray = NDArray[np.float64]
 
@@ -75,9 +75,7 @@ class SignalParams:
         return not any(self.rush)
 
 
-FIELDS: dict[str, Any] = {
-    field.name: field.default for field in dataclasses.fields(SignalParams)  # type: ignore[arg-type]
-}
+FIELDS: dict[str, FieldInfo] = vars(SignalParams)["__pydantic_fields__"]
 
 
 def rates_at(params: SignalParams, seconds: ArrayLike) -> FloatArray:
@@ -85,10 +83,10 @@ def rates_at(params: SignalParams, seconds: ArrayLike) -> FloatArray:
 
     lambda_i(t) = a_i + b_i exp(-((t - peak_i) / width)^2 / 2)
     """
-    away = (np.asarray(seconds, dtype=np.float64)[..., np.newaxis] - params.peaks) / (
-        params.rush_width
-    )
-    return np.asarray(params.rates) + np.asarray(params.rush) * np.exp(-(away**2) / 2)
+    times = np.asarray(seconds, dtype=np.float64)[..., np.newaxis]
+    away = (times - np.array(params.peaks)) / params.rush_width
+    rates: FloatArray = np.array(params.rates) + np.array(params.rush) * np.exp(-(away**2) / 2)
+    return rates
 
 
 def make_params(known: tuple[str, ...] = (), **values: Any) -> SignalParams:
@@ -123,5 +121,13 @@ def _fault(fault: Any, known: tuple[str, ...]) -> str:
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"unknown parameter {name!r}; {hint}known: {', '.join(names)}"
     place = name + "".join(f"[{part}]" for part in index)
-    meaning = {field.name: field for field in dataclasses.fields(SignalParams)}[name].default  # type: ignore[arg-type]
-    return f"{place}={fault['input']!r}: {fault['msg'].lower()} ({meaning.description})"
+    return f"{place}={fault['input']!r}: {fault['msg'].lower()} ({FIELDS[name].description})"
+
+
+def parameter_table() -> str:
+    """The fields as a table in Markdown: default, meaning and unit."""
+    rows = [["field", "default", "meaning [unit]"], ["---"] * 3]
+    for name, field in FIELDS.items():
+        default = str(field.default).strip("()")
+        rows.append([name, default, str(field.description)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -37,7 +37,8 @@ class Optimum(NamedTuple):
         time = np.minimum(state.step // KEPT_EVERY, len(self.switches) - 1)
         green = np.minimum(state.green, self.switches.shape[2] - 1)
         queues = np.minimum(state.queues, self.switches.shape[-1] - 1)
-        return self.switches[time, state.phase, green, queues[..., 0], queues[..., 1]]
+        at = time, state.phase, green, queues[..., 0], queues[..., 1]
+        return np.asarray(self.switches[at])
 
 
 @cache
@@ -103,7 +104,7 @@ def _moves(most: int, arrivals: int, leaving: int) -> FloatArray:
     """1 where a queue becomes the next one with so many arrivals, (arrivals, n, n)."""
     queues, count = np.arange(most + 1), np.arange(arrivals)[:, np.newaxis]
     after = np.clip(queues + count - leaving, 0, most)
-    return (after[..., np.newaxis] == queues).astype(np.float64)
+    return np.asarray(after[..., np.newaxis] == queues, dtype=np.float64)
 
 
 def _sweep(

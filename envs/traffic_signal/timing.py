@@ -27,7 +27,9 @@ class Programme(NamedTuple):
 
     def at(self, step: model.IntArray) -> model.IntArray:
         """The greens in force at steps (...,), (..., 2) [steps]."""
-        return self.greens[np.minimum(step * STEP // HOUR, len(self.greens) - 1)]
+        hour = np.minimum(step * STEP // HOUR, len(self.greens) - 1)
+        greens: model.IntArray = self.greens[hour]
+        return greens
 
 
 def hourly_rates(params: SignalParams) -> FloatArray:
@@ -97,7 +99,7 @@ def arrival_chances(means: FloatArray) -> FloatArray:
     """Chances of 0, 1, 2, ... Poisson arrivals for each of the means (...,), (..., counts)."""
     counts = np.arange(int(poisson.isf(1e-12, means.max())) + 2)
     chances: FloatArray = poisson.pmf(counts, means[..., np.newaxis])
-    return chances / chances.sum(axis=-1, keepdims=True)
+    return np.asarray(chances / chances.sum(axis=-1, keepdims=True))
 
 
 def _join(chances: FloatArray, arrivals: FloatArray) -> FloatArray:

@@ -1,6 +1,7 @@
 """Charts of traffic signals: delay by policy, queues over time, and when the signal switches."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ MOST_SHOWN = 2.5  # times the median delay; a longer bar would leave the others 
 POINTS = 60  # in time
 MOST_QUEUE = 15  # vehicles in the picture of switches
 LEAST_SEEN = 20  # decisions in a cell of it
+LOADS = ("north-south", "east-west")
+LOOKS: tuple[dict[str, Any], ...] = ({"color": "#d95f02"}, {"color": "#1b7837", "dashes": (4, 2)})
 GREYS, DASHES = ("#555555", "#8c8c8c", "#b0b0b0"), ("-", "--", ":")
 
 
@@ -63,7 +66,7 @@ def queues_by_time(steps: pd.DataFrame) -> dict[str, pd.Series]:
     means = steps.groupby([steps["policy"], part], sort=False)["waiting"].mean()
     minutes = STEP / 60 * width
     return {
-        name: pd.Series(values.to_numpy(), (values.index.get_level_values(1) + 0.5) * minutes)
+        str(name): pd.Series(values.to_numpy(), (values.index.get_level_values(1) + 0.5) * minutes)
         for name, values in means.groupby(level=0, sort=False)
     }
 
@@ -84,13 +87,10 @@ def queues(
         above.set(ylabel="waiting [veh]", ylim=(0, None))
         minutes = np.linspace(0, params.episode / 60, 200)
         loads = rates_at(params, 60 * minutes) / params.saturation_flow
-        ends = zip(("NS", "EW"), loads.T, ("#1b7837", "#d95f02"), strict=True)
-        for name, load, colour in ends:
-            below.plot(minutes, load, color=colour)
-            at = int(load.argmax()) if np.ptp(load) else 0
-            below.annotate(name, (minutes[at], load[at]), (3, 2), textcoords="offset points")
+        for name, load, look in zip(LOADS, loads.T, LOOKS, strict=True):
+            (marks[name],) = below.plot(minutes, load, label=name, **look)
         total = loads.sum(axis=1)
-        below.plot(minutes, total, color="black", linewidth=1)
+        (marks["load of both"],) = below.plot(minutes, total, color="black", linewidth=1)
         below.set(xlabel="time since the start [min]", ylabel="load", ylim=(0, 1.25 * total.max()))
         below.yaxis.set_major_formatter(PercentFormatter(1.0))
         legend_of(figure, marks)
@@ -100,10 +100,19 @@ def queues(
 def switching(steps: pd.DataFrame) -> pd.DataFrame:
     """Share of switches where one is possible, by vehicles at green (rows) and at red (columns)."""
     free = steps[steps["may_switch"] & (steps[["at_green", "at_red"]].max(axis=1) <= MOST_QUEUE)]
-    cells = free.groupby(["at_green", "at_red"])["switched"].agg(["mean", "size"])
-    shares = cells["mean"].where(cells["size"] >= LEAST_SEEN).unstack()
-    every = range(MOST_QUEUE + 1)
-    return shares.reindex(index=every, columns=every)
+    every = np.arange(MOST_QUEUE + 1)
+    place: dict[str, Any] = {"index": "at_green", "columns": "at_red", "values": "switched"}
+    decided = free.astype({"switched": float})
+    shares = decided.pivot_table(**place, aggfunc="mean").reindex(index=every, columns=every)
+    sizes = decided.pivot_table(**place, aggfunc="size").reindex(index=every, columns=every)
+    return shares.where(sizes >= LEAST_SEEN)
+
+
+def agreement(first: pd.DataFrame, second: pd.DataFrame) -> float:
+    """Share of the cells that both have in which both mostly do the same."""
+    shares = np.stack([first.to_numpy(), second.to_numpy()])
+    mostly = shares[:, np.isfinite(shares).all(axis=0)] > 0.5
+    return float((mostly[0] == mostly[1]).mean())
 
 
 def switches(shares: Mapping[str, pd.DataFrame]) -> Figure:
@@ -113,6 +122,8 @@ def switches(shares: Mapping[str, pd.DataFrame]) -> Figure:
         panels = figure.subplots(1, len(shares), sharey=True)
         for axes, (name, share) in zip(panels, shares.items(), strict=True):
             sns.heatmap(share, ax=axes, cmap="Purples", vmin=0, vmax=1, cbar=False, square=True)
+            axes.set_facecolor("#d9d9d9")
+            axes.grid(visible=False)
             axes.invert_yaxis()
             ticks = np.arange(0, MOST_QUEUE + 1, 5)
             axes.set_xticks(ticks + 0.5, ticks)

@@ -24,8 +24,8 @@ NAMES = BaselineNames(
     planners=(OPTIMUM,),
     gap_ends=(
         f"The {WEBSTER} is timed for the mean arrivals of each hour and does not look; the "
-        f"{OPTIMUM} sees every vehicle that waits and knows the rates, and no policy does better on "
-        "average."
+        f"{OPTIMUM} sees every vehicle that waits and knows the rates: on average no policy does "
+        "better."
     ),
 )
 FORM = {"observation": "state"}  # in which baselines decide
@@ -71,7 +71,8 @@ def fixed(programme: timing.Programme) -> Decision:
     """Switches when the green of the programme is over, whatever the detectors show."""
 
     def decide(state: State, _seen: IntArray) -> BoolArray:
-        return state.green >= of_phase(programme.at(state.step), state.phase)
+        is_over: BoolArray = state.green >= of_phase(programme.at(state.step), state.phase)
+        return is_over
 
     return decide
 

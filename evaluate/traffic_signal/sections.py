@@ -82,13 +82,11 @@ def _switches(evaluation: Evaluation, steps: pd.DataFrame) -> Section:
     leading = evaluation.policies[0].name
     names = [leading, OPTIMUM]
     shares = {name: charts.switching(steps[steps["policy"] == name]) for name in names}
-    both = shares[leading].where(shares[OPTIMUM].notna())
-    alike = ((both > 0.5) == (shares[OPTIMUM] > 0.5)).where(both.notna())
-    agree = float(alike.stack().mean())
+    agree = charts.agreement(shares[leading], shares[OPTIMUM])
     chart = Chart(
         "switching",
         "How often the signal switches, by the vehicles that wait at green and at red when it may "
-        "decide; blank where that did not occur often enough.",
+        "decide; grey where that did not occur often enough.",
         f"Heat maps of the share of switches by both queues for {leading} and the {OPTIMUM}, which "
         f"mostly do the same in {agree:.0%} of the cells that both have.",
         charts.switches(shares),
