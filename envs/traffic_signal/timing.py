@@ -50,7 +50,7 @@ def webster(params: SignalParams, rates: FloatArray) -> model.IntArray:
     lost = 2.0 * STEP
     cycle = (1.5 * lost + 5.0) / (1.0 - np.minimum(load, HIGHEST_LOAD))
     greens = (cycle - lost) * loads / load / STEP
-    return np.clip(np.rint(greens), 1, params.max_green_steps).astype(np.int64)
+    return np.asarray(np.clip(np.rint(greens), 1, params.max_green_steps), dtype=np.int64)
 
 
 def hourly_programme(params: SignalParams) -> Programme:

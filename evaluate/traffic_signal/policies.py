@@ -79,7 +79,8 @@ def fixed(programme: timing.Programme) -> Decision:
 
 def gap_out(state: State, seen: IntArray) -> BoolArray:
     """Extends while a vehicle is seen at green; switches when one is seen at red alone."""
-    return (of_phase(seen, state.phase) == 0) & (of_phase(seen, 1 - state.phase) > 0)
+    switch: BoolArray = of_phase(seen, state.phase) == 0
+    return switch & (of_phase(seen, 1 - state.phase) > 0)
 
 
 def longest_queue(state: State, seen: IntArray) -> BoolArray:
