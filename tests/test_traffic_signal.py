@@ -75,9 +75,9 @@ def test_rules_have_their_known_delays(rates: tuple[float, float]) -> None:
 
 def test_the_played_optimum_costs_what_was_promised() -> None:
     kwargs: dict[str, Any] = {"rates": (0.08, 0.08), "rush": (0.2, 0.2)}
-    kwargs |= {"peaks": (900.0, 2700.0), "rush_width": 400.0}
-    promised = planner.optimum(make_params(**kwargs), 60).delay
-    metrics = played(kwargs, 400, OPTIMUM)
+    kwargs |= {"peaks": (450.0, 1350.0), "rush_width": 200.0, "episode": 1800}
+    promised = planner.optimum(make_params(**kwargs)).delay
+    metrics = played(kwargs, 300, OPTIMUM)
     ratio = (metrics["delay"] * metrics["vehicles"]).sum() / metrics["vehicles"].sum()
     assert ratio == pytest.approx(promised, rel=0.02)
 
@@ -98,19 +98,17 @@ def test_value_iteration_agrees_with_a_plain_loop() -> None:
     kernels = next(planner._kernels(params, np.array([params.rates]), most))
     swept, switches = planner._sweep(params, value, kernels)
     chances = timing.arrival_chances(np.array(params.rates) * STEP)
+    every = np.indices((len(chances[0]), len(chances[1]), 2)).reshape(3, -1).T
+    chance = chances[0, every[:, 0]] * chances[1, every[:, 1]] * 0.5
+    draws = model.Draws(every[:, :2], 1 + every[:, 2])
     for phase, green, ns, ew in np.ndindex(value.shape):
         cost = []
         for switch in (False, True):
             state = model.State(np.array([ns, ew]), np.array(phase), np.array(green), np.array(0))
-            total = 0.0
-            for index in np.ndindex(chances.shape[1], chances.shape[1], 2):
-                chance = chances[0, index[0]] * chances[1, index[1]] * 0.5
-                draws = model.Draws(np.array(index[:2]), np.array(1 + index[2]))
-                after = model.transition(params, state, np.array(switch), draws)
-                queues = np.minimum(after.queues, most)
-                at = int(after.phase), min(int(after.green), 3), *queues.tolist()
-                total += chance * (queues.sum() + value[at])
-            cost.append(total)
+            after = model.transition(params, state, np.array(switch), draws)
+            queues = np.minimum(after.queues, most)
+            to_go = value[after.phase, min(int(after.green), 3), queues[:, 0], queues[:, 1]]
+            cost.append(chance @ (queues.sum(axis=1) + to_go))
         assert swept[phase, green, ns, ew] == pytest.approx(min(cost) if 0 < green < 3 else cost[0])
         assert switches[phase, green, ns, ew] == (green == 3 or (green > 0 and cost[1] < cost[0]))
 
@@ -378,6 +376,18 @@ def test_pictures_show_the_lights_and_the_queues() -> None:
     picture = make(ID, render_mode="rgb_array")
     picture.reset(seed=0)
     assert picture.render().shape == (400, 400, 3)
+
+
+def test_what_a_step_returned_is_not_changed_later() -> None:
+    vector = make_vec(ID, 3, autoreset_mode="SameStep", rates=(0.4, 0.4))
+    kept = [vector.reset(seed=0)[0]]
+    for _ in range(3):
+        seen, *_, infos = vector.step(np.ones(3, dtype=int))
+        kept += [seen, *infos.values()]
+        own = vector.unwrapped._batch
+        assert not any(
+            np.shares_memory(given, array) for given in kept for array in own._arrays().values()
+        )
 
 
 def test_other_peoples_learners_run_it() -> None:

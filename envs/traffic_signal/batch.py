@@ -97,12 +97,12 @@ class SignalBatch:
         self._longest[rows] = np.maximum(self._longest, after.queues.max(axis=1))[rows]
         self._observe()
         info = {
-            **{f"queue_{name}": after.queues[:, i] for i, name in enumerate(APPROACHES)},
+            **{f"queue_{name}": after.queues[:, i].copy() for i, name in enumerate(APPROACHES)},
             **{f"arrivals_{name}": draws.arrivals[:, i] for i, name in enumerate(APPROACHES)},
-            "phase": after.phase,
+            "phase": after.phase.copy(),
             "switched": switched,
         }
-        over = self.is_over
+        over = self.is_over.copy()
         reward = -self.params.reward_scale * waiting.astype(np.float64)
         return Played(reward, np.zeros_like(over), over, info)
 
