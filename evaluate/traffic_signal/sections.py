@@ -7,7 +7,7 @@ from evaluate import statistics
 from evaluate.domain import Evaluation, FamilySections
 from evaluate.report import wording
 from evaluate.report.page import Chart, Row, Section, table
-from evaluate.report.wording import INTERVAL
+from evaluate.report.wording import INTERVAL, NOTHING
 from evaluate.statistics import Interval, scores_of
 from evaluate.traffic_signal import charts
 from evaluate.traffic_signal.policies import GAP_OUT, OPTIMUM, WEBSTER
@@ -54,15 +54,20 @@ def _delay(evaluation: Evaluation, delays: dict[str, Interval]) -> Section:
 def _row(delays: dict[str, Interval], name: str, form: wording.Form, episode: str) -> Row:
     value = delays[name].value
     compared = [
-        (f"against the {other}", f"{value / delays[other].value - 1:+.1%}")
+        (f"against the {other}", _change(value / delays[other].value) if name != other else NOTHING)
         for other in (OPTIMUM, GAP_OUT, WEBSTER)
     ]
     return [
         ("policy", name),
         ("delay [s/veh]", form(value)),
         (INTERVAL, wording.ends(delays[name], form, episode)),
-        *((head, cell.replace("-", "\N{MINUS SIGN}")) for head, cell in compared),
+        *compared,
     ]
+
+
+def _change(ratio: float) -> str:
+    """By how many percent one delay differs from another."""
+    return f"{ratio - 1:+.1%}".replace("-", "\N{MINUS SIGN}")
 
 
 def _queues(evaluation: Evaluation, params: SignalParams, steps: pd.DataFrame) -> Section:
