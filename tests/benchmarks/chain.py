@@ -35,7 +35,7 @@ from tests.benchmarks.calibration import LENGTH, as_fitted, campaign
 from tests.tools.histories import BUDGET, history, wandering
 from train.play import Policy
 
-WEEKS = 1_000  # played by each policy under the truth of a brand
+WEEKS = 200  # played by each policy under the truth of a brand
 AGENT, HABIT, PLAN = "agent", "habit", "plan of the mean"
 
 
