@@ -54,7 +54,7 @@ def delays(means: Mapping[str, Interval], colours: Mapping[str, str], form: Form
         axes.yaxis.grid(False)
         axes.invert_yaxis()
         longest = max(min(means[name].high or 0.0, most) for name in order)
-        axes.set(xlabel="mean delay [s/veh]", xlim=(0, 1.15 * longest))
+        axes.set(xlabel="mean delay [s/veh]", xlim=(0, 1.2 * longest))
     return figure
 
 
