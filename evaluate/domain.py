@@ -25,6 +25,7 @@ from train.errors import InputError
 DOMAINS = {
     "envs.ad_timing": "evaluate.ad_timing.domain",
     "envs.campaign": "evaluate.campaign.domain",
+    "envs.traffic_signal": "evaluate.traffic_signal.domain",
 }
 """Package of a family's environments to the module whose ``DOMAIN`` describes the family."""
 
