@@ -26,6 +26,7 @@ AGREEING = 0.4  # share of the starts that have to reach the best plan for no mo
 ROUNDS = 10
 ITERATIONS = 100
 HOPS = 50
+LOSSES, TRIES = 24, 8  # changes that a large search leaps from though they lose, and climbs from
 SIMPLE = 6  # of the simple starts, those that earn most
 SMALL = 60  # coordinates: SLSQP learns how little more than these curve too slowly by itself
 LARGE = 120  # coordinates: a climb of more takes so long that the number of climbs matters
@@ -67,7 +68,7 @@ class _Effort(NamedTuple):
 
 
 _PLAIN = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0)
-_STEEP = _PLAIN._replace(unleapt=3, far_less_later=0.5, steepness=100.0)
+_STEEP = _PLAIN._replace(climbed=0.5, unleapt=3, far_less_later=0.5, steepness=100.0)
 _FRUGAL = _STEEP._replace(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01, far_less=0.5)
 
 
@@ -188,10 +189,11 @@ def _search(program: Program, rng: np.random.Generator) -> Plan:
         order = np.arange(len(plans))
         if effort.climbed < 1.0:
             order = expected_engagement(params, plans).argsort()[::-1]
-        for place in order[: math.ceil(effort.climbed * len(starts))]:
+        climbs = math.ceil(effort.climbed * len(starts))
+        for place in order[:climbs]:
             ends.append(_climb(program, plans[place]))
             leading.append(counts[place])
-        unleapt = min(effort.unleapt, len(starts) - len(plans))
+        unleapt = max(min(effort.unleapt, climbs - len(plans)), 0)
         for place in expected_engagement(params, np.stack(starts)).argsort()[::-1][:unleapt]:
             ends.append(_climb(program, starts[place]))
             leading.append(1)
@@ -201,6 +203,10 @@ def _search(program: Program, rng: np.random.Generator) -> Plan:
         agreed = max(FOUND_BY, AGREEING * sum(leading))
         if best.check.found_by >= agreed or drawn >= MOST_STARTS:
             return best
+        if len(program.bounds) > SMALL:
+            ends[expected_engagement(params, np.stack(ends)).argmax()] = _hop(program, best.spend)
+            _improve(program, ends)
+            return _best(program, np.stack(ends), np.array(leading))
         starts = _drawn_starts(params, rng, MORE_STARTS)
 
 
@@ -245,6 +251,27 @@ def _improve(program: Program, ends: list[FloatArray]) -> None:
             if has_stalled and _residual(program, ends[place]) <= TOLERANCE * earned[place]:
                 break
         most = max(most, earned[place])
+
+
+def _hop(program: Program, spend: FloatArray) -> FloatArray:
+    """Where leaps and climbs lead from changes of a plan that lose a little."""
+    params, gain = program.params, _effort(program).gain
+    earned = expected_engagement(params, spend)
+    for _ in range(ROUNDS):
+        plans = _exchanged(params, spend)
+        worth = (expected_engagement(params, plans) / earned).round(9)
+        _, first = np.unique(np.where(worth == 1.0, 0.0, worth), return_index=True)
+        leapt = [_leap(params, plans[place], gain, COARSE_STEPS) for place in first[-LOSSES:]]
+        plans = _distinct(params, leapt)[0]
+        order = expected_engagement(params, plans).argsort()[::-1]
+        for place in order[:TRIES]:
+            end = _climb(program, plans[place])
+            if expected_engagement(params, end) > earned * (1.0 + TOLERANCE):
+                spend, earned = end, expected_engagement(params, end)
+                break
+        else:
+            break
+    return spend
 
 
 def _climb(program: Program, start: FloatArray, *, is_first: bool = True) -> FloatArray:
@@ -397,6 +424,19 @@ def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
     day, to = (number.reshape(-1, 1) for number in np.meshgrid(days, days))
     order = np.where(days == day, to + 0.5 * np.sign(to - day), days).argsort(axis=1)
     return _rearranged(params, spend, order)
+
+
+def _exchanged(params: CampaignParams, spend: FloatArray) -> FloatArray:
+    """Plans (..., days, channels) [bu/day] in which a day spends as another, or both change."""
+    days = np.arange(len(spend))
+    orders = [
+        np.where(days == day, source, np.where(days == source, other, days))
+        for day in days
+        for source in days
+        for other in (day, source)
+        if source != day
+    ]
+    return _rearranged(params, spend, np.array(orders, dtype=int).reshape(-1, len(days)))
 
 
 def _levelled(params: CampaignParams, spend: FloatArray) -> FloatArray:
