@@ -1,7 +1,7 @@
 """The best plan found for the mean model, with a check that says how far it can be trusted.
 
 SLSQP climbs from many starts, each after a local search over whole days, which leads to where no
-gradient does.
+gradient does. Where few starts agree on a large plan, the search goes on from changes of the best.
 """
 
 import math
@@ -26,7 +26,7 @@ AGREEING = 0.4  # share of the starts that have to reach the best plan for no mo
 ROUNDS = 10
 ITERATIONS = 100
 HOPS = 50
-LOSSES, TRIES = 24, 8  # changes that a large search leaps from though they lose, and climbs from
+LOSSES, TRIES = 24, 8  # changes of the best of large plans to leap from, and leaps to climb from
 SIMPLE = 6  # of the simple starts, those that earn most
 SMALL = 60  # coordinates: SLSQP learns how little more than these curve too slowly by itself
 LARGE = 120  # coordinates: a climb of more takes so long that the number of climbs matters
@@ -46,13 +46,12 @@ class _Effort(NamedTuple):
     Attributes:
         gain: What a leap from a start has to gain, as a share of engagement [1].
         climbed: Share of the starts to climb from [1]: those that earn most after a leap.
-        unleapt: How many starts are climbed from as they are, too, where leaps take several to the
-            same plan.
+        unleapt: How many starts at most are climbed from as they are, where leaps take so many to
+            the same plan that fewer are left than to climb from.
         improved: How many of the ends are improved.
         hopeless: How far below the best an end is not improved, as a share of engagement [1].
         far_less: An unused channel that earns less than this share [1] of what another spend of
-            the day earns is left out of a first climb; 0 if none is.
-        far_less_later: The same of the climbs that improve an end.
+            the day earns is left out of a climb; 0 if none is.
         steepness: How many times the loss of a first climb is the share of engagement [1]. SLSQP
             starts from a curvature of 1: the steeper the loss, the longer its first steps are.
     """
@@ -63,13 +62,12 @@ class _Effort(NamedTuple):
     hopeless: float
     unleapt: int = 0
     far_less: float = 0.0
-    far_less_later: float = 0.0
     steepness: float = 1.0
 
 
 _PLAIN = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0)
-_STEEP = _PLAIN._replace(climbed=0.5, unleapt=3, far_less_later=0.5, steepness=100.0)
-_FRUGAL = _STEEP._replace(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01, far_less=0.5)
+_STEEP = _PLAIN._replace(climbed=0.5, unleapt=3, far_less=0.5, steepness=100.0)
+_FRUGAL = _STEEP._replace(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01)
 
 
 class OptimalityCheck(NamedTuple):
@@ -175,7 +173,10 @@ def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
 
 
 def _search(program: Program, rng: np.random.Generator) -> Plan:
-    """The best plan that many starts lead to; more are drawn where few of them reached it."""
+    """The best plan that many starts lead to.
+
+    Where few of them reached it, more are drawn, or, if it is large, changes of it are tried.
+    """
     params = program.params
     starts = first_starts(params, rng)
     effort = _effort(program)
@@ -204,8 +205,7 @@ def _search(program: Program, rng: np.random.Generator) -> Plan:
         if best.check.found_by >= agreed or drawn >= MOST_STARTS:
             return best
         if len(program.bounds) > SMALL:
-            ends[expected_engagement(params, np.stack(ends)).argmax()] = _hop(program, best.spend)
-            _improve(program, ends)
+            _hop(program, ends)
             return _best(program, np.stack(ends), np.array(leading))
         starts = _drawn_starts(params, rng, MORE_STARTS)
 
@@ -253,25 +253,28 @@ def _improve(program: Program, ends: list[FloatArray]) -> None:
         most = max(most, earned[place])
 
 
-def _hop(program: Program, spend: FloatArray) -> FloatArray:
-    """Where leaps and climbs lead from changes of a plan that lose a little."""
+def _hop(program: Program, ends: list[FloatArray]) -> None:
+    """Leaps and climbs on, in its place, from changes of the best end, though they lose at first.
+
+    The changes that lose least come first, and of where they leap to what earns most.
+    """
     params, gain = program.params, _effort(program).gain
-    earned = expected_engagement(params, spend)
+    best = expected_engagement(params, np.stack(ends)).argmax()
     for _ in range(ROUNDS):
-        plans = _exchanged(params, spend)
-        worth = (expected_engagement(params, plans) / earned).round(9)
-        _, first = np.unique(np.where(worth == 1.0, 0.0, worth), return_index=True)
-        leapt = [_leap(params, plans[place], gain, COARSE_STEPS) for place in first[-LOSSES:]]
-        plans = _distinct(params, leapt)[0]
-        order = expected_engagement(params, plans).argsort()[::-1]
-        for place in order[:TRIES]:
+        earned = expected_engagement(params, ends[best])
+        changed = _exchanged(params, ends[best])
+        shares = (expected_engagement(params, changed) / earned).round(9)
+        _, places = np.unique(np.where(shares == 1.0, 0.0, shares), return_index=True)
+        leapt = [_leap(params, changed[place], gain, COARSE_STEPS) for place in places[-LOSSES:]]
+        plans, _ = _distinct(params, leapt)
+        for place in expected_engagement(params, plans).argsort()[: -TRIES - 1 : -1]:
             end = _climb(program, plans[place])
             if expected_engagement(params, end) > earned * (1.0 + TOLERANCE):
-                spend, earned = end, expected_engagement(params, end)
+                ends[best] = end
                 break
         else:
             break
-    return spend
+    _improve(program, ends)
 
 
 def _climb(program: Program, start: FloatArray, *, is_first: bool = True) -> FloatArray:
@@ -284,7 +287,7 @@ def _climb(program: Program, start: FloatArray, *, is_first: bool = True) -> Flo
     params = program.params
     earned = float(expected_engagement(params, start))
     scale, at = max(earned, 1e-300) / steepness, program.point(start)
-    moves, free = _moving(program, start, effort.far_less if is_first else effort.far_less_later)
+    moves, free = _moving(program, start, effort.far_less)
     moving = np.concatenate([moves.ravel(), free.ravel()])
     held = np.concatenate([np.ones(params.days, dtype=bool), free.ravel()])
 
