@@ -1,7 +1,7 @@
 """The best plan found for the mean model, with a check that says how far it can be trusted.
 
 SLSQP climbs from many starts, each after a local search over whole days, which leads to where no
-gradient does. Where few starts agree on a large plan, the search goes on from changes of the best.
+gradient does. From changes of the best of them that lose a little, large plans are climbed again.
 """
 
 import math
@@ -26,7 +26,7 @@ AGREEING = 0.4  # share of the starts that have to reach the best plan for no mo
 ROUNDS = 10
 ITERATIONS = 100
 HOPS = 50
-LOSSES, TRIES = 24, 8  # changes of the best of large plans to leap from, and leaps to climb from
+LOSSES = 16  # changes of the best plan to leap from, though they earn less at first
 SIMPLE = 6  # of the simple starts, those that earn most
 SMALL = 60  # coordinates: SLSQP learns how little more than these curve too slowly by itself
 LARGE = 120  # coordinates: a climb of more takes so long that the number of climbs matters
@@ -46,27 +46,27 @@ class _Effort(NamedTuple):
     Attributes:
         gain: What a leap from a start has to gain, as a share of engagement [1].
         climbed: Share of the starts to climb from [1]: those that earn most after a leap.
-        unleapt: How many starts at most are climbed from as they are, where leaps take so many to
-            the same plan that fewer are left than to climb from.
         improved: How many of the ends are improved.
         hopeless: How far below the best an end is not improved, as a share of engagement [1].
         far_less: An unused channel that earns less than this share [1] of what another spend of
             the day earns is left out of a climb; 0 if none is.
         steepness: How many times the loss of a first climb is the share of engagement [1]. SLSQP
             starts from a curvature of 1: the steeper the loss, the longer its first steps are.
+        tries: How many changes of the best end are climbed from in a row without gain; where there
+            are any, no more starts are drawn.
     """
 
     gain: float
     climbed: float
     improved: int
     hopeless: float
-    unleapt: int = 0
     far_less: float = 0.0
     steepness: float = 1.0
+    tries: int = 0
 
 
 _PLAIN = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0)
-_STEEP = _PLAIN._replace(climbed=0.5, unleapt=3, far_less=0.5, steepness=100.0)
+_STEEP = _PLAIN._replace(climbed=0.5, far_less=0.5, steepness=100.0, tries=8)
 _FRUGAL = _STEEP._replace(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01)
 
 
@@ -173,10 +173,7 @@ def limits_of(params: CampaignParams) -> tuple[FloatArray, FloatArray]:
 
 
 def _search(program: Program, rng: np.random.Generator) -> Plan:
-    """The best plan that many starts lead to.
-
-    Where few of them reached it, more are drawn, or, if it is large, changes of it are tried.
-    """
+    """The best plan that many starts lead to; more are drawn where few of them reached it."""
     params = program.params
     starts = first_starts(params, rng)
     effort = _effort(program)
@@ -190,23 +187,17 @@ def _search(program: Program, rng: np.random.Generator) -> Plan:
         order = np.arange(len(plans))
         if effort.climbed < 1.0:
             order = expected_engagement(params, plans).argsort()[::-1]
-        climbs = math.ceil(effort.climbed * len(starts))
-        for place in order[:climbs]:
+        for place in order[: math.ceil(effort.climbed * len(starts))]:
             ends.append(_climb(program, plans[place]))
             leading.append(counts[place])
-        unleapt = max(min(effort.unleapt, climbs - len(plans)), 0)
-        for place in expected_engagement(params, np.stack(starts)).argsort()[::-1][:unleapt]:
-            ends.append(_climb(program, starts[place]))
-            leading.append(1)
         _improve(program, ends)
+        if effort.tries:
+            _hop(program, ends)
         best = _best(program, np.stack(ends), np.array(leading))
         drawn += len(starts)
         agreed = max(FOUND_BY, AGREEING * sum(leading))
-        if best.check.found_by >= agreed or drawn >= MOST_STARTS:
+        if best.check.found_by >= agreed or drawn >= MOST_STARTS or effort.tries:
             return best
-        if len(program.bounds) > SMALL:
-            _hop(program, ends)
-            return _best(program, np.stack(ends), np.array(leading))
         starts = _drawn_starts(params, rng, MORE_STARTS)
 
 
@@ -258,16 +249,16 @@ def _hop(program: Program, ends: list[FloatArray]) -> None:
 
     The changes that lose least come first, and of where they leap to what earns most.
     """
-    params, gain = program.params, _effort(program).gain
+    params, effort = program.params, _effort(program)
     best = expected_engagement(params, np.stack(ends)).argmax()
     for _ in range(ROUNDS):
         earned = expected_engagement(params, ends[best])
         changed = _exchanged(params, ends[best])
-        shares = (expected_engagement(params, changed) / earned).round(9)
-        _, places = np.unique(np.where(shares == 1.0, 0.0, shares), return_index=True)
-        leapt = [_leap(params, changed[place], gain, COARSE_STEPS) for place in places[-LOSSES:]]
+        shares = (expected_engagement(params, changed) / max(float(earned), 1e-300)).round(9)
+        places = np.unique(np.where(shares == 1.0, 0.0, shares), return_index=True)[1][-LOSSES:]
+        leapt = [_leap(params, plan, effort.gain, COARSE_STEPS) for plan in changed[places]]
         plans, _ = _distinct(params, leapt)
-        for place in expected_engagement(params, plans).argsort()[: -TRIES - 1 : -1]:
+        for place in expected_engagement(params, plans).argsort()[: -effort.tries - 1 : -1]:
             end = _climb(program, plans[place])
             if expected_engagement(params, end) > earned * (1.0 + TOLERANCE):
                 ends[best] = end
