@@ -17,7 +17,6 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from envs.campaign import model
 from envs.campaign.allocation import ALLOCATIONS
 from envs.campaign.baselines import even_split
-from envs.campaign.batch import REWARDS
 from envs.campaign.checks import PER_CHANNEL
 from envs.campaign.latent import (
     latent_from_features,
@@ -27,6 +26,7 @@ from envs.campaign.latent import (
 )
 from envs.campaign.limits import LIMITS, fill
 from envs.campaign.observation import OBSERVATIONS
+from envs.campaign.options import REWARDS
 from envs.campaign.params import CampaignParams
 from envs.campaign.planner import limits_of
 from envs.campaign.presets import make_params

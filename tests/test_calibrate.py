@@ -174,6 +174,14 @@ def test_a_fit_that_did_not_converge_exits_1_and_keeps_what_was_there(
     assert Path("configs/past.yaml").read_bytes() == before
 
 
+def test_a_missing_library_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "LIBRARIES", ("pocomc", "not_there"))
+    assert program.main(["past.csv"]) == 2
+    assert "error: not_there not installed: make calibrate" in capsys.readouterr().err
+
+
 def test_a_config_written_by_hand_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     own = Path("configs/past.yaml")
     own.parent.mkdir()

@@ -13,7 +13,7 @@ from envs.campaign.latent import sample_latent
 from envs.campaign.params import FloatArray
 from envs.campaign.posterior import Posterior, campaign_fields, fields_at
 from tests.benchmarks.calibration import campaign
-from tests.tools.histories import BUDGET, ROLES, history
+from tests.tools.histories import BUDGET, ROLES, history, simulated
 
 
 def small(days: int = 20, metrics: int = 2) -> Calibration:
@@ -48,6 +48,12 @@ def test_expected_counts_are_those_of_the_campaign_of_the_same_fields(roles: Rol
     params = campaign(3, 3, **fields_at(past.calibration, point))
     played, _ = model.rollout(params, past.calibration.past.spend)
     assert past.calibration.expected(point)[0] == pytest.approx(played, rel=1e-12)
+
+
+def test_expected_counts_are_those_of_a_second_program() -> None:
+    origin, truth = history(np.random.default_rng(0), 20)[1:3]
+    again = simulated(origin, truth, lambda share: share / (1.0 + share))
+    np.testing.assert_allclose(origin.expected(truth)[0], again, rtol=1e-12)
 
 
 def test_another_campaign_starts_without_what_the_last_one_left() -> None:

@@ -21,9 +21,9 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 import envs
 from envs.campaign.allocation import ALLOCATIONS
-from envs.campaign.batch import REWARDS
 from envs.campaign.env import CampaignEnv
 from envs.campaign.observation import OBSERVATIONS
+from envs.campaign.options import REWARDS
 from tests.tools.campaigns import advice_declined, agree, deal, make, make_vec, play
 
 IDS = sorted(

@@ -409,6 +409,11 @@ WHOLE: dict[str, tuple[bytes | str, str]] = {
         "all that is known without them is the prior, by which every channel earns the same for "
         "its usual spend, so that an even split is as good as any",
     ),
+    "long": (
+        dated(days=range(20_001)),
+        "has 20,001 days, at most 20,000 can be fitted; a row is a day of all channels: days long "
+        "ago can be left out",
+    ),
     "no spend": (
         table([[FIRST + timedelta(day), 0, 0, 1, 1] for day in range(14)]),
         "every channel is 0 on every day, so nothing is learnt",

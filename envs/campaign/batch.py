@@ -3,14 +3,16 @@
 Both the single and the vector environment hold one; the equations are those of the model.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.campaign import model, planner
-from envs.campaign.belief import Rows
+from envs.batched import ALL, Played, Rows, check_count, check_state
+from envs.campaign import model, planner, rendering
+from envs.campaign.allocation import ALLOCATIONS
 from envs.campaign.checks import TOTAL_SPEND
 from envs.campaign.latent import (
     PRIVILEGED_BOUND,
@@ -25,11 +27,18 @@ from envs.campaign.latent import (
     select,
 )
 from envs.campaign.observation import OBSERVATIONS
+from envs.campaign.options import (
+    KWARGS,
+    RESET_OPTIONS,
+    ResetOptions,
+    action_space,
+    check_choices,
+    observation_space,
+    parse_options,
+)
 from envs.campaign.params import CampaignParams, FloatArray, Latent
+from envs.campaign.presets import RENAMED, make_params
 from envs.campaign.robust_planner import sample_posterior
-
-ALL = slice(None)
-REWARDS = ("observed", "expected", "shaped")
 
 
 class Day(NamedTuple):
@@ -50,56 +59,51 @@ class Day(NamedTuple):
     reward: FloatArray
 
 
-class ResetOptions(NamedTuple):
-    """What a reset takes as given.
-
-    Attributes:
-        latent: Latent parameters (count, ...); None samples them.
-        true_params: The parameters to sample from; None for the assumed ones.
-        past: Spend [bu/day] and metrics [counts/day] of the days played so far, (days so far,
-            channels + metrics).
-    """
-
-    latent: Latent | None = None
-    true_params: CampaignParams | None = None
-    past: FloatArray = np.zeros((0, 0))
-
-
-NO_OPTIONS = ResetOptions()
-
-
 class CampaignBatch:
     """A batch of campaigns; they are over until the first reset.
 
     Args:
-        params: What all of them have in common.
-        observation: A name of ``OBSERVATIONS``.
         count: Number of campaigns.
-        privileged: Whether the last columns of the observations are the latent parameters.
-        reward: A name of ``REWARDS``.
+        preset, action, observation, privileged, reward, **params: As in ``CampaignEnv``.
+        known: Other arguments of the caller, offered as a correction of a mistyped name.
 
     Attributes:
         observations: Current observations, (count, size), float32; changed in place by every day.
-        is_over: Which campaigns have played their last day, (count,); a new array after every day.
         latent: Latent parameters (count, ...); None where all are nominal.
-        is_started: Whether there was a first reset.
+
+    Raises:
+        ValueError: An unknown argument or a bad value; the message names it and what is allowed.
     """
+
+    family = episode = "campaign"
+    reset_options: tuple[str, ...] = RESET_OPTIONS
+    former_names: Mapping[str, str] = RENAMED
 
     def __init__(
         self,
-        params: CampaignParams,
-        observation: str,
         count: int,
+        known: tuple[str, ...] = (),
+        /,
+        preset: str = "linear",
+        action: str = "logits",
+        observation: str = "history",
         privileged: bool = False,
         reward: str = "observed",
+        **changes: Any,
     ) -> None:
-        self.params = params
+        check_count("campaign", count)
+        self.params = params = make_params(preset, known=(*KWARGS, *known), **changes)
+        check_choices(params, action, observation, privileged, reward)
+        self.ending = f"the campaign ended with day {params.days}"
+        self.privileged = privileged_size(params) * privileged
+        self.action_space = action_space(params, action)
+        self.observation_space = observation_space(params, observation, privileged)
+        self._allocate = ALLOCATIONS[action]
         self._observation = OBSERVATIONS[observation]
         self._first = self._observation.first(params)
         self._start = model.initial_state(params, (count,))
         self._state = self._start._replace(day=self._start.day + params.days)
-        columns = len(self._first) + privileged_size(params) * privileged
-        self.observations = np.zeros((count, columns), dtype=np.float32)
+        self.observations = np.zeros((count, len(self._first) + self.privileged), np.float32)
         self.is_over = np.ones(count, dtype=bool)
         self.is_started = False
         self.latent: Latent | None = None
@@ -124,7 +128,7 @@ class CampaignBatch:
         return past[:, : self._channels], past[:, self._channels :]
 
     def reset(
-        self, rng: np.random.Generator, rows: Rows = ALL, options: ResetOptions = NO_OPTIONS
+        self, rng: np.random.Generator, rows: Rows = ALL, options: dict[str, Any] | None = None
     ) -> None:
         """Puts the campaigns of the given rows back to their first day, with draws from ``rng``.
 
@@ -132,6 +136,8 @@ class CampaignBatch:
         days are played again with the metrics they had; latent parameters are then sampled from
         the posterior given those days.
         """
+        count = len(self.is_over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
+        given = parse_options(self.params, options, count)
         self.is_started = True
         self._state = _merge(rows, self._start, self._state)
         self.is_over = self._state.day >= self.params.days
@@ -140,14 +146,15 @@ class CampaignBatch:
         self._expected[rows] = 0.0
         for part, new in zip(self._memory, self._new, strict=True):
             part[rows] = new[rows]
-        self._sample(rng, rows, options)
+        self._sample(rng, rows, count, given)
         self._update_potential(rows)
-        for day in np.repeat(options.past[:, np.newaxis], len(self.is_over), axis=1):
+        for day in np.repeat(given.past[:, np.newaxis], len(self.is_over), axis=1):
             self.play(day[:, : self._channels], rows, metrics=day[:, self._channels :])
 
-    def _sample(self, rng: np.random.Generator, rows: Rows, options: ResetOptions) -> None:
+    def _sample(
+        self, rng: np.random.Generator, rows: Rows, count: int, options: ResetOptions
+    ) -> None:
         """Samples the latent parameters that are not given, and the noise."""
-        count = len(self.is_over) if isinstance(rows, slice) else int(np.count_nonzero(rows))
         latent, true_params = options.latent, options.true_params or self.params
         is_sampled = latent is None and bool(self.params.is_drawn or options.true_params)
         if is_sampled and len(options.past):
@@ -157,7 +164,7 @@ class CampaignBatch:
         if not isinstance(rows, slice):
             latent = assign_rows(self.params, self.latent, rows, latent)
         self.latent = latent
-        if self.observations.shape[1] > len(self._first):
+        if self.privileged:
             features = privileged_features(self.params, latent, len(self.is_over))
             clipped = np.minimum(features, PRIVILEGED_BOUND)
             self.observations[rows, len(self._first) :] = clipped[rows]
@@ -167,6 +174,23 @@ class CampaignBatch:
             rescaled = rescale_noise(self.params, true_params, noise)
             for part, new in zip(self._noise, rescaled, strict=True):
                 part[rows] = new
+
+    def read(self, actions: Any, shape: tuple[int, ...]) -> FloatArray:
+        """The spend (count, channels) [bu/day] of agents' actions (*shape, ...)."""
+        spend = self._allocate(self.params, actions, shape, self.day.reshape(shape))
+        return spend.reshape(-1, self._channels)
+
+    def step(self, actions: FloatArray, rows: Rows, rng: np.random.Generator) -> Played:
+        """Plays a day of the given rows; it draws nothing, the noise is there since the reset."""
+        day = self.play(actions, rows)
+        info: dict[str, NDArray[Any]] = {
+            "spend": day.spend,
+            **dict(zip(self.params.metrics, day.metrics.T.copy(), strict=True)),
+            "engagement": day.engagement,
+            "expected_engagement": day.expected_engagement.copy(),
+        }
+        reward = self.params.reward_scale * day.reward
+        return Played(reward, self.is_over, np.zeros(len(self.is_over), dtype=bool), info)
 
     def play(self, spend: FloatArray, rows: Rows = ALL, metrics: FloatArray | None = None) -> Day:
         """Plays one day of the given rows; other rows do not change.
@@ -239,29 +263,33 @@ class CampaignBatch:
         """A copy of the latent parameters, arrays (count, ...); None where all are nominal."""
         return self.latent and map_latent(self.latent, np.copy)
 
-    def get_state(self, rng: np.random.Generator) -> dict[str, Any]:
-        """The state of the campaigns and of a generator, as copies: numbers, text and arrays."""
-        arrays = {name: array.copy() for name, array in self._arrays(self.latent).items()}
-        return {"campaigns": arrays, "generator": rng.bit_generator.state}
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """A copy of every array that differs between these campaigns and new ones, by name."""
+        return {name: array.copy() for name, array in self._arrays(self.latent).items()}
 
-    def set_state(self, state: dict[str, Any], rng: np.random.Generator) -> None:
-        """Restores what ``get_state`` of campaigns with the same parameters returned.
+    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Takes over what ``get_state`` of campaigns with the same parameters returned.
 
         Raises:
             ValueError: An entry is missing, unknown or of another shape.
         """
-        arrays = {name: np.array(values) for name, values in state["campaigns"].items()}
         latent = None
-        if "latent_counts" in arrays:
+        if "latent_counts" in state:
             latent = self.latent or repeat_latent(self.params.nominal, len(self.is_over))
-        _check_like(self._arrays(latent), arrays)
+        check_state(self._arrays(latent), state)
         self.latent = latent
-        self._state = model.State(*(arrays[name] for name in model.State._fields))
-        self.is_over = arrays["is_over"]
+        self._state = model.State(*(state[name] for name in model.State._fields))
+        self.is_over = state["is_over"]
         for name, array in self._arrays(latent).items():
-            array[...] = arrays[name]
+            array[...] = state[name]
         self.is_started = True
-        rng.bit_generator.state = state["generator"]
+
+    def render(self, index: int, mode: str) -> str | NDArray[np.uint8]:
+        """A campaign so far as a table (``ansi``) or as an image (``rgb_array``)."""
+        spend, metrics = self.past(index)
+        if mode == "ansi":
+            return rendering.ansi(self.params, spend, metrics)
+        return rendering.rgb_array(self.params, metrics)
 
     def _arrays(self, latent: Latent | None) -> dict[str, NDArray[Any]]:
         """Every array that differs between these campaigns and new ones, by name."""
@@ -306,20 +334,6 @@ def _no_noise(params: CampaignParams, count: int) -> model.Noise:
 
 def _fields(arrays: Latent | model.Noise | None) -> dict[str, NDArray[Any]]:
     return {} if arrays is None else arrays._asdict()
-
-
-def _check_like(now: dict[str, NDArray[Any]], state: dict[str, NDArray[Any]]) -> None:
-    """Raises ``ValueError`` for a state of other campaigns."""
-    if set(state) != set(now):
-        raise ValueError(
-            f"state: has {', '.join(sorted(state))}; must have {', '.join(sorted(now))}"
-        )
-    for name, array in now.items():
-        entry = state[name]
-        if (entry.shape, entry.dtype) != (array.shape, array.dtype):
-            raise ValueError(
-                f"state: {name} is {entry.dtype} {entry.shape}, must be {array.dtype} {array.shape}"
-            )
 
 
 def _merge(rows: Rows, new: model.State, old: model.State) -> model.State:

@@ -1,33 +1,14 @@
-"""The campaign as a Gymnasium environment: spaces, seeding and checks around the pure model."""
+"""The campaign as a Gymnasium environment: its page; spaces and days are those of its batch."""
 
 from typing import Any
 
-import gymnasium
-import numpy as np
-from gymnasium import spaces
-from gymnasium.error import ResetNeeded
-from numpy.typing import NDArray
-
-from envs.campaign import rendering
-from envs.campaign.allocation import ALLOCATIONS, LOGIT_BOUND
-from envs.campaign.batch import REWARDS, CampaignBatch, ResetOptions
-from envs.campaign.latent import (
-    PRIVILEGED_BOUND,
-    parse_latent,
-    parse_true_params,
-    privileged_size,
-)
-from envs.campaign.observation import OBSERVATIONS, Observations
-from envs.campaign.params import CampaignParams, Latent
-from envs.campaign.past import check_past
-from envs.campaign.presets import RENAMED, make_params, parameter_table
-
-METADATA: dict[str, Any] = {"render_modes": list(rendering.RENDER_MODES), "render_fps": 1}
-RESET_OPTIONS = ("latent", "true_params", "past")
-KWARGS = ("action", "observation", "privileged", "reward", "render_mode")
+from envs.batched import BatchedEnv
+from envs.campaign.batch import CampaignBatch
+from envs.campaign.params import Latent
+from envs.campaign.presets import parameter_table
 
 
-class CampaignEnv(gymnasium.Env[Observations, Any]):
+class CampaignEnv(BatchedEnv):
     """A marketing campaign of a few days.
 
     ## Description
@@ -119,9 +100,17 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     The first day: nothing spent, nothing earned, no fatigue, no loyalty. In the uncertain campaign
     ``reset`` draws the latent parameters and the noise of every day, so that a seed brings every
     policy the same: parameters independent of each other, or, with ``latent_covariance``, from a
-    posterior that keeps their correlations (``docs/posterior.md``). ``options={"latent": {...}}``
-    sets latent parameters, ``options={"past": [...]}`` starts after days already played, and
-    ``options={"true_params": {...}}`` draws from other parameters than the assumed ones.
+    posterior that keeps their correlations (``docs/posterior.md``). Options of ``reset``:
+
+    - ``latent`` sets latent parameters: a mapping of ``counts``, ``inv_half_saturation``,
+      ``carry_over``, ``loyalty_lift`` or ``fatigue`` to their values in this campaign; the others
+      are nominal.
+    - ``true_params`` draws from other parameters than the assumed ones: a mapping of the same
+      fields, of the widths of the prior (``counts_log_sd`` and so on), of ``latent_covariance``, or
+      of ``dispersion`` and ``shock_sd`` to their true values; beliefs and rewards keep the assumed
+      ones.
+    - ``past`` starts after some days: a row for each, spend [bu/day] and metrics [counts/day];
+      latent parameters are then sampled from the posterior given those days.
 
     ## Episode End
 
@@ -136,8 +125,9 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
 
     ## Arguments
 
-    ``action``, ``observation``, ``privileged``, ``reward`` (see above), ``render_mode`` (``ansi``
-    or ``rgb_array``) and every field of ``CampaignParams``:
+    ``action``, by default ``logits``, ``observation``, by default ``history``, ``privileged`` and
+    ``reward`` (see above), ``render_mode`` (``ansi`` or ``rgb_array``) and every field of
+    ``CampaignParams``:
     ``gymnasium.make("envs:LinearCampaign-v0", action="spend", days=14)``. With another number of
     ``channels`` or ``metrics`` every field that has a number for each must be given, too, unless it
     is 0 for all of them. ``counts`` has a row for each channel with a number for each metric.
@@ -152,200 +142,22 @@ class CampaignEnv(gymnasium.Env[Observations, Any]):
     v0: the first version.
     """
 
-    metadata: dict[str, Any] = METADATA
-
-    def __init__(
-        self,
-        preset: str = "linear",
-        action: str = "logits",
-        observation: str = "history",
-        privileged: bool = False,
-        reward: str = "observed",
-        render_mode: str | None = None,
-        **params: Any,
-    ) -> None:
+    def __init__(self, render_mode: str | None = None, **kwargs: Any) -> None:
         """See the class.
 
         Raises:
             ValueError: An unknown argument or a bad value; the message names it and what is
                 allowed.
         """
-        self.params = make_params(preset, known=KWARGS, **params)
-        check_choices(self.params, action, observation, privileged, reward, render_mode)
-        self.action_space = action_space(self.params, action)
-        self.observation_space: spaces.Space[Observations] = observation_space(
-            self.params, observation, privileged
-        )
-        self.metadata = METADATA | {"privileged": privileged_size(self.params) * privileged}
-        self.render_mode = render_mode
-        self._allocate = ALLOCATIONS[action]
-        self._campaigns = CampaignBatch(
-            self.params, observation, count=1, privileged=privileged, reward=reward
-        )
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observations, dict[str, Any]]:
-        """Starts a new campaign.
-
-        Args:
-            seed: Seeds the latent parameters and the noise of every day.
-            options: ``latent`` sets latent parameters: a mapping of ``counts``,
-                ``inv_half_saturation``, ``carry_over``, ``loyalty_lift`` or ``fatigue`` to their
-                values in this campaign; the others are nominal. ``true_params`` draws from other
-                parameters than the assumed ones: a mapping of the same fields, of the widths of the
-                prior (``counts_log_sd`` and so on), of ``latent_covariance``, or of ``dispersion``
-                and ``shock_sd`` to their true values; beliefs and rewards keep the assumed ones.
-                ``past`` starts after some days: a row for each, spend [bu/day] and metrics
-                [counts/day]; latent parameters are then sampled from the posterior given those
-                days.
-
-        Raises:
-            ValueError: An unknown option or a bad value.
-        """
-        super().reset(seed=seed)
-        check_options(options, known=RESET_OPTIONS)
-        self._campaigns.reset(self.np_random, options=parse_options(self.params, options, count=1))
-        return self._campaigns.observations[0].copy(), {}
-
-    def step(self, action: Any) -> tuple[Observations, float, bool, bool, dict[str, Any]]:
-        """Plays one day.
-
-        Raises:
-            ValueError: The action is not finite, of another shape or a negative spend; nothing has
-                changed.
-            gymnasium.error.ResetNeeded: The campaign is over, or has not been started.
-        """
-        campaigns = self._campaigns
-        if campaigns.is_over[0]:
-            ended = f"the campaign ended with day {self.params.days}"
-            started = ended if campaigns.is_started else "no campaign has been started"
-            raise ResetNeeded(f"{started}; call reset() for a new one")
-        day = campaigns.play(self._allocate(self.params, action, (), campaigns.day[0])[np.newaxis])
-        info: dict[str, Any] = {
-            "spend": day.spend[0],
-            **dict(zip(self.params.metrics, day.metrics[0].tolist(), strict=True)),
-            "engagement": day.engagement.item(),
-            "expected_engagement": day.expected_engagement.item(),
-        }
-        terminated = bool(campaigns.is_over[0])
-        if terminated:
-            info["episode_metrics"] = {
-                name: value.item() for name, value in campaigns.episode_metrics().items()
-            }
-        reward = self.params.reward_scale * day.reward.item()
-        return campaigns.observations[0].copy(), reward, terminated, False, info
-
-    def get_state(self) -> dict[str, Any]:
-        """The state of campaign and generator as plain data: numbers, text and arrays."""
-        return self._campaigns.get_state(self.np_random)
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restores what ``get_state`` of an environment with the same arguments returned.
-
-        Raises:
-            ValueError: The state is that of another environment.
-        """
-        self._campaigns.set_state(state, self.np_random)
+        self._campaigns = CampaignBatch(1, (), **kwargs)
+        super().__init__(self._campaigns, render_mode)
 
     @property
     def latent_params(self) -> Latent | None:
         """Latent parameters of the campaign, arrays (1, ...); None where they are nominal."""
         return self._campaigns.copied_latent()
 
-    def render(self) -> Any:
-        """The campaign so far as a table (``ansi``) or as an image (``rgb_array``)."""
-        return render(self._campaigns, 0, self.render_mode)
-
 
 CampaignEnv.__doc__ = (CampaignEnv.__doc__ or "").replace(
     "PARAMETERS", parameter_table().replace("\n", "\n    ")
 )
-
-
-def check_choices(
-    params: CampaignParams,
-    action: str,
-    observation: str,
-    privileged: bool,
-    reward: str,
-    render_mode: str | None,
-) -> None:
-    """Raises ``ValueError`` for an unknown choice, or one that does not fit."""
-    for name, value, allowed in (
-        ("action", action, tuple(ALLOCATIONS)),
-        ("observation", observation, tuple(OBSERVATIONS)),
-        ("privileged", privileged, (False, True)),
-        ("reward", reward, REWARDS),
-        ("render_mode", render_mode, (None, *rendering.RENDER_MODES)),
-    ):
-        today = RENAMED.get(str(value))
-        if name == "reward" and today in allowed:
-            raise ValueError(f"campaign: {name}={value!r} is now called {today!r}")
-        if value not in allowed:
-            raise ValueError(
-                f"campaign: {name}={value!r}: must be one of {', '.join(map(repr, allowed))}"
-            )
-    if action == "channel" and params.limits is not None:
-        raise ValueError(
-            "campaign: action='channel' puts the whole budget on one channel, which min_spend and "
-            "max_spend forbid: use 'logits' or 'spend', or leave the limits out"
-        )
-
-
-def parse_options(
-    params: CampaignParams, options: dict[str, Any] | None, count: int
-) -> ResetOptions:
-    """Reads the options of ``reset`` for ``count`` campaigns.
-
-    Raises:
-        ValueError: A bad value; the message names it and what is allowed.
-    """
-    values = options or {}
-    latent, true_params = values.get("latent"), values.get("true_params")
-    return ResetOptions(
-        latent=parse_latent(params, latent, count) if "latent" in values else None,
-        true_params=parse_true_params(params, true_params) if "true_params" in values else None,
-        past=check_past(params, values.get("past", ())),
-    )
-
-
-def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:
-    """Raises ``ValueError`` for an unknown entry of the options of ``reset``."""
-    for name in options or {}:
-        if RENAMED.get(name) in known:
-            raise ValueError(f"reset: option {name!r} is now called {RENAMED[name]!r}")
-        if name not in known:
-            raise ValueError(f"reset: unknown option {name!r}; known: {', '.join(known) or 'none'}")
-
-
-def action_space(params: CampaignParams, action: str) -> spaces.Space[Any]:
-    """The space of a kind of action."""
-    if action == "channel":
-        return spaces.Discrete(len(params.channels))
-    low, high = (-LOGIT_BOUND, LOGIT_BOUND) if action == "logits" else (0.0, params.daily_budget)
-    return spaces.Box(low, high, (len(params.channels),), np.float32)
-
-
-def observation_space(
-    params: CampaignParams, observation: str, privileged: bool
-) -> spaces.Box[Any]:
-    """The space of a kind of observation, with or without privileged columns."""
-    low, high = OBSERVATIONS[observation].bounds(params)
-    bounds = np.full(privileged_size(params) * privileged, PRIVILEGED_BOUND, np.float32)
-    return spaces.Box(np.append(low, 0 * bounds), np.append(high, bounds), dtype=np.float32)
-
-
-def render(
-    campaigns: CampaignBatch, index: int, render_mode: str | None
-) -> str | NDArray[np.uint8] | None:
-    """Draws a campaign of a batch; None, with a warning, without a render mode."""
-    if render_mode is None:
-        gymnasium.logger.warn(
-            'render() without a render_mode draws nothing: make(..., render_mode="ansi")'
-        )
-        return None
-    spend, metrics = campaigns.past(index)
-    if render_mode == "ansi":
-        return rendering.ansi(campaigns.params, spend, metrics)
-    return rendering.rgb_array(campaigns.params, metrics)

@@ -7,8 +7,6 @@ from envs.campaign import model
 from envs.campaign.looks import looks
 from envs.campaign.params import CampaignParams, FloatArray
 
-RENDER_MODES = ("ansi", "rgb_array")
-
 
 def ansi(params: CampaignParams, spend: FloatArray, metrics: FloatArray) -> str:
     """A table of the days played: spend (days, channels), metrics (days, metrics)."""

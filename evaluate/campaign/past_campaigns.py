@@ -31,7 +31,7 @@ from evaluate.campaign.past_days import (
 from train.errors import InputError
 
 CAMPAIGN = "campaign"
-LEAST_DAYS = 14
+LEAST_DAYS, MOST_DAYS = 14, 20_000
 LONGEST_GAP = 366  # a longer one is rather a wrong date than days without spend
 MOST_SHOWN = 20
 MONDAY = 1  # the number of a Monday among dates
@@ -132,6 +132,11 @@ def read_campaigns(
     cells, separator, faults = read_cells(decoded(data, where), (CAMPAIGN, DATE, DAY, *columns))
     order = DAY if DAY in cells and DATE not in cells else DATE
     wanted = ((CAMPAIGN,) if CAMPAIGN in cells else ()) + (order, *columns)
+    if len(cells) > MOST_DAYS:
+        raise InputError(
+            f"past {where}: has {len(cells):,} days, at most {MOST_DAYS:,} can be fitted; a row is "
+            "a day of all channels: days long ago can be left out"
+        )
     faults |= header_faults(cells, wanted)
     header = int(str(cells.index.name))
     if (header, DATE) in faults and DATE not in cells:

@@ -5,6 +5,7 @@ prints a table; the numbers of cases and days are options.
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,14 +16,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from envs.campaign import planner
-from envs.campaign.calibration import Calibration, Roles
+from envs.campaign import planner, robust_planner
+from envs.campaign.calibration import Calibration, PastDays, Roles
 from envs.campaign.checks import PRIOR_WIDTHS
 from envs.campaign.params import CampaignParams, FloatArray
 from envs.campaign.posterior import Posterior, fields_at, fit
 from envs.campaign.presets import make_params
 from evaluate.campaign.calibrate.fit_check import check_fit
 from evaluate.campaign.calibrate.fitted import Fitted
+from evaluate.campaign.calibrate.trial import Ahead, value_and_gradient, worth
 from evaluate.campaign.calibrate.untold import warnings_of
 from tests.tools import histories
 from tests.tools.histories import BUDGET, History, Split, history
@@ -30,6 +32,8 @@ from tests.tools.histories import BUDGET, History, Split, history
 WEIGHTS = (1.0, 2.0, 3.0, 5.0)
 LENGTH = 7  # days of a campaign to come
 BINS = 10  # of ranks
+ITERATIONS = 60  # on the way to the best plan
+SCENARIOS = 200  # of the posterior
 RANKED = 99  # draws that a truth is ranked among
 
 
@@ -39,7 +43,9 @@ class Found(NamedTuple):
     Attributes:
         seconds: Of one core [s].
         r_hat, effective: The worst of all parameters.
-        regret: Of the plan from the posterior mean under the truth, share of the best plan's [1].
+        regret: Of the plan from the posterior mean in the true world, share of the best plan's [1].
+        least: Of the plan that earns most in the mean over the posterior: no plan is expected to
+            have less [1].
         blind: Of the plan from the prior's mean [1].
         warned: Whether the split is said to be untold.
         is_good: Whether the check of fit finds nothing.
@@ -53,6 +59,7 @@ class Found(NamedTuple):
     r_hat: float
     effective: float
     regret: float
+    least: float
     blind: float
     warned: bool
     is_good: bool
@@ -62,7 +69,7 @@ class Found(NamedTuple):
     names: tuple[str, ...]
 
 
-def campaign(channels: int, metrics: int, **fields: Any) -> CampaignParams:
+def campaign(channels: int, metrics: int, /, **fields: Any) -> CampaignParams:
     """A campaign to come, of a week."""
     names: dict[str, Any] = {
         "channels": [f"channel_{place}" for place in range(channels)],
@@ -93,18 +100,20 @@ def find(past: History, rng: np.random.Generator, is_scaled: bool = True) -> Fou
     draws = posterior.draws
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
     ranked = draws[rng.choice(len(draws), RANKED, replace=False)]
-    fitted = _fitted(posterior)
-    regret, blind = (
-        _regret(past, fields_at(calibration, where)) for where in (draws.mean(axis=0), 0 * point)
+    seen, shape = as_fitted(posterior), calibration.blocks[0].shape
+    plan, blind = (
+        planner.plan(campaign(*shape, **fields_at(calibration, where))).spend
+        for where in (draws.mean(axis=0), 0 * point)
     )
     return Found(
         seconds=seconds,
         r_hat=float(posterior.r_hat.max()),
         effective=float(posterior.effective.min()),
-        regret=regret,
-        blind=blind,
-        warned=any(caveat.kind == "split" for caveat in warnings_of(fitted)),
-        is_good=check_fit(fitted, rng).is_good,
+        regret=_regret(past, plan),
+        least=_regret(past, _best_for(seen, plan)),
+        blind=_regret(past, blind),
+        warned=any(caveat.kind == "split" for caveat in warnings_of(seen)),
+        is_good=check_fit(seen, rng).is_good,
         within=(low <= point) & (point <= high),
         week=_holds_week(posterior, past),
         ranks=(ranked < point).sum(axis=0),
@@ -112,19 +121,58 @@ def find(past: History, rng: np.random.Generator, is_scaled: bool = True) -> Fou
     )
 
 
-def _fitted(posterior: Posterior) -> Fitted:
+def as_fitted(posterior: Posterior) -> Fitted:
+    """The posterior with names, as the report takes it."""
     past = posterior.calibration.past
     channels, metrics = past.spend.shape[1], past.metrics.shape[1]
     params = campaign(channels, metrics, **fields_at(posterior.calibration, posterior.draws[0]))
     return Fitted(posterior, params.channels, params.metrics, WEIGHTS[:metrics], "bu")
 
 
-def _regret(past: History, believed: dict[str, Any]) -> float:
-    """What the best plan of a campaign that is believed in loses under the truth [1]."""
-    shape = past.calibration.past.spend.shape[1], past.calibration.past.metrics.shape[1]
+def _best_for(seen: Fitted, start: FloatArray) -> FloatArray:
+    """The plan that earns most in the mean over draws from the posterior, (days, channels)."""
+    channels = len(seen.channels)
+    ahead = Ahead(LENGTH, BUDGET, 0, np.zeros(channels), np.full(channels, BUDGET))
+    some = seen.posterior.draws[:: -(-len(seen.posterior.draws) // SCENARIOS)]
+    each = worth(seen, ahead, some)
+
+    def earned(plans: FloatArray) -> FloatArray:
+        mean: FloatArray = each(np.repeat(plans, len(some), axis=0)).mean(axis=0, keepdims=True)
+        return mean
+
+    return _climb(earned, start)
+
+
+def _climb(earned: Callable[[FloatArray], FloatArray], start: FloatArray) -> FloatArray:
+    """The best plan (days, channels) found from a start, by plans (1, tried, ...) to (1, tried)."""
+    slope = partial(value_and_gradient, earned, BUDGET)
+    low, high = np.zeros_like(start), np.full_like(start, BUDGET)
+    ends = robust_planner.ascend(slope, start[np.newaxis], low, high, BUDGET, ITERATIONS)
+    best: FloatArray = ends[0]
+    return best
+
+
+def _regret(past: History, chosen: FloatArray) -> float:
+    """What a plan (days, channels) [bu/day] loses in the true world [1]."""
+    shape = past.calibration.blocks[0].shape
     truth = campaign(*shape, **fields_at(past.origin, past.truth))
-    chosen = planner.plan(campaign(*shape, **believed)).spend
-    return 1.0 - float(planner.expected_engagement(truth, chosen)) / planner.plan(truth).engagement
+    best = planner.plan(truth)
+    if past.world is not histories.logistic:  # the others change no plan of a week
+        return 1.0 - float(planner.expected_engagement(truth, chosen)) / best.engagement
+    earned = partial(_earned, past)
+    value = earned(np.stack([chosen, _climb(earned, best.spend)])[np.newaxis])[0]
+    return float(1.0 - value[0] / value.max())
+
+
+def _earned(past: History, plans: FloatArray) -> FloatArray:
+    """What plans (1, tried, days, channels) earn in the true world, (1, tried) [1]."""
+    metrics = len(past.calibration.past.metrics[0])
+    totals = [
+        past.world(_ahead(past.origin, spend), past.truth, np.random.default_rng(0)).sum(axis=0)
+        for spend in plans[0]
+    ]
+    earned: FloatArray = np.array(totals)[np.newaxis] @ np.array(WEIGHTS[:metrics])
+    return earned
 
 
 def _holds_week(posterior: Posterior, past: History) -> bool:
@@ -138,14 +186,18 @@ def _holds_week(posterior: Posterior, past: History) -> bool:
 
 def _week(calibration: Calibration, points: FloatArray, spend: FloatArray) -> FloatArray:
     """Expected engagement of a new week of spends at points (count, size), (count,) [1]."""
-    days = np.arange(LENGTH)
-    metrics = calibration.past.metrics[:1]
-    past = calibration.past
-    there = type(past)(spend, np.repeat(metrics, LENGTH, axis=0), days % 7, days == 0)
-    there.__dict__.update(usual_spend=past.usual_spend, usual_metrics=past.usual_metrics)
-    expected = Calibration(there, calibration.roles, calibration.reference_budget).expected(points)
-    earned: FloatArray = expected[0].sum(axis=1) @ np.array(WEIGHTS[: metrics.shape[1]])
+    expected, _ = _ahead(calibration, spend).expected(points)
+    earned: FloatArray = expected.sum(axis=1) @ np.array(WEIGHTS[: expected.shape[-1]])
     return earned
+
+
+def _ahead(calibration: Calibration, spend: FloatArray) -> Calibration:
+    """A calibration whose points mean the same, for a new campaign with spends (days, channels)."""
+    past, days = calibration.past, np.arange(len(spend))
+    metrics = np.repeat(past.metrics[:1], len(spend), axis=0)
+    there = PastDays(spend, metrics, days % 7, days == 0)
+    vars(there).update(usual_spend=past.usual_spend, usual_metrics=past.usual_metrics)
+    return Calibration(there, calibration.roles, calibration.reference_budget)
 
 
 def _study(
@@ -162,12 +214,10 @@ def run(jobs: int, cases: int, study: Callable[[int], Found]) -> list[Found]:
 
 
 def recovery(args: argparse.Namespace) -> None:
-    """Regret of the plan after varied days of several lengths, and after a constant split."""
+    """Regret of the plan after days of several splits and lengths."""
     rows = []
-    kinds: list[tuple[str, Split, int]] = [("varied", histories.varied, days) for days in args.days]
-    kinds += [("constant", histories.constant, days) for days in args.days[1:]]
-    for name, split, days in kinds:
-        study = partial(_study, seed=args.seed, days=days, split=split)
+    for name, days in itertools.product(args.splits, args.days):
+        study = partial(_study, seed=args.seed, days=days, split=histories.SPLITS[name])
         rows.append({"split": name, "days": days} | summary(run(args.jobs, args.cases, study)))
         _print(rows)
 
@@ -181,6 +231,7 @@ def summary(found: Sequence[Found]) -> dict[str, Any]:
         "seconds": np.mean([each.seconds for each in found]),
         "regret": regret.mean(),
         "worst": regret.max(),
+        "least": np.mean([each.least for each in found]),
         "without data": np.mean([each.blind for each in found]),
         "split warned": np.mean([each.warned for each in found]),
         "fit doubted": np.mean([not each.is_good for each in found]),
@@ -213,32 +264,12 @@ def coverage(args: argparse.Namespace) -> None:
     )
 
 
-def _trend(mean: FloatArray, _: np.random.Generator) -> FloatArray:
-    return mean * np.linspace(0.7, 1.3, len(mean))[:, np.newaxis]
-
-
-def _promotions(mean: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Every fourth week, from a random day on, brings half as much again."""
-    days = (np.arange(len(mean)) + rng.integers(28)) % 28
-    return mean * np.where(days < 7, 1.5, 1.0)[:, np.newaxis]
-
-
-def _delayed(mean: FloatArray, _: np.random.Generator) -> FloatArray:
-    """What is earned comes two days later."""
-    return np.concatenate([mean[:1], mean[:1], mean[:-2]])
-
-
-DISTORTIONS = {"none": None, "trend": _trend, "promotions": _promotions, "delay": _delayed}
-
-
 def misfit(args: argparse.Namespace) -> None:
     """How often the check of fit doubts a fit where the world is another one, and the regret."""
     rows = []
     for days in args.days:
-        for name, distort in DISTORTIONS.items():
-            study = partial(
-                _study, seed=args.seed, days=days, split=histories.varied, distort=distort
-            )
+        for name, world in histories.WORLDS.items():
+            study = partial(_study, seed=args.seed, days=days, split=histories.varied, world=world)
             rows.append({"world": name, "days": days} | summary(run(args.jobs, args.cases, study)))
             _print(rows)
 
@@ -259,6 +290,9 @@ def main() -> None:
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--cases", type=int, default=12)
     parser.add_argument("--days", type=int, nargs="+", default=[28, 56, 365])
+    parser.add_argument(
+        "--splits", nargs="+", default=[*histories.SPLITS], choices=histories.SPLITS
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()

@@ -3,6 +3,7 @@
 Fits the campaign's parameters to the days, and writes a config to train on and a report.
 """
 
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -26,6 +27,8 @@ from evaluate.campaign.past_days import read_bytes
 from train.config import load_config
 from train.errors import InputError
 from train.storage.files import write_text
+
+LIBRARIES = ("pocomc", "arviz_stats")  # that the fit alone needs
 
 
 class Args(NamedTuple):
@@ -89,12 +92,27 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     try:
         args = tyro.cli(Args, args=arguments, prog="python -m evaluate.campaign.calibrate")
+        _check_installed()
         return calibrate(args)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _check_installed() -> None:
+    """Asks for ``LIBRARIES``.
+
+    Raises:
+        InputError: One is missing.
+    """
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"{' and '.join(missing)} not installed: make calibrate, or pip install -r "
+            "requirements-calibrate.txt"
+        )
 
 
 def calibrate(args: Args) -> int:
