@@ -26,6 +26,7 @@ DOMAINS = {
     "envs.ad_timing": "evaluate.ad_timing.domain",
     "envs.campaign": "evaluate.campaign.domain",
     "envs.delivery": "evaluate.delivery.domain",
+    "envs.traffic_signal": "evaluate.traffic_signal.domain",
 }
 """Package of a family's environments to the module whose ``DOMAIN`` describes the family."""
 

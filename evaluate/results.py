@@ -25,7 +25,7 @@ class BaselineNames(NamedTuple):
     clairvoyant: str | None = None  # knows the latent parameters: the upper end of the gap
     replanner: str | None = None  # adapts without being trained
     planners: tuple[str, ...] = ()  # all that are not simple rules
-    about_gap: str = ""  # what the ends of the gap know, where that is not the latent parameters
+    gap_ends: str = ""  # what the two ends of the gap know, in sentences
 
 
 NO_NAMES = BaselineNames()

@@ -118,6 +118,14 @@ def test_starts_that_leap_to_one_plan_are_climbed_from_too() -> None:
     assert case.beaten <= fuzz_planner.TOLERANCE
 
 
+@pytest.mark.filterwarnings("ignore::envs.campaign.planner.PlanWarning")
+def test_changes_that_lose_at_first_lead_to_more() -> None:
+    rng = np.random.default_rng([4101, 1, 12])
+    _, changes = fuzz_planner.draw(rng, most_days=10, channels=12)
+    best = planner.plan(make_params("dynamic", **changes))
+    assert best.engagement >= 1_040_706.3  # SLSQP from the planner's ten starts finds that
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**31))
 @pytest.mark.filterwarnings("ignore::envs.campaign.planner.PlanWarning")

@@ -1,7 +1,7 @@
 """The best plan found for the mean model, with a check that says how far it can be trusted.
 
 SLSQP climbs from many starts, each after a local search over whole days, which leads to where no
-gradient does.
+gradient does. From changes of the best of them that lose a little, large plans are climbed again.
 """
 
 import math
@@ -26,6 +26,7 @@ AGREEING = 0.4  # share of the starts that have to reach the best plan for no mo
 ROUNDS = 10
 ITERATIONS = 100
 HOPS = 50
+LOSSES = 16  # changes of the best plan to leap from, though they earn less at first
 SIMPLE = 6  # of the simple starts, those that earn most
 SMALL = 60  # coordinates: SLSQP learns how little more than these curve too slowly by itself
 LARGE = 120  # coordinates: a climb of more takes so long that the number of climbs matters
@@ -45,30 +46,28 @@ class _Effort(NamedTuple):
     Attributes:
         gain: What a leap from a start has to gain, as a share of engagement [1].
         climbed: Share of the starts to climb from [1]: those that earn most after a leap.
-        unleapt: How many starts are climbed from as they are, too, where leaps take several to the
-            same plan.
         improved: How many of the ends are improved.
         hopeless: How far below the best an end is not improved, as a share of engagement [1].
         far_less: An unused channel that earns less than this share [1] of what another spend of
-            the day earns is left out of a first climb; 0 if none is.
-        far_less_later: The same of the climbs that improve an end.
+            the day earns is left out of a climb; 0 if none is.
         steepness: How many times the loss of a first climb is the share of engagement [1]. SLSQP
             starts from a curvature of 1: the steeper the loss, the longer its first steps are.
+        tries: How many changes of the best end are climbed from in a row without gain; where there
+            are any, no more starts are drawn.
     """
 
     gain: float
     climbed: float
     improved: int
     hopeless: float
-    unleapt: int = 0
     far_less: float = 0.0
-    far_less_later: float = 0.0
     steepness: float = 1.0
+    tries: int = 0
 
 
 _PLAIN = _Effort(gain=1e-5, climbed=1.0, improved=3, hopeless=1.0)
-_STEEP = _PLAIN._replace(unleapt=3, far_less_later=0.5, steepness=100.0)
-_FRUGAL = _STEEP._replace(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01, far_less=0.5)
+_STEEP = _PLAIN._replace(climbed=0.5, far_less=0.5, steepness=100.0, tries=8)
+_FRUGAL = _STEEP._replace(gain=1e-4, climbed=0.3, improved=2, hopeless=0.01)
 
 
 class OptimalityCheck(NamedTuple):
@@ -191,15 +190,13 @@ def _search(program: Program, rng: np.random.Generator) -> Plan:
         for place in order[: math.ceil(effort.climbed * len(starts))]:
             ends.append(_climb(program, plans[place]))
             leading.append(counts[place])
-        unleapt = min(effort.unleapt, len(starts) - len(plans))
-        for place in expected_engagement(params, np.stack(starts)).argsort()[::-1][:unleapt]:
-            ends.append(_climb(program, starts[place]))
-            leading.append(1)
         _improve(program, ends)
+        if effort.tries:
+            _hop(program, ends)
         best = _best(program, np.stack(ends), np.array(leading))
         drawn += len(starts)
         agreed = max(FOUND_BY, AGREEING * sum(leading))
-        if best.check.found_by >= agreed or drawn >= MOST_STARTS:
+        if best.check.found_by >= agreed or drawn >= MOST_STARTS or effort.tries:
             return best
         starts = _drawn_starts(params, rng, MORE_STARTS)
 
@@ -247,6 +244,30 @@ def _improve(program: Program, ends: list[FloatArray]) -> None:
         most = max(most, earned[place])
 
 
+def _hop(program: Program, ends: list[FloatArray]) -> None:
+    """Leaps and climbs on, in its place, from changes of the best end, though they lose at first.
+
+    The changes that lose least come first, and of where they leap to what earns most.
+    """
+    params, effort = program.params, _effort(program)
+    best = expected_engagement(params, np.stack(ends)).argmax()
+    for _ in range(ROUNDS):
+        earned = expected_engagement(params, ends[best])
+        changed = _exchanged(params, ends[best])
+        shares = (expected_engagement(params, changed) / max(float(earned), 1e-300)).round(9)
+        places = np.unique(np.where(shares == 1.0, 0.0, shares), return_index=True)[1][-LOSSES:]
+        leapt = [_leap(params, plan, effort.gain, COARSE_STEPS) for plan in changed[places]]
+        plans, _ = _distinct(params, leapt)
+        for place in expected_engagement(params, plans).argsort()[: -effort.tries - 1 : -1]:
+            end = _climb(program, plans[place])
+            if expected_engagement(params, end) > earned * (1.0 + TOLERANCE):
+                ends[best] = end
+                break
+        else:
+            break
+    _improve(program, ends)
+
+
 def _climb(program: Program, start: FloatArray, *, is_first: bool = True) -> FloatArray:
     """Where SLSQP ends, or the start if that earns more; plans (days, channels) [bu/day].
 
@@ -257,7 +278,7 @@ def _climb(program: Program, start: FloatArray, *, is_first: bool = True) -> Flo
     params = program.params
     earned = float(expected_engagement(params, start))
     scale, at = max(earned, 1e-300) / steepness, program.point(start)
-    moves, free = _moving(program, start, effort.far_less if is_first else effort.far_less_later)
+    moves, free = _moving(program, start, effort.far_less)
     moving = np.concatenate([moves.ravel(), free.ravel()])
     held = np.concatenate([np.ones(params.days, dtype=bool), free.ravel()])
 
@@ -397,6 +418,19 @@ def _moved(params: CampaignParams, spend: FloatArray) -> FloatArray:
     day, to = (number.reshape(-1, 1) for number in np.meshgrid(days, days))
     order = np.where(days == day, to + 0.5 * np.sign(to - day), days).argsort(axis=1)
     return _rearranged(params, spend, order)
+
+
+def _exchanged(params: CampaignParams, spend: FloatArray) -> FloatArray:
+    """Plans (..., days, channels) [bu/day] in which a day spends as another, or both change."""
+    days = np.arange(len(spend))
+    orders = [
+        np.where(days == day, source, np.where(days == source, other, days))
+        for day in days
+        for source in days
+        for other in (day, source)
+        if source != day
+    ]
+    return _rearranged(params, spend, np.array(orders, dtype=int).reshape(-1, len(days)))
 
 
 def _levelled(params: CampaignParams, spend: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ NAMES = BaselineNames(
     clairvoyant=OPTIMUM,
     replanner=REPLANNER,
     planners=(BLIND, REPLANNER, OPTIMUM),
-    about_gap=(
+    gap_ends=(
         f"The {BLIND} follows the usual times of the hour and does not look at the streets. The "
         f"{OPTIMUM} sees what every policy sees, the streets out of the crossing, and solves the "
         "shortest path with recourse exactly; no policy saves more on average. The "

@@ -50,7 +50,11 @@ from train.storage.run_folder import Run, RunState
 ROUNDS = 5
 KILLS = 5
 CASES_TRIED = 1000
-VECTOR_SPEEDS = {"envs:LinearCampaign-v0": 2.0, "envs:AdTiming-v0": 1.0}  # million steps/s
+VECTOR_SPEEDS = {
+    "envs:LinearCampaign-v0": 2.0,
+    "envs:AdTiming-v0": 1.0,
+    "envs:TrafficSignal-v0": 1.0,
+}  # million steps/s
 LINEAR = load_config(Path("configs/linear.yaml"))
 DYNAMIC = load_config(Path("configs/dynamic.yaml"))
 GROWTH_CHART = Path("reports/bench/growth.png")
