@@ -19,10 +19,12 @@ from train.env_state import get_env_state, set_env_state
 from train.environment import make_training_env
 from train.storage.state import dump, load
 
-AD_TIMING = "envs:AdTiming-v0"
+AD_TIMING, DELIVERY = "envs:AdTiming-v0", "envs:Delivery-v0"
 FORMS: list[tuple[str, dict[str, Any]]] = [
     (AD_TIMING, {}),
     (AD_TIMING, {"users": "mixed", "privileged": True, "max_items": 5, "f": 0.5}),
+    (DELIVERY, {"most_moves": 12}),
+    (DELIVERY, {"reward": "saved", "pairs": "all", "rows": 3, "most_moves": 9}),
 ]
 FAMILIES = {form[0]: form[1] for form in reversed(FORMS)}
 every_form = pytest.mark.parametrize(("env_id", "kwargs"), FORMS)
@@ -178,7 +180,6 @@ def test_steps_out_of_season_are_refused(env_id: str) -> None:
     ("kwargs", "message"),
     [
         ({"render_mod": "ansi"}, "unknown parameter 'render_mod'; did you mean 'render_mode'?"),
-        ({"privileged": 3}, "privileged=3: must be one of False, True"),
         ({"num_envs": 0}, "num_envs=0: must be a whole number of 1 or more"),
         ({"autoreset_mode": "Same"}, "autoreset_mode='Same': must be one of 'NextStep', 'SameStep"),
     ],
@@ -234,3 +235,8 @@ def test_any_id_runs_in_wrappers_and_other_processes(env_id: str) -> None:
         assert processes.step(actions)[1][0] == alone.step(actions[0])[1]
     finally:
         processes.close()
+
+
+def test_a_critics_columns_are_there_or_not() -> None:
+    with pytest.raises(ValueError, match="privileged=3: must be one of False, True"):
+        make(AD_TIMING, privileged=3)
