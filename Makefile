@@ -7,6 +7,8 @@ ARGS   ?=
 
 name     := $(basename $(notdir $(CONFIG)))
 python   := .venv/bin/python
+family    = $(if $(shell grep -s 'id: envs:AdTiming' $(CONFIG)),ad_timing,campaign)
+like      = $(if $(filter ad_timing,$(family)),--config $(CONFIG))
 
 .DEFAULT_GOAL := help
 .PHONY: help train evaluate robustness calibrate plan app tensorboard test bench mutants clean
@@ -28,7 +30,7 @@ robustness: .venv/run ## the agents of configs/uncertain.yaml where draws are wi
 
 calibrate: .venv/calibrate ## a campaign of your own from the past days in DATA, a CSV file: config NAME and a report
 	$(if $(DATA),,$(error make calibrate needs past days: make calibrate DATA=docs/past_days.csv NAME=mine))
-	@$(python) -m evaluate.campaign.calibrate "$(DATA)" $(if $(NAME),--name "$(NAME)") $(ARGS)
+	@$(python) -m evaluate.$(family).calibrate "$(DATA)" $(if $(NAME),--name "$(NAME)") $(like) $(ARGS)
 
 plan: .venv/run ## tomorrow's split after the days in PAST, a CSV file: by RUN, or the newest run on CONFIG
 	$(if $(HISTORY),$(error HISTORY is now called PAST: make plan PAST=$(HISTORY)))

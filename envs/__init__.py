@@ -20,3 +20,14 @@ register(
     vector_entry_point="envs.campaign.vector_env:CampaignVectorEnv",
     kwargs={"preset": "uncertain"},
 )
+register(
+    id="AdTiming-v0",
+    entry_point="envs.ad_timing.env:AdTimingEnv",
+    vector_entry_point="envs.ad_timing.env:AdTimingVectorEnv",
+)
+register(
+    id="TrafficSignal-v0",
+    entry_point="envs.traffic_signal.env:TrafficSignalEnv",
+    vector_entry_point="envs.traffic_signal.env:TrafficSignalVectorEnv",
+    max_episode_steps=17_280,  # a day; an episode ends by itself before that
+)

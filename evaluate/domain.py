@@ -22,7 +22,11 @@ from train.config import EnvConfig, EvaluationConfig
 from train.environment import find_spec
 from train.errors import InputError
 
-DOMAINS = {"envs.campaign": "evaluate.campaign.domain"}
+DOMAINS = {
+    "envs.ad_timing": "evaluate.ad_timing.domain",
+    "envs.campaign": "evaluate.campaign.domain",
+    "envs.traffic_signal": "evaluate.traffic_signal.domain",
+}
 """Package of a family's environments to the module whose ``DOMAIN`` describes the family."""
 
 Probabilities = Callable[[NDArray[Any]], NDArray[np.float64]]

@@ -25,6 +25,7 @@ class BaselineNames(NamedTuple):
     clairvoyant: str | None = None  # knows the latent parameters: the upper end of the gap
     replanner: str | None = None  # adapts without being trained
     planners: tuple[str, ...] = ()  # all that are not simple rules
+    gap_ends: str = ""  # what the two ends of the gap know, in sentences
 
 
 NO_NAMES = BaselineNames()

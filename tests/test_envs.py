@@ -1,4 +1,4 @@
-"""Conformance: what every registered id has to do in every form that it offers."""
+"""Conformance: what every campaign has to do in every form that it offers."""
 
 import copy
 import itertools
@@ -29,7 +29,7 @@ from tests.tools.campaigns import advice_declined, agree, deal, make, make_vec, 
 IDS = sorted(
     f"envs:{name}"
     for name, spec in gymnasium.registry.items()
-    if str(spec.entry_point).startswith("envs.")
+    if str(spec.entry_point).startswith("envs.campaign.")
 )
 UNCERTAIN = "envs:UncertainCampaign-v0"
 FORMS = list(itertools.product(IDS, ALLOCATIONS, OBSERVATIONS, REWARDS))

@@ -24,6 +24,11 @@ NAMES = BaselineNames(
     clairvoyant=CLAIRVOYANT,
     replanner=REPLANNER,
     planners=(OPTIMAL, BEST_FOUND, NOMINAL, BEST_FIXED, REPLANNER, CLAIRVOYANT),
+    gap_ends=(
+        f"The {BEST_FIXED} knows how campaigns differ, but not what this one is like; the "
+        f"{CLAIRVOYANT} knows the latent parameters of each campaign, and no policy earns more. "
+        "Policies that adapt stand between the two."
+    ),
 )
 
 Plan = Callable[[CampaignParams], FloatArray]

@@ -130,14 +130,12 @@ def _compared(evaluation: Evaluation, policy: PolicyResult) -> Row:
 
 def _about_the_gap(evaluation: Evaluation) -> str:
     names, domain = evaluation.domain.baselines, evaluation.domain
-    fixed, clairvoyant = names.best_fixed, names.clairvoyant
+    is_expected = evaluation.metric == f"expected_{domain.objective}"
+    free = f", the mean of what was to be expected, free of the luck of the {domain.step}s"
     return (
-        f"Gap closed is (policy - {fixed}) / ({clairvoyant} - {fixed}) in "
-        f"{words(evaluation.metric)}, the mean of what was to be expected, free of the luck of the "
-        f"{domain.step}s. The {fixed} knows how {domain.episode}s differ, but not what this one is "
-        f"like; the {clairvoyant} knows the latent parameters of each {domain.episode}, and no "
-        "policy earns more. Policies that adapt stand between the two; below 0 % a policy earns "
-        f"less than the {fixed}."
+        f"Gap closed is (policy - {names.best_fixed}) / ({names.clairvoyant} - {names.best_fixed}) "
+        f"in {words(evaluation.metric)}{free if is_expected else ''}. {names.gap_ends} Below 0 % a "
+        f"policy earns less than the {names.best_fixed}."
     )
 
 

@@ -119,7 +119,8 @@ def leads(table: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     """Plays all brands."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--brands", type=int, default=10)
+    parser.add_argument("--brands", type=int, default=10, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="brand to begin with")
     parser.add_argument("--days", type=int, default=56)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
@@ -127,7 +128,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(args.jobs) as pool:
         study = partial(brand, seed=args.seed, days=args.days, folder=Path(folder))
-        for row in pool.map(study, range(args.brands)):
+        for row in pool.map(study, range(args.first, args.first + args.brands)):
             rows.append(row)
             print(pd.DataFrame([row]).round(4).to_string(index=False), flush=True)
     table = pd.DataFrame(rows)

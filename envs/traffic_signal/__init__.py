@@ -1,0 +1,1 @@
+"""A traffic signal at one junction: parameters, model, environments, timings and the optimum."""

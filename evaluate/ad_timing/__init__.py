@@ -1,0 +1,1 @@
+"""What evaluation knows of ad timing: baselines, exact values and charts."""

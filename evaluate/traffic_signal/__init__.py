@@ -1,0 +1,1 @@
+"""Evaluation of traffic signals: baselines, charts and sections of the report."""
