@@ -300,4 +300,3 @@ def test_a_short_training_comes_close_to_the_optimum(tmp_path: Path) -> None:
     )
     progress = pd.read_csv(next(tmp_path.rglob("progress.csv")))
     assert progress["share_of_optimum"].iloc[-1] > 0.97
-    assert gymnasium.spec(ID).id == "AdTiming-v0"
