@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pandas as pd
 import pytest
