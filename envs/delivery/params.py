@@ -21,8 +21,8 @@ class DeliveryParams:
     The values are round numbers of a bicycle on blocks of 500 m, a choice and not measured.
     """
 
-    rows: _Blocks = Field(default=6, description="crossings from north to south; 2 to 12 [1]")
-    columns: _Blocks = Field(default=6, description="crossings from west to east; 2 to 12 [1]")
+    rows: _Blocks = Field(default=6, description="crossings from north to south; 2 to 10 [1]")
+    columns: _Blocks = Field(default=6, description="crossings from west to east; 2 to 10 [1]")
     city_seed: Annotated[int, Field(ge=0)] = Field(
         default=0, description="random seed that the city and the held-out pairs are drawn from [1]"
     )
