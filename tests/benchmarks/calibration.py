@@ -157,7 +157,7 @@ def _regret(past: History, chosen: FloatArray) -> float:
     shape = past.calibration.blocks[0].shape
     truth = campaign(*shape, **fields_at(past.origin, past.truth))
     best = planner.plan(truth)
-    if past.world is not histories.logistic:  # the others change no plan of a week
+    if past.world is not histories.logistic:  # of the others: a week without what distorts
         return 1.0 - float(planner.expected_engagement(truth, chosen)) / best.engagement
     earned = partial(_earned, past)
     value = earned(np.stack([chosen, _climb(earned, best.spend)])[np.newaxis])[0]
